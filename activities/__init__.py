@@ -1,0 +1,1 @@
+"""The ground: everything that touches the outside."""

@@ -1,0 +1,154 @@
+"""Open connectors for integrations: configuration and credential resolved at the last moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from activities.connectors.registry import connector_class
+from activities.ports.connection import Connection
+from activities.ports.connector import Connector
+from activities.ports.manifest import Manifest
+from activities.storage.connections import ConnectionStore, StoredConnection
+from activities.storage.credentials import SecretStore
+from contracts.errors import AuthExpired, IntegrationPaused, InvalidInput
+from contracts.integration import IntegrationConfiguration, IntegrationState
+
+C = TypeVar("C", bound=Connector)
+
+EndpointResolver = Callable[[str], Awaitable[str | None]]
+"""Platform -> base URL of its emulator, None in production."""
+
+
+class Access:
+    """Hands out one shared connector instance per integration and credential version.
+
+    Args:
+        connections: the stored configurations.
+        secrets: the credential store.
+        endpoints: where the development stand-ins live.
+    """
+
+    def __init__(self, connections: ConnectionStore, secrets: SecretStore, endpoints: EndpointResolver) -> None:
+        self._connections = connections
+        self._secrets = secrets
+        self._endpoints = endpoints
+        self._open: dict[tuple[str, str], tuple[object, Connector]] = {}
+        self._lock = asyncio.Lock()
+
+    async def stored(self, organization_id: str, integration_id: str) -> StoredConnection:
+        """Return the stored connection.
+
+        Raises:
+            InvalidInput: no such integration in this organisation.
+        """
+        found = await self._connections.get(organization_id, integration_id)
+        if found is None:
+            raise InvalidInput(
+                "integration_not_found",
+                f"There is no integration {integration_id!r} in this organisation.",
+                action="Connect it first with `wedsync integrations connect FILE`.",
+            )
+        return found
+
+    @staticmethod
+    def manifest(platform: str) -> Manifest:
+        """Return what the platform's connector declares.
+
+        Raises:
+            InvalidInput: no connector of that name.
+        """
+        return connector_class(platform).manifest
+
+    async def configuration(self, organization_id: str, integration_id: str) -> IntegrationConfiguration:
+        """Return the integration's configuration, refusing when it is paused or disconnected.
+
+        Raises:
+            InvalidInput: no such integration.
+            IntegrationPaused: it refuses work in its present state.
+        """
+        stored = await self.stored(organization_id, integration_id)
+        _refuse_when_paused(stored)
+        return stored.configuration
+
+    async def connector(self, organization_id: str, integration_id: str, protocol: type[C]) -> C:
+        """Return an open connector of the integration that fulfils `protocol`.
+
+        Raises:
+            InvalidInput: no such integration, or its system cannot do what is asked.
+            IntegrationPaused: it refuses work in its present state.
+            AuthExpired: its credential is gone.
+        """
+        stored = await self.stored(organization_id, integration_id)
+        _refuse_when_paused(stored)
+        return await self.connector_of(stored, protocol)
+
+    async def connector_of(self, stored: StoredConnection, protocol: type[C]) -> C:
+        """Return an open connector of `stored` whatever its state; for tests of the connection."""
+        connector = await self._opened(stored)
+        if not isinstance(connector, protocol):
+            raise InvalidInput(
+                "capability_missing",
+                f"{connector.manifest.title} cannot do what this request asks of it.",
+                action="Choose an integration of another kind for this target.",
+            )
+        return connector
+
+    async def _opened(self, stored: StoredConnection) -> Connector:
+        configuration = stored.configuration
+        key = (configuration.organization_id, configuration.integration_id)
+        version = (stored.version, configuration.connection_config.credential_ref)
+        async with self._lock:
+            cached = self._open.get(key)
+            if cached and cached[0] == version:
+                return cached[1]
+            connector = connector_class(configuration.platform)(await self._connection(configuration))
+            self._open[key] = (version, connector)
+        if cached:
+            await cached[1].aclose()
+        return connector
+
+    async def _connection(self, configuration: IntegrationConfiguration) -> Connection:
+        config = configuration.connection_config
+        manifest = connector_class(configuration.platform).manifest
+        credential = await self._secrets.get(config.credential_ref) if config.credential_ref else {}
+        missing = [name for name in manifest.credential_fields if name not in credential]
+        if missing:
+            raise AuthExpired(
+                "credential_missing",
+                f"The credential for {manifest.title} lacks {', '.join(missing)}.",
+                action="Connect the integration again with the missing values.",
+                system=manifest.system,
+            )
+        base_url = config.base_url or await self._endpoints(configuration.platform) or manifest.default_base_url
+        return Connection(
+            organization_id=configuration.organization_id,
+            integration_id=configuration.integration_id,
+            platform=configuration.platform,
+            base_url=base_url.rstrip("/"),
+            settings=config.settings,
+            credential=credential,
+            min_tls_version=configuration.security_config.min_tls_version,
+        )
+
+    async def aclose(self) -> None:
+        """Close every connector."""
+        for _, connector in self._open.values():
+            await connector.aclose()
+        self._open.clear()
+
+
+def _refuse_when_paused(stored: StoredConnection) -> None:
+    if stored.state.refuses_work:
+        state = stored.state.value.replace("_", " ")
+        action = (
+            "Resume it with `wedsync integrations resume`."
+            if stored.state is IntegrationState.PAUSED
+            else "Connect it again with `wedsync integrations connect FILE`."
+        )
+        raise IntegrationPaused(
+            f"integration_{stored.state.value}",
+            f"The integration {stored.configuration.integration_id!r} is {state} and takes no work.",
+            action=action,
+        )

@@ -1,0 +1,70 @@
+"""The one place where our errors become Temporal failures."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from pydantic import ValidationError
+from temporalio import activity
+from temporalio.exceptions import ApplicationError, CancelledError, FailureError
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
+
+from contracts.errors import NON_RETRYABLE, ErrorDetail, ErrorKind, InvalidInput, Owner, WedSyncError
+
+
+def as_application_error(error: WedSyncError) -> ApplicationError:
+    """Return the Temporal failure that carries `error.detail` as its only detail."""
+    detail = error.detail
+    wait = detail.retry_after_s
+    return ApplicationError(
+        detail.sentence(),
+        detail,
+        type=detail.kind,
+        non_retryable=detail.kind in NON_RETRYABLE,
+        next_retry_delay=None if wait is None else timedelta(seconds=wait),
+    )
+
+
+def invalid_input(error: ValidationError) -> InvalidInput:
+    """Return the error of input that does not validate; it names the fields, never their values."""
+    problems = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()[:5]]
+    return InvalidInput(
+        "invalid_input",
+        f"The {error.title} does not validate: {'; '.join(problems)}.",
+        action="Correct the named fields and send it again.",
+    )
+
+
+class BoundaryInterceptor(Interceptor):
+    """Turns what activities raise into typed Temporal failures."""
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
+        """Wrap the activity chain; the parameter's name is Temporal's."""
+        return _Boundary(next)
+
+
+class _Boundary(ActivityInboundInterceptor):
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
+        try:
+            return await super().execute_activity(input)
+        except WedSyncError as error:
+            raise as_application_error(error) from None
+        except ValidationError as error:
+            raise as_application_error(invalid_input(error)) from None
+        except (FailureError, CancelledError):
+            raise
+        except Exception as error:
+            # The message of an unforeseen exception may hold personal data: only its type travels.
+            activity.logger.exception("unclassified error in an activity")
+            kind = type(error).__name__
+            detail = ErrorDetail(
+                kind=ErrorKind.TRANSIENT,
+                code="unclassified",
+                message=f"An unforeseen {kind} stopped the activity; it is tried again.",
+                owner=Owner.ENGINEER,
+                action="Look in the worker's log for the stack trace and classify the error.",
+                operation=activity.info().activity_type,
+                evidence={"type": kind},
+            )
+            raise ApplicationError(detail.sentence(), detail, type=detail.kind) from None

@@ -1,0 +1,132 @@
+"""Connecting, testing and provisioning integrations, and keeping what activities read about them."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+from temporalio import activity
+from temporalio.client import (
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleIntervalSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
+)
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.access import Access
+from activities.ports.connector import Connector
+from activities.storage.connections import ConnectionStore
+from activities.storage.credentials import SecretStore
+from contracts import names
+from contracts.connect import IntegrationRecord, ScheduledSync
+from contracts.health import IntegrationKey
+from contracts.integration import ConnectionProbe, IntegrationInstance, IntegrationState, ProvisionResult
+from contracts.sync import DataSynchronizationRequest, SynchronizationType
+
+
+class Connect:
+    """The verbs of an integration's life."""
+
+    def __init__(self, access: Access, connections: ConnectionStore, secrets: SecretStore) -> None:
+        self._access = access
+        self._connections = connections
+        self._secrets = secrets
+
+    @activity.defn(name="connect.record")
+    async def record(self, record: IntegrationRecord) -> None:
+        """Publish configuration and state to the activities. Idempotent: yes."""
+        await self._connections.put(record.configuration, record.state)
+
+    @activity.defn(name="connect.probe")
+    async def probe(self, key: IntegrationKey) -> ConnectionProbe:
+        """Test the connection with the stored credential.
+
+        Raises:
+            AuthExpired: the vendor refuses the credential.
+            Transient: the vendor does not answer.
+        """
+        stored = await self._access.stored(key.organization_id, key.integration_id)
+        connector = await self._access.connector_of(stored, Connector)
+        started = time.monotonic()
+        probe = await connector.probe()
+        return probe.model_copy(update={"latency_ms": (time.monotonic() - started) * 1_000})
+
+    @activity.defn(name="connect.provision")
+    async def provision(self, key: IntegrationKey) -> ProvisionResult:
+        """Create what syncs and deliveries need at the vendor. Idempotent: yes."""
+        stored = await self._access.stored(key.organization_id, key.integration_id)
+        connector = await self._access.connector_of(stored, Connector)
+        return await connector.provision()
+
+    @activity.defn(name="connect.forget")
+    async def forget(self, key: IntegrationKey) -> None:
+        """Destroy the credentials and mark the integration disconnected. Idempotent: yes."""
+        stored = await self._access.stored(key.organization_id, key.integration_id)
+        config = stored.configuration
+        bare = config.model_copy(
+            update={"connection_config": config.connection_config.model_copy(update={"credential_ref": None})}
+        )
+        await self._secrets.destroy(key.organization_id, key.integration_id)
+        await self._connections.put(bare, IntegrationState.DISCONNECTED)
+
+    @activity.defn(name="connect.schedule_sync")
+    async def schedule_sync(self, scheduled: ScheduledSync) -> None:
+        """Create, change or delete the integration's own sync schedule. Idempotent: yes, by its id."""
+        key, wanted = scheduled.key, scheduled.schedule
+        client = activity.client()
+        schedule_id = names.sync_schedule_id(key.organization_id, key.integration_id)
+        handle = client.get_schedule_handle(schedule_id)
+        if wanted is None or not (wanted.cron or wanted.interval_ms) or not wanted.source_report_id:
+            try:
+                await handle.delete()
+            except RPCError as error:
+                if error.status is not RPCStatusCode.NOT_FOUND:
+                    raise
+            return
+        schedule = _schedule(scheduled)
+        try:
+            await client.create_schedule(schedule_id, schedule)
+        except ScheduleAlreadyRunningError:
+
+            def _replace(_: ScheduleUpdateInput) -> ScheduleUpdate:
+                return ScheduleUpdate(schedule=schedule)
+
+            await handle.update(_replace)
+
+
+def _schedule(scheduled: ScheduledSync) -> Schedule:
+    key, wanted = scheduled.key, scheduled.schedule
+    if wanted is None or wanted.source_report_id is None:
+        message = "a schedule needs its report"
+        raise ValueError(message)
+    request = DataSynchronizationRequest(
+        sync_id=f"scheduled-{wanted.source_report_id}"[:64],
+        organization_id=key.organization_id,
+        source_report_id=wanted.source_report_id,
+        target_integration=IntegrationInstance(integration_id=key.integration_id),
+        sync_type=SynchronizationType(wanted.sync_type),
+    )
+    spec = ScheduleSpec(
+        cron_expressions=[wanted.cron] if wanted.cron else [],
+        time_zone_name=wanted.time_zone,
+        jitter=timedelta(minutes=1),
+    )
+    if wanted.interval_ms and not wanted.cron:
+        spec.intervals = [ScheduleIntervalSpec(every=timedelta(milliseconds=wanted.interval_ms))]
+    return Schedule(
+        action=ScheduleActionStartWorkflow(
+            names.WorkflowType.SYNC_REPORT,
+            request,
+            id=names.sync_workflow_id(key.organization_id, key.integration_id, request.sync_id),
+            task_queue=names.ORCHESTRATION_QUEUE,
+            execution_timeout=timedelta(hours=24),
+        ),
+        spec=spec,
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(hours=1)),
+    )

@@ -1,0 +1,386 @@
+"""Slack: one message per channel that carries the words, the facts and the buttons."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+from datetime import timedelta
+from typing import Any, ClassVar, cast
+
+import aiohttp
+from pydantic import JsonValue
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
+
+from activities.ports.connection import Connection
+from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
+from activities.transport.classify import retry_after_s, status_error
+from activities.transport.client import CONNECT_TIMEOUT_S, tls_context
+from contracts.base import JsonObject
+from contracts.effects import Delivery, EffectOutcome, EffectStep
+from contracts.errors import (
+    AuthExpired,
+    InvalidInput,
+    OutcomeUnknown,
+    Owner,
+    Permanent,
+    RateLimited,
+    Transient,
+    WedSyncError,
+)
+from contracts.integration import ConnectionProbe, IntegrationType, ProvisionResult
+from contracts.names import effect_id
+from contracts.notification import CommunicationChannel, NotificationAction, SourceNotification
+
+EVENT_TYPE = "wedsync_notification"
+_OK = 200
+_SECTION_LIMIT = 3_000
+_VALUE_LIMIT = 2_000
+_HISTORY_PAGES = 20
+_LOOK_BACK = timedelta(seconds=60)
+_ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_WORD = re.compile(r"[a-z][a-z0-9_]{1,63}")
+
+_AUTH = frozenset({"invalid_auth", "not_authed", "token_revoked", "token_expired", "account_inactive"})
+_LIMITED = frozenset({"ratelimited", "rate_limited"})
+_NOT_APPLIED = frozenset({"service_unavailable", "request_timeout", "team_added_to_org"})
+_OPEN = frozenset({"internal_error", "fatal_error"})
+_FORBIDDEN = frozenset({
+    "not_in_channel", "missing_scope", "no_permission", "access_denied", "accesslimited", "restricted_action",
+    "restricted_action_read_only_channel", "restricted_action_thread_only_channel", "ekm_access_denied",
+    "org_login_required", "team_access_not_granted", "is_archived",
+})  # fmt: skip
+_ABSENT = frozenset({"channel_not_found", "thread_not_found", "user_not_found"})
+
+
+class Slack:
+    """One Slack workspace, behind a bot token.
+
+    Source: Slack Web API, https://docs.slack.dev/reference/methods (auth.test, chat.postMessage,
+    conversations.history) and https://docs.slack.dev/reference/block-kit.
+    """
+
+    manifest: ClassVar[Manifest] = Manifest(
+        system="slack",
+        title="Slack",
+        family=IntegrationType.COMMUNICATION_PLATFORM,
+        api_version="Web API",
+        documentation_url="https://docs.slack.dev/reference/methods",
+        credential_fields=("botToken",),
+        optional_credential_fields=("signingSecret", "appToken"),
+        default_base_url="https://slack.com",
+        capabilities=frozenset({Capability.DELIVER}),
+        guarantee=EffectGuarantee.LOOK_BEFORE_RETRY,
+        rate_limit=RateLimit(requests=1, per_s=1.0),
+        page_size=200,
+        notes=(
+            "The limit is chat.postMessage's one message a second per channel, applied to the whole connection.",
+            "Each message carries its effect id in its metadata; a repeat first reads the channel's history for it.",
+            "That look-up needs the scope channels:history, and groups:history for private channels.",
+            "Apps sold outside the Slack Marketplace may read history about once a minute.",
+        ),
+    )
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._session: aiohttp.ClientSession | None = None
+        self._client: AsyncWebClient | None = None
+
+    async def aclose(self) -> None:
+        """Close the session."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def probe(self) -> ConnectionProbe:
+        """Ask whose token this is.
+
+        Raises:
+            AuthExpired: the token is refused.
+            Transient: no usable answer.
+
+        Source: https://docs.slack.dev/reference/methods/auth.test
+        """
+        began = time.monotonic()
+        answer = await self._call("auth.test", writes=False)
+        latency_ms = (time.monotonic() - began) * 1_000
+        scopes = [scope.strip() for scope in str(answer.headers.get("X-OAuth-Scopes") or "").split(",")]
+        return ConnectionProbe(
+            ok=True,
+            latency_ms=latency_ms,
+            account=str(answer.get("team_id") or "") or None,
+            scopes=[scope for scope in scopes if scope],
+        )
+
+    async def provision(self) -> ProvisionResult:
+        """Create nothing: the app is invited to its channels by people.
+
+        Idempotent: yes.
+        """
+        return ProvisionResult()
+
+    def plan(self, delivery: Delivery) -> list[EffectStep]:
+        """Return one `message.post` per channel of the target.
+
+        Raises:
+            InvalidInput: no channel, two actions of one id, or a link that is not http(s).
+        """
+        channels = {channel.channel_id: channel for channel in delivery.target.channels}
+        if not channels:
+            raise _invalid("channels_missing", "The Slack target names no channel.")
+        return [self._step(delivery, channel) for channel in channels.values()]
+
+    def _step(self, delivery: Delivery, channel: CommunicationChannel) -> EffectStep:
+        target = delivery.target
+        effect = effect_id(
+            delivery.organization_id, delivery.business_key, target.system_id, "message.post", channel.channel_id
+        )
+        message = message_of(delivery, channel)
+        message["metadata"] = {"event_type": EVENT_TYPE, "event_payload": {"effectId": effect}}
+        oldest = (delivery.occurred_at - _LOOK_BACK).timestamp()
+        return EffectStep(
+            effect_id=effect,
+            organization_id=delivery.organization_id,
+            integration_id=target.integration_id,
+            system="slack",
+            kind="message.post",
+            object_id=channel.channel_id,
+            payload={"message": message, "oldest": f"{oldest:.6f}"},
+        )
+
+    async def apply(self, step: EffectStep) -> EffectOutcome:
+        """Post the message.
+
+        Idempotent: no; after OutcomeUnknown ask `find` before repeating.
+        Source: https://docs.slack.dev/reference/methods/chat.postMessage
+        """
+        answer = await self._call("chat.postMessage", writes=True, body=cast("JsonObject", step.payload["message"]))
+        return EffectOutcome(remote_id=str(answer.get("ts")))
+
+    async def find(self, step: EffectStep) -> EffectOutcome | None:
+        """Look for the message with the step's effect id in the channel's history.
+
+        Raises:
+            OutcomeUnknown: the channel is busier than the look-up reads.
+
+        Source: https://docs.slack.dev/reference/methods/conversations.history
+        """
+        query: dict[str, Any] = {
+            "channel": step.object_id,
+            "oldest": str(step.payload["oldest"]),
+            "include_all_metadata": True,
+            "limit": self.manifest.page_size,
+        }
+        for _ in range(_HISTORY_PAGES):
+            answer = await self._call("conversations.history", writes=False, query=query)
+            for message in answer.get("messages") or []:
+                if _effect_of(message) == step.effect_id:
+                    return EffectOutcome(remote_id=str(message.get("ts")), replayed=True)
+            cursor = (answer.get("response_metadata") or {}).get("next_cursor")
+            if not cursor:
+                return None
+            query["cursor"] = cursor
+        raise OutcomeUnknown(
+            "look_up_exhausted",
+            "The Slack channel has more messages since the notification than the look-up reads.",
+            action="Look in the channel whether the message stands before sending it again.",
+            system="slack",
+            operation="conversations.history",
+        )
+
+    async def _call(
+        self, method: str, *, writes: bool, body: JsonObject | None = None, query: dict[str, Any] | None = None
+    ) -> AsyncSlackResponse:
+        try:
+            if query is not None:
+                return await self._web().api_call(method, http_verb="GET", params=dict(query))
+            return await self._web().api_call(method, json=dict(body or {}))
+        except SlackApiError as error:
+            raise _refusal(method, error, writes=writes) from None
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+            raise Transient(
+                "vendor_unreachable",
+                f"slack could not be reached for {method}; nothing was sent.",
+                system="slack",
+                operation=method,
+            ) from None
+        except (aiohttp.ClientPayloadError, aiohttp.ClientConnectionError, TimeoutError):
+            raise _no_answer("no_answer", method, writes=writes) from None
+        except (aiohttp.ClientError, ValueError, AttributeError, RecursionError):
+            raise _no_answer("vendor_bad_response", method, writes=writes) from None
+
+    def _web(self) -> AsyncWebClient:
+        if self._client is None:
+            connection = self._connection
+            trace = aiohttp.TraceConfig()
+            trace.on_request_redirect.append(_refuse_redirect)
+            self._session = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=self.manifest.timeout_s, sock_connect=CONNECT_TIMEOUT_S),
+                trace_configs=[trace],
+            )
+            base = f"{connection.base_url.rstrip('/').removesuffix('/api')}/api"
+            # The SDK prints whole requests while its logger's own level is DEBUG or unset.
+            quiet = logging.Logger("slack_sdk.quiet", logging.WARNING)  # noqa: LOG001
+            self._client = AsyncWebClient(
+                token=connection.secret("botToken"),
+                base_url=f"{base}/",
+                timeout=int(self.manifest.timeout_s),
+                session=self._session,
+                ssl=tls_context(connection) if base.startswith("https:") else None,
+                retry_handlers=[],
+                logger=quiet,
+            )
+            self._client.proxy = None
+        return self._client
+
+
+def message_of(delivery: Delivery, channel: CommunicationChannel) -> JsonObject:
+    """Return the arguments of chat.postMessage, without metadata.
+
+    Args:
+        delivery: the words, and the notification with its actions.
+        channel: its `message_style` is `compact` (words and buttons) or anything else (with the facts too).
+
+    Raises:
+        InvalidInput: two actions of one id, or a link that is not http(s).
+
+    Source: https://docs.slack.dev/reference/block-kit/blocks
+    """
+    notification = delivery.notification
+    text = escaped(delivery.rendered.text or f"*{notification.title}*\n{notification.message}")
+    blocks: list[JsonValue] = [
+        {"type": "section", "text": {"type": "mrkdwn", "text": piece}} for piece in _pieces(text)
+    ]
+    if channel.message_style != "compact":
+        blocks.append({"type": "section", "fields": _fields(notification)})
+    if notification.actions:
+        if len({action.action_id for action in notification.actions}) < len(notification.actions):
+            raise _invalid("duplicate_action", "Two actions of the notification have the same actionId.")
+        blocks.append({"type": "actions", "elements": [_button(notification, one) for one in notification.actions]})
+    return {
+        "channel": channel.channel_id,
+        "text": text,
+        "blocks": blocks,
+        "unfurl_links": False,
+        "unfurl_media": False,
+    }
+
+
+def escaped(text: str) -> str:
+    """Return text with Slack's three control characters escaped, so that no name becomes a link or a mention."""
+    return "".join(_ESCAPES.get(character, character) for character in text)
+
+
+def _pieces(text: str) -> list[str]:
+    pieces: list[str] = []
+    rest = text.strip() or " "
+    while len(rest) > _SECTION_LIMIT:
+        end = rest.rfind("\n", 1, _SECTION_LIMIT)
+        if end < 0:
+            entity = rest.rfind("&", _SECTION_LIMIT - 5, _SECTION_LIMIT)
+            end = entity if entity > 0 and ";" not in rest[entity:_SECTION_LIMIT] else _SECTION_LIMIT
+        pieces.append(rest[:end])
+        rest = rest[end:].lstrip("\n")
+    return [*pieces, rest] if rest else pieces
+
+
+def _fields(notification: SourceNotification) -> list[JsonValue]:
+    context = notification.wedding_context
+    facts = [
+        ("Wedding date", context.wedding_date.isoformat() if context and context.wedding_date else ""),
+        ("Venue", context.venue_name if context else ""),
+        ("Priority", notification.priority.value),
+    ]
+    return [{"type": "mrkdwn", "text": f"*{name}*\n{escaped(value)}"} for name, value in facts if value]
+
+
+def _button(notification: SourceNotification, action: NotificationAction) -> JsonObject:
+    answer = {
+        "actionId": action.action_id,
+        "notificationId": action.notification_id or notification.notification_id,
+        "actionType": action.type,
+    }
+    value = json.dumps(answer, separators=(",", ":"))
+    if len(value) > _VALUE_LIMIT:
+        raise _invalid("action_too_long", "An action of the notification is longer than a Slack button can carry.")
+    button: JsonObject = {
+        "type": "button",
+        "text": {"type": "plain_text", "text": action.label, "emoji": True},
+        "action_id": f"wedding_action_{action.action_id}",
+        "value": value,
+    }
+    if action.style in {"primary", "danger"}:
+        button["style"] = action.style
+    if action.type == "link" and action.url:
+        if not action.url.startswith(("https://", "http://")):
+            raise _invalid("action_url", "A link action of the notification has a url that is not http or https.")
+        button["url"] = action.url
+    return button
+
+
+def _effect_of(message: object) -> str:
+    metadata = message.get("metadata") if isinstance(message, dict) else None
+    if not isinstance(metadata, dict) or metadata.get("event_type") != EVENT_TYPE:
+        return ""
+    payload = metadata.get("event_payload")
+    return str(payload.get("effectId", "")) if isinstance(payload, dict) else ""
+
+
+async def _refuse_redirect(*_: object) -> None:
+    raise Permanent("unexpected_redirect", "slack answered with a redirect, which is not followed.", system="slack")
+
+
+def _refusal(method: str, error: SlackApiError, *, writes: bool) -> WedSyncError:
+    response = error.response
+    if not isinstance(response, AsyncSlackResponse):
+        status = getattr(response, "status", _OK)
+        return (
+            _no_answer("vendor_bad_response", method, writes=writes)
+            if status == _OK
+            else status_error("slack", method, status, writes=writes)
+        )
+    word = response.get("error") if isinstance(response.data, dict) else None
+    word = word if isinstance(word, str) and _WORD.fullmatch(word) else ""
+    wait = response.headers.get("Retry-After")
+    if response.status_code != _OK:
+        return status_error("slack", method, response.status_code, retry_after=wait, code=word, writes=writes)
+    return (
+        _word_error(method, word, wait, writes=writes)
+        if word
+        else _no_answer("vendor_bad_response", method, writes=writes)
+    )
+
+
+def _word_error(method: str, word: str, wait: str | None, *, writes: bool) -> WedSyncError:
+    told: dict[str, Any] = {"system": "slack", "operation": method}
+    evidence: dict[str, JsonValue] = {"vendorCode": word}
+    if word in _AUTH:
+        message = f"slack refuses the stored token for {method} ({word})."
+        action = "Connect the integration again with a valid bot token."
+        return AuthExpired("credential_refused", message, action=action, evidence=evidence, **told)
+    if word in _LIMITED:
+        seconds = retry_after_s(wait)
+        message = f"slack asks to wait {seconds:.0f} s before {method}."
+        return RateLimited("rate_limited", message, retry_after_s=seconds, evidence=evidence, **told)
+    if word in _NOT_APPLIED | _OPEN:
+        kind = OutcomeUnknown if writes and word in _OPEN else Transient
+        return kind("vendor_unavailable", f"slack could not do {method} ({word}).", evidence=evidence, **told)
+    code, owner, action = "request_refused", Owner.ENGINEER, "Compare the request with the vendor's word."
+    if word in _FORBIDDEN:
+        action = "Invite the app to the channel or grant the missing scope."
+        code, owner = "missing_permission", Owner.TENANT
+    elif word in _ABSENT:
+        code, owner, action = "not_found", Owner.TENANT, "Check the channel's id in the request."
+    message = f"slack refused {method} ({word})."
+    return Permanent(code, message, action=action, owner=owner, evidence=evidence, **told)
+
+
+def _no_answer(code: str, method: str, *, writes: bool) -> Transient:
+    kind = OutcomeUnknown if writes else Transient
+    return kind(code, f"slack gave no usable answer to {method}.", system="slack", operation=method)
+
+
+def _invalid(code: str, message: str) -> InvalidInput:
+    return InvalidInput(code, message, action="Correct the notification and send it again.", system="slack")

@@ -1,0 +1,100 @@
+"""The one vendor call that carries out, or looks for, a planned effect at HubSpot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from pydantic import JsonValue, TypeAdapter, ValidationError
+
+from activities.connectors.crm.hubspot_api import SYSTEM, Answer, HubSpotApi, bad_response
+from activities.connectors.crm.hubspot_effects import CREATING_KINDS, OBJECT_OF_KIND
+from activities.connectors.crm.hubspot_mapping import same_values
+from activities.connectors.crm.hubspot_schema import EFFECT_ID_PROPERTY, known_properties
+from contracts.base import Instant
+from contracts.effects import EffectOutcome, EffectStep
+from contracts.errors import InvalidInput, Permanent
+
+_CLASH_STATUSES = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT})
+_INSTANT: TypeAdapter[Instant] = TypeAdapter(Instant)
+
+
+async def apply_step(api: HubSpotApi, step: EffectStep) -> EffectOutcome:
+    """Make the one write of `step`; creating what stands already is a replay, not an error.
+
+    Raises:
+        Permanent: `not_found`, the contact or deal does not exist; `request_refused`.
+        OutcomeUnknown: the answer was lost; `find` tells whether the effect stands.
+        InvalidInput: `unknown_step`.
+
+    Source: https://developers.hubspot.com/docs/api-reference/crm-notes-v3/guide,
+        https://developers.hubspot.com/docs/api-reference/crm-tasks-v3/guide (v3).
+    """
+    object_type = _object_type(step)
+    if step.kind not in CREATING_KINDS:
+        changed = await api.call(
+            step.kind, "objects.update", object_type, step.object_id, dict(step.payload), writes=True
+        )
+        return _outcome(changed, "updatedAt")
+    try:
+        created = await api.call(step.kind, "objects.create", object_type, dict(step.payload), writes=True)
+    except Permanent as refused:
+        standing = await find_step(api, step) if refused.detail.evidence.get("status") in _CLASH_STATUSES else None
+        if standing is None:
+            raise
+        return standing
+    return _outcome(created, "createdAt")
+
+
+async def find_step(api: HubSpotApi, step: EffectStep) -> EffectOutcome | None:
+    """Ask for a note or task by its effect id; a contact or deal holds the effect when all its values are there.
+
+    Raises:
+        InvalidInput: `unknown_step`.
+    """
+    object_type, creates = _object_type(step), step.kind in CREATING_KINDS
+    wanted = _wanted(step)
+    names = [EFFECT_ID_PROPERTY] if creates else list(wanted)
+    options = {"id_property": EFFECT_ID_PROPERTY} if creates else {}
+    object_id = step.effect_id if creates else step.object_id
+    operation = f"{step.kind}.find"
+    try:
+        answer = await api.call(
+            operation, "objects.get_by_id", object_type, object_id, writes=False, properties=names, **options
+        )
+    except Permanent as refused:
+        if refused.detail.evidence.get("status") == HTTPStatus.NOT_FOUND:
+            return None
+        raise
+    held = answer.body.get("properties")
+    if not isinstance(held, dict):
+        raise bad_response(operation, answer.status, writes=False)
+    types = {name: spec.type.value for name, spec in known_properties(object_type).items()}
+    if not creates and not same_values(types, wanted, held):
+        return None
+    return _outcome(answer, "createdAt" if creates else "updatedAt", replayed=True)
+
+
+def _object_type(step: EffectStep) -> str:
+    if step.kind in OBJECT_OF_KIND:
+        return OBJECT_OF_KIND[step.kind]
+    raise InvalidInput(
+        "unknown_step",
+        f"HubSpot has no effect of the kind {step.kind}.",
+        action="Plan the delivery again with this version.",
+        system=SYSTEM,
+        operation="apply",
+    )
+
+
+def _wanted(step: EffectStep) -> Mapping[str, JsonValue]:
+    properties = step.payload.get("properties")
+    return properties if isinstance(properties, dict) else {}
+
+
+def _outcome(answer: Answer, stamp: str, *, replayed: bool = False) -> EffectOutcome:
+    try:
+        applied_at = _INSTANT.validate_python(answer.body.get(stamp))
+    except ValidationError:
+        applied_at = None
+    return EffectOutcome(remote_id=answer.text("id"), replayed=replayed, applied_at=applied_at)

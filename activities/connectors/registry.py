@@ -1,0 +1,41 @@
+"""The list of connectors: one line per system."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from contracts.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from activities.ports.connector import Connector
+
+CONNECTORS = {
+    "email": "activities.connectors.communication.email:Email",
+    "hubspot": "activities.connectors.crm.hubspot:HubSpot",
+    "slack": "activities.connectors.communication.slack:Slack",
+    "snowflake": "activities.connectors.warehouse.snowflake:Snowflake",
+    "tableau": "activities.connectors.bi.tableau:Tableau",
+    "tave": "activities.connectors.booking.tave:Tave",
+    "wedsync": "activities.connectors.source.wedsync:WedSyncReports",
+}
+"""System name -> module and class; modules load on first use because vendor SDKs are heavy."""
+
+
+@cache
+def connector_class(platform: str) -> type[Connector]:
+    """Return the connector class of a platform.
+
+    Raises:
+        InvalidInput: no connector of that name.
+    """
+    if platform not in CONNECTORS:
+        raise InvalidInput(
+            "unknown_platform",
+            f"There is no connector for the platform {platform!r}.",
+            action=f"Use one of: {', '.join(sorted(CONNECTORS))}.",
+        )
+    module, _, name = CONNECTORS[platform].partition(":")
+    loaded: type[Connector] = getattr(import_module(module), name)
+    return loaded

@@ -1,0 +1,133 @@
+"""WedSync's own reporting API: reports of an organisation as pages of records."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from typing import ClassVar, cast
+from urllib.parse import quote
+
+from pydantic import JsonValue
+
+from activities.ports.connection import Connection
+from activities.ports.connector import SourcePage
+from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
+from activities.transport.client import JsonClient, open_client
+from contracts.errors import InvalidInput, Permanent, Transient
+from contracts.integration import ConnectionProbe, IntegrationType, ProvisionResult
+
+SYSTEM = "wedsync"
+_NOT_FOUND = "not_found"
+
+
+class WedSyncReports:
+    """The reports of the connection's organisation.
+
+    Source: WedSync's reporting API v1, `GET /v1/organizations/{org}/reports/{report}/records`.
+    """
+
+    manifest: ClassVar[Manifest] = Manifest(
+        system=SYSTEM,
+        title="WedSync reports",
+        family=IntegrationType.REPORT_SOURCE,
+        api_version="v1",
+        documentation_url="https://docs.wedsync.com/reporting-api",
+        credential_fields=("token",),
+        default_base_url="https://api.wedsync.com",
+        capabilities=frozenset({Capability.SOURCE}),
+        guarantee=EffectGuarantee.UPSERT,
+        rate_limit=RateLimit(requests=50, per_s=1.0),
+        page_size=1_000,
+    )
+
+    def __init__(self, connection: Connection) -> None:
+        headers = {"Authorization": f"Bearer {connection.secret('token')}"}
+        client = open_client(connection, headers=headers, timeout_s=self.manifest.timeout_s)
+        self._client = JsonClient(SYSTEM, client, timeout_s=self.manifest.timeout_s)
+        self._reports = f"/v1/organizations/{quote(connection.organization_id, safe='')}/reports"
+
+    async def probe(self) -> ConnectionProbe:
+        """List the organisation's reports; their ids are the features.
+
+        Raises:
+            AuthExpired: the token is refused.
+            Transient: WedSync does not answer.
+        """
+        started = time.perf_counter()
+        answer = await self._get(self._reports, "reports.list", {})
+        found = answer.get("reports")
+        reports = [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+        return ConnectionProbe(
+            ok=True,
+            latency_ms=(time.perf_counter() - started) * 1_000,
+            features=[str(report.get("reportId")) for report in reports][:50],
+        )
+
+    async def provision(self) -> ProvisionResult:
+        """Make nothing: a source is only read. Idempotent: yes."""
+        return ProvisionResult()
+
+    async def pages(
+        self, report_id: str, *, cursor: str | None = None, updated_since: str | None = None
+    ) -> AsyncIterator[SourcePage]:
+        """Yield pages of at most 1,000 records; a page's cursor leads to the following one.
+
+        Args:
+            report_id: such as `weddings` or `revenue`.
+            cursor: where an earlier reading stopped.
+            updated_since: ISO instant; only records changed at or after it.
+
+        Raises:
+            InvalidInput: `report_not_found`.
+            AuthExpired: the token is refused.
+            Transient: no usable answer.
+        """
+        while True:
+            page = await self._page(report_id, cursor, updated_since)
+            yield page
+            cursor = page.cursor
+            if cursor is None:
+                return
+
+    async def aclose(self) -> None:
+        """Close the sockets."""
+        await self._client.aclose()
+
+    async def _page(self, report_id: str, cursor: str | None, updated_since: str | None) -> SourcePage:
+        path = f"{self._reports}/{quote(report_id, safe='')}/records"
+        params = {"cursor": cursor, "limit": str(self.manifest.page_size), "updatedSince": updated_since}
+        try:
+            body = await self._get(path, "records.list", params)
+        except Permanent as error:
+            if error.detail.code != _NOT_FOUND:
+                raise
+            raise InvalidInput(
+                "report_not_found",
+                f"WedSync has no report {report_id!r} in this organisation.",
+                action="Correct sourceReportId.",
+                system=SYSTEM,
+                operation="records.list",
+            ) from None
+        records, following, as_of = body.get("records"), body.get("nextCursor"), body.get("asOf")
+        if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+            raise _unusable("records.list")
+        if following is not None and not isinstance(following, str):
+            raise _unusable("records.list")
+        return SourcePage(
+            cast("list[dict[str, JsonValue]]", records), following, as_of if isinstance(as_of, str) else None
+        )
+
+    async def _get(self, path: str, operation: str, params: dict[str, str | None]) -> dict[str, JsonValue]:
+        answer = await self._client.request_json("GET", path, operation=operation, params=params)
+        if not isinstance(answer, dict):
+            raise _unusable(operation)
+        return answer
+
+
+def _unusable(operation: str) -> Transient:
+    return Transient(
+        "vendor_bad_response",
+        f"WedSync answered {operation} with something other than a page of records.",
+        system=SYSTEM,
+        operation=operation,
+    )

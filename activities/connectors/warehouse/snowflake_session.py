@@ -1,0 +1,196 @@
+"""One Snowflake session: how it is opened, what its errors mean, and transactions that end."""
+
+from __future__ import annotations
+
+import base64
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import snowflake.connector
+from snowflake.connector import errors
+
+from activities.connectors.warehouse.snowflake_sql import identifier
+from activities.ports.connection import Connection
+from contracts.errors import AuthExpired, OutcomeUnknown, Owner, Permanent, Transient, WedSyncError
+
+LOGIN_TIMEOUT_S = 30
+REQUEST_TIMEOUT_S = 60
+QUERY_TIMEOUT_S = 1_500
+_SYSTEM = "snowflake"
+_LOGIN_STATE = "28000"
+_SESSION_GONE = frozenset({390111, 390112, 390114, 390195})
+_CREDENTIAL_REFUSED = range(390_100, 390_500)
+_LOCKED_OR_CANCELLED = frozenset({604, 625, 630, 1_300, 57_014})
+_PRIVILEGE = frozenset({3_001, 3_003})
+_MISSING = frozenset({2_003, 2_043})
+_NO_WAREHOUSE = frozenset({606, 90_073, 90_109})
+_REMOTE_FILE = frozenset({91_016})
+
+
+class Session:
+    """A session for one activity; it belongs to one thread and is closed by `close`.
+
+    Args:
+        connection: the account, credential and settings.
+        query_tag: written into Snowflake's query history, to find what a run did.
+
+    Raises:
+        AuthExpired: the credential is refused.
+        Transient: the account does not answer.
+    """
+
+    def __init__(self, connection: Connection, query_tag: str) -> None:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self._connection: Any = snowflake.connector.connect(
+                    **_parameters(connection), session_parameters={"QUERY_TAG": query_tag}
+                )
+        except errors.Error as error:
+            raise classify(error, "session.open", writes=False, login=True) from None
+
+    def close(self) -> None:
+        """Log out; a session that cannot be closed expires at Snowflake."""
+        try:
+            self._connection.close()
+        except errors.Error:
+            return
+
+    def run(self, operation: str, sql: str, *values: str | int | None, writes: bool = True) -> list[tuple[Any, ...]]:
+        """Execute one statement and return its rows; for DML the first row holds the counts.
+
+        Args:
+            operation: what is done, for errors, such as `facts.merge`.
+            sql: the statement; values stand as `%s`.
+            values: bound in order.
+            writes: whether a lost answer leaves the outcome open.
+
+        Raises:
+            WedSyncError: classified by the driver's error class, number and SQL state.
+        """
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute(sql, values or None)
+                return list(cursor.fetchall())
+        except errors.Error as error:
+            raise classify(error, operation, writes=writes) from None
+
+    def number(self, operation: str, sql: str, *values: str | int | None) -> int:
+        """Return the single number that a query yields."""
+        return int(self.run(operation, sql, *values, writes=False)[0][0])
+
+    @contextmanager
+    def transaction(self, operation: str) -> Iterator[None]:
+        """Commit what the block did, or roll all of it back.
+
+        Raises:
+            OutcomeUnknown: the answer to the commit was lost.
+        """
+        self.run(operation, "BEGIN")
+        try:
+            yield
+        except BaseException:
+            try:
+                self.run(operation, "ROLLBACK")
+            except WedSyncError:
+                self.close()
+            raise
+        self.run(operation, "COMMIT")
+
+
+def _parameters(connection: Connection) -> dict[str, Any]:
+    parameters: dict[str, Any] = {
+        "account": connection.setting("account"),
+        "user": connection.secret("user"),
+        "login_timeout": LOGIN_TIMEOUT_S,
+        "connect_timeout": 10,
+        "request_timeout": REQUEST_TIMEOUT_S,
+        "query_timeout": QUERY_TIMEOUT_S,
+        "retry_max_attempts": 1,
+        "logout_max_attempts": 1,
+        "enable_server_session_keep_alive_auto_detection": False,
+        "client_session_keep_alive": False,
+        "client_store_temporary_credential": False,
+        "min_tls_version": "tls12" if connection.min_tls_version == "1.2" else "tls13",
+        **{
+            name: identifier(connection.setting(name)).strip('"')
+            for name in ("warehouse", "database", "role")
+            if connection.setting(name)
+        },
+    }
+    if "privateKey" in connection.credential:
+        key = connection.secret("privateKey")
+        parameters |= {
+            "authenticator": "SNOWFLAKE_JWT",
+            "private_key": key if "BEGIN" in key else base64.b64decode(key),
+        }
+    elif "token" in connection.credential:
+        parameters |= {"authenticator": "PROGRAMMATIC_ACCESS_TOKEN", "token": connection.secret("token")}
+    elif "password" in connection.credential:
+        parameters["password"] = connection.secret("password")
+    else:
+        raise AuthExpired(
+            "credential_missing",
+            "The Snowflake credential has neither password, privateKey nor token.",
+            action="Connect the integration again with one of them.",
+            system=_SYSTEM,
+        )
+    url = urlsplit(connection.base_url)
+    if url.hostname:
+        parameters |= {"host": url.hostname, "port": url.port or 443, "protocol": url.scheme}
+    return parameters
+
+
+def classify(error: errors.Error, operation: str, *, writes: bool, login: bool = False) -> WedSyncError:
+    """Return our error for one of the driver's, by its class, number and SQL state.
+
+    Args:
+        error: what the driver raised.
+        operation: what was done.
+        writes: whether a lost answer leaves the outcome open.
+        login: whether the session was being opened.
+    """
+    number = error.errno if isinstance(error.errno, int) else -1
+    state = str(error.sqlstate or "")
+    where: dict[str, Any] = {
+        "system": _SYSTEM,
+        "operation": operation,
+        "evidence": {"vendorCode": number, "sqlState": state},
+    }
+    if number in _SESSION_GONE:
+        return Transient("session_expired", "Snowflake ended the session; a new one is opened.", **where)
+    if (login and state == _LOGIN_STATE) or number in _CREDENTIAL_REFUSED:
+        return AuthExpired(
+            "credential_refused",
+            "Snowflake refuses the stored credential.",
+            action="Connect the integration again with a valid credential.",
+            **where,
+        )
+    if number in _LOCKED_OR_CANCELLED:
+        return Transient("warehouse_busy", f"Snowflake held {operation} back for another transaction.", **where)
+    for numbers, code, problem, action in _TENANTS_JOB:
+        if number in numbers:
+            return Permanent(code, f"{problem} for {operation}.", owner=Owner.TENANT, action=action, **where)
+    if number in _REMOTE_FILE:
+        return Transient("staged_file_missing", "A staged file is not in Snowflake's stage yet.", **where)
+    if isinstance(error, errors.ProgrammingError | errors.IntegrityError | errors.DataError | errors.NotSupportedError):
+        return Permanent(
+            "statement_refused",
+            f"Snowflake refuses the statement of {operation} with error {number}.",
+            action="Look the error number up at Snowflake and correct the statement or the table.",
+            **where,
+        )
+    kind = OutcomeUnknown if writes and not login else Transient
+    return kind("vendor_unavailable", f"Snowflake did not answer {operation}.", **where)
+
+
+_GRANT = "Grant the role what the integration's description lists, then start the load again."
+_SETTINGS = "Check warehouse, database and role in the integration's settings, then start the load again."
+_TENANTS_JOB = (
+    (_PRIVILEGE, "missing_permission", "The Snowflake role lacks a privilege", _GRANT),
+    (_NO_WAREHOUSE, "warehouse_missing", "The Snowflake session has no usable warehouse", _SETTINGS),
+    (_MISSING, "object_missing", "Snowflake lacks an object that is needed", _SETTINGS),
+)

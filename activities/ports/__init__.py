@@ -1,0 +1,1 @@
+"""One Protocol per family of systems."""

@@ -1,0 +1,179 @@
+"""The Protocols of the connector families."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Protocol, runtime_checkable
+
+from pydantic import JsonValue
+
+from activities.ports.connection import Connection
+from activities.ports.manifest import Manifest
+from contracts.effects import Delivery, EffectOutcome, EffectStep
+from contracts.integration import ConnectionProbe, ProvisionResult
+from contracts.sync import RecordResult
+
+
+class Connector(Protocol):
+    """What every system offers. One instance serves many activities at once, until `aclose`."""
+
+    manifest: ClassVar[Manifest]
+
+    def __init__(self, connection: Connection) -> None: ...
+
+    async def probe(self) -> ConnectionProbe:
+        """Make one cheap authenticated call and say what the account offers.
+
+        Raises:
+            AuthExpired: the vendor refuses the credential.
+            Transient: the vendor does not answer.
+        """
+        ...
+
+    async def provision(self) -> ProvisionResult:
+        """Create what syncs and deliveries need at the vendor.
+
+        Idempotent: yes, existing things are left as they are.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Release sessions and sockets."""
+        ...
+
+
+@runtime_checkable
+class DeliveryConnector(Connector, Protocol):
+    """A system that shows a notification or takes a task (capability `deliver`, `email`, `task`)."""
+
+    def plan(self, delivery: Delivery) -> list[EffectStep]:
+        """Return the vendor calls a delivery needs, each with a deterministic effect id; no I/O.
+
+        Raises:
+            InvalidInput: the target or the metadata lacks something the system needs.
+        """
+        ...
+
+    async def apply(self, step: EffectStep) -> EffectOutcome:
+        """Make the one vendor call of `step`."""
+        ...
+
+    async def find(self, step: EffectStep) -> EffectOutcome | None:
+        """Ask the vendor whether the effect of `step` already stands; None when it does not."""
+        ...
+
+
+@dataclass(frozen=True)
+class OutboundRecord:
+    """A mapped record: its opaque id at the source and the vendor's properties by mapping target."""
+
+    record_id: str
+    properties: Mapping[str, JsonValue]
+
+
+@dataclass(frozen=True)
+class UpsertAnswer:
+    """The vendor's word on one batch, one result per record sent, and the calls it took."""
+
+    results: Sequence[RecordResult]
+    vendor_calls: int = 1
+
+
+@runtime_checkable
+class RecordConnector(Connector, Protocol):
+    """A system of records, such as a CRM (capability `records`)."""
+
+    def default_object(self) -> str:
+        """Return the object type a report is written to when the request names none."""
+        ...
+
+    def prepare(self, object_type: str, record: OutboundRecord) -> OutboundRecord:
+        """Return the record in the vendor's formats; the result decides the fingerprint. No I/O.
+
+        Raises:
+            InvalidInput: the vendor would refuse the record; the message names the property, not its value.
+        """
+        ...
+
+    async def upsert(self, object_type: str, records: Sequence[OutboundRecord]) -> UpsertAnswer:
+        """Create or update at most `manifest.batch_size` prepared records in one call.
+
+        Idempotent: yes, by the record id kept in a unique property.
+        """
+        ...
+
+    async def read(self, object_type: str, record_ids: Sequence[str]) -> Mapping[str, Mapping[str, JsonValue]]:
+        """Return the vendor's current properties by our record id, for at most `manifest.batch_size` ids."""
+        ...
+
+
+@dataclass(frozen=True)
+class DatasetColumn:
+    """A column of a published data set; `type` is text, integer, decimal, boolean, date or timestamp."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True)
+class PublishRequest:
+    """A whole data set to publish under a name; `files` are local Parquet files of `columns`."""
+
+    name: str
+    files: Sequence[Path]
+    columns: Sequence[DatasetColumn]
+    request_id: str
+    """The vendor's idempotency key of this publication."""
+    refresh_cron: str | None = None
+    scratch_dir: Path = field(default_factory=Path)
+
+
+@dataclass(frozen=True)
+class PublishAnswer:
+    """What the vendor now holds."""
+
+    remote_id: str
+    rows: int
+    vendor_calls: int
+
+
+@runtime_checkable
+class DatasetConnector(Connector, Protocol):
+    """A BI system that takes whole data sets (capability `datasets`)."""
+
+    def data_sources(self) -> Mapping[str, str]:
+        """Return report id -> name of the data source it feeds."""
+        ...
+
+    async def publish(self, request: PublishRequest) -> PublishAnswer:
+        """Replace the named data source by the request's rows.
+
+        Idempotent: yes, the name is overwritten and the request id is honoured once.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class SourcePage:
+    """One page of records; `cursor` resumes after it, None on the last page."""
+
+    records: Sequence[Mapping[str, JsonValue]]
+    cursor: str | None
+    as_of: str | None = None
+
+
+@runtime_checkable
+class SourceConnector(Connector, Protocol):
+    """A source of report records (capability `source`)."""
+
+    def pages(
+        self, report_id: str, *, cursor: str | None = None, updated_since: str | None = None
+    ) -> AsyncIterator[SourcePage]:
+        """Yield the report's pages from `cursor` on; `updated_since` is an ISO instant.
+
+        Raises:
+            InvalidInput: no such report.
+        """
+        ...

@@ -1,0 +1,63 @@
+"""What a connector declares about its vendor, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from contracts.integration import IntegrationType
+
+
+class Capability(StrEnum):
+    """What a connector can do; callers choose by capability, never by the system's name."""
+
+    DELIVER = "deliver"
+    EMAIL = "email"
+    TASK = "task"
+    RECORDS = "records"
+    DATASETS = "datasets"
+    WAREHOUSE = "warehouse"
+    SOURCE = "source"
+
+
+class EffectGuarantee(StrEnum):
+    """How a repeated write is kept invisible at this vendor."""
+
+    IDEMPOTENCY_KEY = "vendor idempotency key"
+    UPSERT = "upsert by external id"
+    LOOK_BEFORE_RETRY = "look before retry"
+    AT_MOST_ONCE = "at most once, unknown outcome reported"
+
+
+@dataclass(frozen=True)
+class RateLimit:
+    """The vendor's documented limit: `requests` per `per_s` seconds."""
+
+    requests: int
+    per_s: float
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The facts about a system that the rest of the house reads."""
+
+    system: str
+    title: str
+    family: IntegrationType
+    api_version: str
+    documentation_url: str
+    credential_fields: tuple[str, ...]
+    """Names required in `connectionConfig.credential`."""
+    default_base_url: str
+    capabilities: frozenset[Capability]
+    guarantee: EffectGuarantee
+    rate_limit: RateLimit
+    optional_credential_fields: tuple[str, ...] = ()
+    required_settings: tuple[str, ...] = ()
+    optional_settings: tuple[str, ...] = ()
+    batch_size: int = 1
+    """Records per write call."""
+    page_size: int = 100
+    """Records per read call."""
+    timeout_s: float = 30.0
+    notes: tuple[str, ...] = field(default=())

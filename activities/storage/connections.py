@@ -1,0 +1,169 @@
+"""Connected integrations as activities read them; only the `Integration` workflow's activities write here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import Column, DateTime, Integer, LargeBinary, Row, String, Table, select, update
+
+from activities.security.envelope import MasterKey, seal, unseal
+from activities.storage.database import Database, metadata
+from contracts.health import HealthWord, IntegrationKey
+from contracts.integration import IntegrationConfiguration, IntegrationState
+
+connections = Table(
+    "connections",
+    metadata,
+    Column("organization_id", String(64), primary_key=True),
+    Column("integration_id", String(64), primary_key=True),
+    Column("platform", String(40), nullable=False),
+    Column("state", String(32), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("changed_at", DateTime(timezone=True), nullable=False),
+    Column("last_sync_at", DateTime(timezone=True)),
+    Column("last_sync_status", String(32)),
+    Column("health", String(16)),
+)
+
+
+@dataclass(frozen=True)
+class StoredConnection:
+    """An integration's configuration, state and freshness."""
+
+    configuration: IntegrationConfiguration
+    state: IntegrationState
+    version: int
+    changed_at: datetime
+    last_sync_at: datetime | None
+    last_sync_status: str | None
+    health: HealthWord | None
+
+    @property
+    def key(self) -> IntegrationKey:
+        """The opaque facts that may travel in payloads."""
+        return IntegrationKey(
+            organization_id=self.configuration.organization_id,
+            integration_id=self.configuration.integration_id,
+            platform=self.configuration.platform,
+            state=self.state,
+        )
+
+
+class ConnectionStore:
+    """Configurations sealed under the organisation's key."""
+
+    def __init__(self, database: Database, key: MasterKey) -> None:
+        self._database = database
+        self._key = key
+
+    async def put(self, configuration: IntegrationConfiguration, state: IntegrationState) -> None:
+        """Write configuration and state. Idempotent: yes, by organisation and integration."""
+        place = _place(configuration.organization_id, configuration.integration_id)
+        sealed = seal(self._sealing_key(configuration.organization_id), configuration.model_dump_json().encode(), place)
+        row = {
+            "organization_id": configuration.organization_id,
+            "integration_id": configuration.integration_id,
+            "platform": configuration.platform,
+            "state": state.value,
+            "version": 1,
+            "sealed": sealed,
+            "changed_at": datetime.now(UTC),
+        }
+        statement = self._database.insert(connections).values(row)
+        statement = statement.on_conflict_do_update(
+            index_elements=["organization_id", "integration_id"],
+            set_={
+                **{name: row[name] for name in ("platform", "state", "sealed", "changed_at")},
+                "version": connections.c.version + 1,
+            },
+        )
+        async with self._database.begin() as connection:
+            await connection.execute(statement)
+
+    async def get(self, organization_id: str, integration_id: str) -> StoredConnection | None:
+        """Return one integration of one organisation, None when it is not there."""
+        statement = select(connections).where(
+            connections.c.organization_id == organization_id, connections.c.integration_id == integration_id
+        )
+        async with self._database.begin() as connection:
+            row = (await connection.execute(statement)).first()
+        return self._stored(row) if row else None
+
+    async def of_organization(self, organization_id: str) -> list[StoredConnection]:
+        """Return the integrations of an organisation, disconnected ones included."""
+        statement = (
+            select(connections)
+            .where(connections.c.organization_id == organization_id)
+            .order_by(connections.c.integration_id)
+        )
+        async with self._database.begin() as connection:
+            return [self._stored(row) for row in (await connection.execute(statement)).all()]
+
+    async def page(self, after: IntegrationKey | None, limit: int) -> Sequence[IntegrationKey]:
+        """Return the next connected integrations of all organisations, in key order."""
+        statement = select(
+            connections.c.organization_id, connections.c.integration_id, connections.c.platform, connections.c.state
+        ).where(connections.c.state != IntegrationState.DISCONNECTED.value)
+        if after is not None:
+            statement = statement.where(
+                (connections.c.organization_id > after.organization_id)
+                | (
+                    (connections.c.organization_id == after.organization_id)
+                    & (connections.c.integration_id > after.integration_id)
+                )
+            )
+        statement = statement.order_by(connections.c.organization_id, connections.c.integration_id).limit(limit)
+        async with self._database.begin() as connection:
+            rows = (await connection.execute(statement)).all()
+        return [
+            IntegrationKey(
+                organization_id=row[0], integration_id=row[1], platform=row[2], state=IntegrationState(row[3])
+            )
+            for row in rows
+        ]
+
+    async def observe_sync(self, organization_id: str, integration_id: str, at: datetime, status: str) -> None:
+        """Note when the last sync ended, and how."""
+        await self._set(organization_id, integration_id, {"last_sync_at": at, "last_sync_status": status})
+
+    async def observe_health(self, organization_id: str, integration_id: str, word: HealthWord) -> None:
+        """Note the last health word, so that a change can be told from a repeat."""
+        await self._set(organization_id, integration_id, {"health": word.value})
+
+    async def _set(self, organization_id: str, integration_id: str, values: dict[str, object]) -> None:
+        statement = (
+            update(connections)
+            .where(connections.c.organization_id == organization_id, connections.c.integration_id == integration_id)
+            .values(values)
+        )
+        async with self._database.begin() as connection:
+            await connection.execute(statement)
+
+    def _stored(self, row: Row[tuple[object, ...]]) -> StoredConnection:
+        record = row._mapping  # noqa: SLF001 - SQLAlchemy's public name for a row's mapping
+        organization_id, integration_id = record["organization_id"], record["integration_id"]
+        plain = unseal(self._sealing_key(organization_id), record["sealed"], _place(organization_id, integration_id))
+        return StoredConnection(
+            configuration=IntegrationConfiguration.model_validate_json(plain),
+            state=IntegrationState(record["state"]),
+            version=record["version"],
+            changed_at=_utc(record["changed_at"]) or datetime.now(UTC),
+            last_sync_at=_utc(record["last_sync_at"]),
+            last_sync_status=record["last_sync_status"],
+            health=HealthWord(record["health"]) if record["health"] else None,
+        )
+
+    def _sealing_key(self, organization_id: str) -> bytes:
+        return self._key.derive(f"connections/{organization_id}")
+
+
+def _place(organization_id: str, integration_id: str) -> str:
+    return f"connection|{organization_id}|{integration_id}"
+
+
+def _utc(value: datetime | None) -> datetime | None:
+    """SQLite returns instants without their zone."""
+    return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value

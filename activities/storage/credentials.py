@@ -1,0 +1,111 @@
+"""Credentials, sealed in the SQL store and named by reference everywhere else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Protocol
+
+from pydantic import SecretStr
+from sqlalchemy import Column, DateTime, Integer, LargeBinary, String, Table, delete, func, insert, select
+
+from activities.security.envelope import MasterKey, seal, unseal
+from activities.storage.database import Database, metadata
+from contracts.errors import AuthExpired
+from contracts.integration import CredentialRef
+
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("organization_id", String(64), primary_key=True),
+    Column("integration_id", String(64), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+)
+
+
+class SecretStore(Protocol):
+    """Where credentials live; a reference names one version."""
+
+    async def put(self, organization_id: str, integration_id: str, values: Mapping[str, str]) -> CredentialRef:
+        """Store the values as the next version and return its reference."""
+        ...
+
+    async def get(self, ref: CredentialRef) -> Mapping[str, SecretStr]:
+        """Return the values of a version.
+
+        Raises:
+            AuthExpired: the version was destroyed.
+        """
+        ...
+
+    async def destroy(self, organization_id: str, integration_id: str) -> int:
+        """Destroy every version and return how many there were. Idempotent: yes."""
+        ...
+
+
+class SealedSecretStore:
+    """The default store: AES-256-GCM, key per organisation, bound to owner, integration and version."""
+
+    def __init__(self, database: Database, key: MasterKey) -> None:
+        self._database = database
+        self._key = key
+
+    async def put(self, organization_id: str, integration_id: str, values: Mapping[str, str]) -> CredentialRef:
+        """Store the values as the next version and return its reference."""
+        mine = (credentials.c.organization_id == organization_id) & (credentials.c.integration_id == integration_id)
+        async with self._database.begin() as connection:
+            newest = (await connection.execute(select(func.max(credentials.c.version)).where(mine))).scalar()
+            ref = CredentialRef(
+                organization_id=organization_id, integration_id=integration_id, version=(newest or 0) + 1
+            )
+            sealed = seal(self._sealing_key(organization_id), json.dumps(dict(values)).encode(), _place(ref))
+            await connection.execute(
+                insert(credentials).values(
+                    organization_id=organization_id,
+                    integration_id=integration_id,
+                    version=ref.version,
+                    sealed=sealed,
+                    created_at=datetime.now(UTC),
+                )
+            )
+        return ref
+
+    async def get(self, ref: CredentialRef) -> Mapping[str, SecretStr]:
+        """Return the values of a version.
+
+        Raises:
+            AuthExpired: the version was destroyed.
+        """
+        statement = select(credentials.c.sealed).where(
+            credentials.c.organization_id == ref.organization_id,
+            credentials.c.integration_id == ref.integration_id,
+            credentials.c.version == ref.version,
+        )
+        async with self._database.begin() as connection:
+            sealed = (await connection.execute(statement)).scalar()
+        if sealed is None:
+            raise AuthExpired(
+                "credential_destroyed",
+                f"The credential of the integration {ref.integration_id!r} is no longer stored.",
+                action="Connect the integration again.",
+            )
+        plain = json.loads(unseal(self._sealing_key(ref.organization_id), sealed, _place(ref)))
+        return {name: SecretStr(value) for name, value in plain.items()}
+
+    async def destroy(self, organization_id: str, integration_id: str) -> int:
+        """Destroy every version and return how many there were."""
+        statement = delete(credentials).where(
+            credentials.c.organization_id == organization_id, credentials.c.integration_id == integration_id
+        )
+        async with self._database.begin() as connection:
+            return (await connection.execute(statement)).rowcount
+
+    def _sealing_key(self, organization_id: str) -> bytes:
+        return self._key.derive(f"credentials/{organization_id}")
+
+
+def _place(ref: CredentialRef) -> str:
+    return f"credential|{ref.organization_id}|{ref.integration_id}|{ref.version}"

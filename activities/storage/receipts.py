@@ -1,0 +1,162 @@
+"""Receipts of synced records: which fingerprint the vendor has acknowledged, and up to when a report was read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from typing import TypeVar
+
+from sqlalchemy import Column, DateTime, String, Table, and_, case, select
+
+from activities.storage.database import Database, metadata
+from contracts.sync import RecordStatus
+
+T = TypeVar("T")
+
+_CHUNK = 500
+"""Rows per statement: SQLite and PostgreSQL bound the parameters of one."""
+
+record_receipts = Table(
+    "record_receipts",
+    metadata,
+    Column("organization_id", String(64), primary_key=True),
+    Column("integration_id", String(64), primary_key=True),
+    Column("object_type", String(255), primary_key=True),
+    Column("record_id", String(64), primary_key=True),
+    Column("fingerprint", String(64), nullable=False),
+    Column("remote_id", String(255)),
+    Column("run_id", String(64), nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("synced_at", DateTime(timezone=True), nullable=False),
+)
+
+sync_watermarks = Table(
+    "sync_watermarks",
+    metadata,
+    Column("organization_id", String(64), primary_key=True),
+    Column("integration_id", String(64), primary_key=True),
+    Column("object_type", String(255), primary_key=True),
+    Column("report_id", String(64), primary_key=True),
+    Column("watermark", DateTime(timezone=True), nullable=False),
+)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The vendor object type of one integration that receipts belong to."""
+
+    organization_id: str
+    integration_id: str
+    object_type: str
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """The vendor's last acknowledgement of one record; `run_id` and `outcome` say which run it was and what it did."""
+
+    record_id: str
+    fingerprint: str
+    remote_id: str | None
+    run_id: str
+    outcome: RecordStatus
+
+
+class Receipts:
+    """Receipts and watermarks by organisation and integration; holds opaque ids and digests only."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def load(self, scope: Scope, record_ids: Sequence[str]) -> Mapping[str, Receipt]:
+        """Return the receipts that exist, by record id."""
+        found: dict[str, Receipt] = {}
+        table = record_receipts.c
+        async with self._database.begin() as connection:
+            for chunk in _chunks(record_ids):
+                statement = select(table.record_id, table.fingerprint, table.remote_id, table.run_id, table.outcome)
+                rows = await connection.execute(
+                    statement.where(
+                        table.organization_id == scope.organization_id,
+                        table.integration_id == scope.integration_id,
+                        table.object_type == scope.object_type,
+                        table.record_id.in_(chunk),
+                    )
+                )
+                for row in rows:
+                    found[row[0]] = Receipt(row[0], row[1], row[2], row[3], RecordStatus(row[4]))
+        return found
+
+    async def record(self, scope: Scope, receipts: Sequence[Receipt]) -> None:
+        """Write what the vendor acknowledged. Idempotent: yes, by record id.
+
+        Args:
+            scope: where the records stand.
+            receipts: at most one per record id.
+        """
+        now = datetime.now(UTC)
+        async with self._database.begin() as connection:
+            for chunk in _chunks(receipts):
+                statement = self._database.insert(record_receipts).values([_row(scope, item, now) for item in chunk])
+                changed = ("fingerprint", "remote_id", "run_id", "outcome", "synced_at")
+                await connection.execute(
+                    statement.on_conflict_do_update(
+                        index_elements=["organization_id", "integration_id", "object_type", "record_id"],
+                        set_={name: statement.excluded[name] for name in changed},
+                    )
+                )
+
+    async def watermark(self, scope: Scope, report_id: str) -> datetime | None:
+        """Return the instant up to which the report has been synced, None before the first run."""
+        table = sync_watermarks.c
+        statement = select(table.watermark).where(
+            table.organization_id == scope.organization_id,
+            table.integration_id == scope.integration_id,
+            table.object_type == scope.object_type,
+            table.report_id == report_id,
+        )
+        async with self._database.begin() as connection:
+            found: datetime | None = (await connection.execute(statement)).scalar()
+        return None if found is None else _aware(found)
+
+    async def advance(self, scope: Scope, report_id: str, watermark: datetime) -> None:
+        """Move the watermark forward; an earlier instant changes nothing. Idempotent: yes."""
+        statement = self._database.insert(sync_watermarks).values(
+            organization_id=scope.organization_id,
+            integration_id=scope.integration_id,
+            object_type=scope.object_type,
+            report_id=report_id,
+            watermark=watermark.astimezone(UTC),
+        )
+        current, proposed = sync_watermarks.c.watermark, statement.excluded.watermark
+        statement = statement.on_conflict_do_update(
+            index_elements=["organization_id", "integration_id", "object_type", "report_id"],
+            set_={"watermark": case((and_(current.is_not(None), current > proposed), current), else_=proposed)},
+        )
+        async with self._database.begin() as connection:
+            await connection.execute(statement)
+
+
+def _row(scope: Scope, receipt: Receipt, now: datetime) -> dict[str, object]:
+    return {
+        "organization_id": scope.organization_id,
+        "integration_id": scope.integration_id,
+        "object_type": scope.object_type,
+        "record_id": receipt.record_id,
+        "fingerprint": receipt.fingerprint,
+        "remote_id": receipt.remote_id,
+        "run_id": receipt.run_id,
+        "outcome": receipt.outcome.value,
+        "synced_at": now,
+    }
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _chunks(items: Iterable[T]) -> Iterable[list[T]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, _CHUNK)):
+        yield chunk

@@ -1,0 +1,132 @@
+"""Bulk data by reference: sealed objects in an object store, plain files only while an activity works on them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import obstore
+from obstore.store import LocalStore, ObjectStore, from_url
+
+from activities.security.envelope import MasterKey, seal_stream, unseal_stream
+from contracts.dataset import DatasetRef
+from contracts.errors import Permanent, Transient
+
+
+class Staging:
+    """An object store (a directory, or S3, GCS, Azure by URL) whose objects are sealed per organisation.
+
+    Args:
+        url: `file:///...`, `s3://bucket/prefix`, `gs://...` or `az://...`.
+        key: the master key; objects are sealed under `staging/<first part of the key>`.
+        scratch_dir: where plain files live while an activity runs; emptied by `clear_scratch`.
+    """
+
+    def __init__(self, url: str, key: MasterKey, scratch_dir: Path) -> None:
+        if url.startswith("file://"):
+            Path(url.removeprefix("file://")).mkdir(parents=True, exist_ok=True)
+            self._store: ObjectStore = LocalStore(url.removeprefix("file://"))
+        else:
+            self._store = from_url(url)
+        self._key = key
+        self._scratch_dir = scratch_dir
+        scratch_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def clear_scratch(self) -> None:
+        """Remove plain files that a killed process left behind."""
+        for leftover in self._scratch_dir.iterdir():
+            shutil.rmtree(leftover, ignore_errors=True)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Yield an empty private directory that is gone afterwards."""
+        path = Path(tempfile.mkdtemp(dir=self._scratch_dir))
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+    async def put_file(self, key: str, path: Path, rows: int) -> DatasetRef:
+        """Seal the file into the store under `key` and return its reference.
+
+        Idempotent: yes, an existing object of the same key is replaced as a whole.
+
+        Args:
+            key: `<organisation>/<run>/<name>`; the organisation seals it.
+            path: a plain local file.
+            rows: its number of rows.
+        """
+        return await asyncio.to_thread(self._put, key, path, rows)
+
+    def _put(self, key: str, path: Path, rows: int) -> DatasetRef:
+        digest = _sha256(path)
+        with path.open("rb") as plain:
+            sealed = seal_stream(self._sealing_key(key), plain, key)
+            obstore.put(self._store, key, sealed, use_multipart=True)
+        return DatasetRef(key=key, rows=rows, size_bytes=path.stat().st_size, sha256=digest)
+
+    async def fetch(self, ref: DatasetRef, into: Path) -> Path:
+        """Open the referenced object into a plain file in `into`, checked against its digest.
+
+        Raises:
+            Transient: the object is missing.
+            Permanent: the object was changed.
+        """
+        return await asyncio.to_thread(self._fetch, ref, into)
+
+    def _fetch(self, ref: DatasetRef, into: Path) -> Path:
+        target = into / ref.key.rsplit("/", 1)[-1]
+        try:
+            stream = obstore.open_reader(self._store, ref.key)
+        except FileNotFoundError as error:
+            raise Transient("staging_missing", "A staged file is not in the object store.") from error
+        with target.open("wb") as plain:
+            for chunk in unseal_stream(self._sealing_key(ref.key), _Reader(stream), ref.key):
+                plain.write(chunk)
+        if _sha256(target) != ref.sha256:
+            raise Permanent(
+                "staging_corrupt",
+                "A staged file does not match its digest.",
+                action="Start the run again; it extracts afresh.",
+            )
+        return target
+
+    async def delete_prefix(self, prefix: str) -> int:
+        """Delete every object below `prefix` and return how many there were."""
+        return await asyncio.to_thread(self._delete_prefix, prefix)
+
+    def _delete_prefix(self, prefix: str) -> int:
+        found = [item["path"] for batch in obstore.list(self._store, prefix) for item in batch]
+        if found:
+            obstore.delete(self._store, found)
+        return len(found)
+
+    def _sealing_key(self, key: str) -> bytes:
+        return self._key.derive(f"staging/{key.split('/', 1)[0]}")
+
+
+class _Reader:
+    """obstore's reader, answering `read` with bytes of exactly the size asked for."""
+
+    def __init__(self, stream: obstore.ReadableFile) -> None:
+        self._stream = stream
+
+    def read(self, size: int = -1) -> bytes:
+        parts: list[bytes] = []
+        while size > 0:
+            part = bytes(self._stream.read(size))
+            if not part:
+                break
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

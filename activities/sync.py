@@ -1,0 +1,341 @@
+"""The steps of a report sync: prepare, extract, push or publish, finish, and remember how far it came."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from temporalio import activity
+
+from activities.access import Access
+from activities.connectors.registry import connector_class
+from activities.ports.connector import DatasetConnector, PublishRequest, RecordConnector, SourceConnector
+from activities.ports.manifest import Capability
+from activities.storage.receipts import Receipts, Scope
+from activities.storage.staging import Staging
+from activities.sync_dataset import Dataset, build_dataset
+from activities.sync_extraction import Extraction
+from activities.sync_parts import Parts, StagedRecord
+from activities.sync_push import PartPush
+from activities.transform.files import FileReports, format_of, locate
+from activities.transform.records import Rules, check_mapping
+from contracts.base import Contract
+from contracts.dataset import SourceKind
+from contracts.errors import InvalidInput, Transient
+from contracts.integration import IntegrationConfiguration
+from contracts.names import effect_id
+from contracts.sync import (
+    Books,
+    ConflictResolutionStrategy,
+    DataSynchronizationRequest,
+    RecordResult,
+    RecordStatus,
+    SynchronizationType,
+)
+from contracts.sync_steps import (
+    ExtractedReport,
+    ExtractProgress,
+    FinishedSync,
+    FinishSync,
+    PrepareSync,
+    PublishDataset,
+    PushedRecords,
+    PushParts,
+    PushProgress,
+    SyncMode,
+    SyncPlan,
+    WatermarkRecord,
+    counted,
+)
+
+P = TypeVar("P", ExtractProgress, PushProgress)
+
+SourceFactory = Callable[[str], SourceConnector]
+"""Organisation id -> the WedSync reporting API, opened for it."""
+
+_BEAT_S = 5.0
+_HELD_ATTEMPTS = 4
+_DETAILS = 100
+_SINCE_WATERMARK = frozenset({SynchronizationType.INCREMENTAL, SynchronizationType.REAL_TIME})
+
+
+@dataclass
+class Pulse:
+    """What the running activity last reported as its resume point."""
+
+    progress: Contract
+
+    def beat(self, progress: Contract) -> None:
+        """Report a new resume point."""
+        self.progress = progress
+        activity.heartbeat(progress)
+
+
+@asynccontextmanager
+async def beating(progress: Contract) -> AsyncIterator[Pulse]:
+    """Heartbeat every five seconds, so that a long vendor call is not taken for a dead worker."""
+    pulse = Pulse(progress)
+
+    async def _beat() -> None:
+        while True:
+            activity.heartbeat(pulse.progress)
+            await asyncio.sleep(_BEAT_S)
+
+    task = asyncio.create_task(_beat())
+    try:
+        yield pulse
+    finally:
+        task.cancel()
+
+
+class Sync:
+    """The activities of `SyncReport`.
+
+    Args:
+        access: opens the integration's connector.
+        staging: the sealed object store.
+        receipts: what vendors have acknowledged.
+        wedsync: opens the reporting API for an organisation.
+        import_dirs: the directories from which files may be imported.
+        fingerprint_key: 32 secret bytes, derived from the master key.
+    """
+
+    def __init__(
+        self,
+        access: Access,
+        staging: Staging,
+        receipts: Receipts,
+        *,
+        wedsync: SourceFactory,
+        import_dirs: Sequence[Path] = (),
+        fingerprint_key: bytes,
+    ) -> None:
+        self._access = access
+        self._staging = staging
+        self._receipts = receipts
+        self._wedsync = wedsync
+        self._import_dirs = list(import_dirs)
+        self._key = fingerprint_key
+
+    @activity.defn(name="sync.prepare")
+    async def prepare(self, given: PrepareSync) -> SyncPlan:
+        """Resolve a request against its integration; checks mapping and rules once. Idempotent: yes, it only reads.
+
+        Raises:
+            InvalidInput: no such integration, it cannot take this, or mapping, rules or strategy do not fit.
+            IntegrationPaused: the integration takes no work.
+        """
+        request = given.request
+        integration_id = request.target_integration.integration_id
+        configuration = await self._access.configuration(request.organization_id, integration_id)
+        manifest = connector_class(configuration.platform).manifest
+        mapping = request.data_mapping or configuration.data_mapping
+        check_mapping(mapping)
+        Rules(configuration.transformation_rules)
+        mode, target = await self._target(request, configuration)
+        _refuse_strategy(request, mode)
+        if mode is SyncMode.RECORDS and not mapping:
+            raise InvalidInput(
+                "mapping_missing",
+                f"The sync into {manifest.title} has no field mapping.",
+                action="Give dataMapping in the request or in the integration's configuration.",
+            )
+        source = request.data_source()
+        report_id = source.report_id or request.source_report_id
+        since = None
+        if mode is SyncMode.RECORDS and request.sync_type in _SINCE_WATERMARK and source.kind is SourceKind.WEDSYNC:
+            since = await self._receipts.watermark(Scope(request.organization_id, integration_id, target), report_id)
+        return SyncPlan(
+            organization_id=request.organization_id,
+            integration_id=integration_id,
+            run_id=given.run_id,
+            platform=configuration.platform,
+            mode=mode,
+            target_object=target,
+            source=source,
+            report_id=report_id,
+            sync_type=request.sync_type,
+            conflict_resolution=request.conflict_resolution,
+            batch_size=min(request.batch_size, manifest.batch_size),
+            filters=request.data_filters,
+            mapping=mapping,
+            rules=configuration.transformation_rules,
+            max_rejected_ratio=configuration.error_handling.max_rejected_ratio,
+            since=since,
+        )
+
+    async def _target(
+        self, request: DataSynchronizationRequest, configuration: IntegrationConfiguration
+    ) -> tuple[SyncMode, str]:
+        key = (request.organization_id, configuration.integration_id)
+        if Capability.DATASETS in connector_class(configuration.platform).manifest.capabilities:
+            dataset = await self._access.connector(*key, DatasetConnector)
+            names = dataset.data_sources()
+            name = request.target_object or names.get(request.data_source().report_id or request.source_report_id)
+            if name is None:
+                raise InvalidInput(
+                    "no_data_source_for_report",
+                    f"No data source is fed by the report {request.source_report_id!r}.",
+                    action=f"Name one in targetObject, or sync one of: {', '.join(sorted(names))}.",
+                )
+            return SyncMode.DATASET, name
+        records = await self._access.connector(*key, RecordConnector)
+        return SyncMode.RECORDS, request.target_object or records.default_object()
+
+    @activity.defn(name="sync.extract")
+    async def extract(self, plan: SyncPlan) -> ExtractedReport:
+        """Read the source into staged parts of mapped records. Idempotent: yes, parts are replaced by name.
+
+        Raises:
+            InvalidInput: no such report or file, or a column is missing.
+            Transient: the source does not answer.
+        """
+        progress = _resume(ExtractProgress)
+        parts = Parts(self._staging, plan.organization_id, plan.run_id)
+        with self._staging.scratch() as folder:
+            async with beating(progress) as pulse:
+                extraction = Extraction(plan, parts, folder, progress)
+                await extraction.restore()
+                if not progress.done:
+                    since = None if plan.since is None else plan.since.isoformat()
+                    source = self._source(plan)
+                    async for page in source.pages(plan.report_id, cursor=progress.cursor, updated_since=since):
+                        pulse.beat(await extraction.take(page))
+                return await extraction.close()
+
+    def _source(self, plan: SyncPlan) -> SourceConnector | FileReports:
+        if plan.source.kind is SourceKind.FILE:
+            path = locate(plan.source, self._import_dirs)
+            return FileReports(path, format_of(plan.source, path))
+        return self._wedsync(plan.organization_id)
+
+    @activity.defn(name="sync.push_records")
+    async def push_records(self, job: PushParts) -> PushedRecords:
+        """Bring parts into the vendor's records. Idempotent: yes, by the receipts written after each vendor answer.
+
+        Raises:
+            AuthExpired: the vendor refuses the credential.
+            Transient: time-outs, 5xx, 429, or single records the vendor could not take for the moment.
+        """
+        connector = await self._access.connector(job.organization_id, job.integration_id, RecordConnector)
+        parts = Parts(self._staging, job.organization_id, job.run_id)
+        mine = await parts.refs(job.parts, job.first, job.count)
+        progress = _resume(PushProgress)
+        async with beating(progress) as pulse:
+
+            def called(calls: int) -> None:
+                nonlocal progress
+                progress = progress.model_copy(update={"vendor_calls": progress.vendor_calls + calls})
+                pulse.beat(progress)
+
+            for number, ref in enumerate(mine[progress.parts_done :], start=progress.parts_done):
+                pusher = PartPush(connector, self._receipts, job, self._key, called)
+                results = await pusher.push(await parts.read(ref, StagedRecord))
+                _retry_while_held(pusher.waiting)
+                progress = progress.model_copy(
+                    update={
+                        "parts_done": number + 1,
+                        "outcomes": [
+                            *progress.outcomes,
+                            await parts.write(f"outcomes/{job.first + number:06d}.ndjson", results),
+                        ],
+                        "books": progress.books.plus(counted([result.status for result in results])),
+                    }
+                )
+                pulse.beat(progress)
+            outcomes = await parts.join(f"outcomes/from-{job.first:06d}.ndjson", progress.outcomes)
+        return PushedRecords(outcomes=outcomes, books=progress.books, vendor_calls=progress.vendor_calls)
+
+    @activity.defn(name="sync.publish_dataset")
+    async def publish_dataset(self, given: PublishDataset) -> PushedRecords:
+        """Replace the plan's data source by the extract. Idempotent: yes, the name is overwritten as a whole.
+
+        Raises:
+            AuthExpired: the vendor refuses the credential.
+            OutcomeUnknown: the answer was lost; publishing again ends in the same state.
+        """
+        plan = given.plan
+        connector = await self._access.connector(plan.organization_id, plan.integration_id, DatasetConnector)
+        parts = Parts(self._staging, plan.organization_id, plan.run_id)
+        with self._staging.scratch() as folder:
+            async with beating(PushProgress()):
+                files = [
+                    await self._staging.fetch(ref, folder)
+                    for ref in await parts.refs(given.parts, 0, given.parts.count)
+                ]
+                dataset = await asyncio.to_thread(build_dataset, files, given.columns, folder)
+                calls = await _published(connector, plan, dataset, folder)
+                outcomes = await parts.write_file("outcomes/000000.ndjson", dataset.outcomes, dataset.books.read)
+        return PushedRecords(outcomes=outcomes, books=dataset.books, vendor_calls=calls)
+
+    @activity.defn(name="sync.finish")
+    async def finish(self, given: FinishSync) -> FinishedSync:
+        """Join the outcomes of all records, count the books from them, and drop the staged records. Idempotent: yes."""
+        parts = Parts(self._staging, given.organization_id, given.run_id)
+        books, details = Books(), list[RecordResult]()
+        async with beating(given):
+            for ref in given.outcomes:
+                rows = await parts.read(ref, RecordResult)
+                books = books.plus(counted([row.status for row in rows]))
+                details += [row for row in rows if row.status in {RecordStatus.REJECTED, RecordStatus.HELD}]
+                del details[_DETAILS:]
+            details_ref = await parts.join("details.ndjson", given.outcomes)
+            await parts.drop_parts()
+        return FinishedSync(details_ref=details_ref, books=books, details=details)
+
+    @activity.defn(name="sync.record_watermark")
+    async def record_watermark(self, given: WatermarkRecord) -> None:
+        """Remember up to when the report is synced. Idempotent: yes, it only moves forward."""
+        scope = Scope(given.organization_id, given.integration_id, given.object_type)
+        await self._receipts.advance(scope, given.report_id, given.watermark)
+
+
+def _refuse_strategy(request: DataSynchronizationRequest, mode: SyncMode) -> None:
+    strategy = request.conflict_resolution
+    if strategy is ConflictResolutionStrategy.NEWEST_WINS or (
+        mode is SyncMode.DATASET and strategy is not ConflictResolutionStrategy.SOURCE_WINS
+    ):
+        raise InvalidInput(
+            "conflict_resolution_unsupported",
+            f"This target cannot resolve conflicts by {strategy.value}.",
+            action="Use source_wins; record targets also take target_wins and manual.",
+        )
+
+
+def _retry_while_held(waiting: int) -> None:
+    """Let Temporal try again while the vendor could not take single records; after that they stay held."""
+    if waiting and activity.info().attempt < _HELD_ATTEMPTS:
+        raise Transient(
+            "records_held",
+            f"{waiting} records could not be taken for the moment; the others stand.",
+            operation="sync.push_records",
+        )
+
+
+async def _published(connector: DatasetConnector, plan: SyncPlan, dataset: Dataset, folder: Path) -> int:
+    answer = await connector.publish(
+        PublishRequest(
+            name=plan.target_object,
+            files=[dataset.path],
+            columns=dataset.columns,
+            request_id=effect_id(plan.organization_id, plan.integration_id, plan.target_object, plan.run_id),
+            scratch_dir=folder,
+        )
+    )
+    if answer.rows != dataset.books.updated:
+        raise Transient(
+            "publication_incomplete",
+            f"{plan.platform} holds {answer.rows} of {dataset.books.updated} published rows.",
+            system=plan.platform,
+            operation="sync.publish_dataset",
+        )
+    return answer.vendor_calls
+
+
+def _resume(model: type[P]) -> P:
+    details = activity.info().heartbeat_details
+    return model.model_validate(details[0]) if details else model()

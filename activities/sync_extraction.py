@@ -1,0 +1,181 @@
+"""One report on its way from the source into staged parts, resumable after every page."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from activities.ports.connector import SourcePage
+from activities.sync_parts import Parts, StagedRecord
+from activities.transform.files import MALFORMED, PAGE_ROWS
+from activities.transform.records import Mapper, Record, Rules, Selection, digest, record_id
+from contracts.dataset import DatasetRef, SourceFormat
+from contracts.errors import Transient
+from contracts.sync_steps import MAX_INLINE_PARTS, ExtractedReport, ExtractProgress, SyncPlan
+
+
+class Seen:
+    """The ids and contents already taken, on disk, so that memory does not grow with the report."""
+
+    def __init__(self, folder: Path) -> None:
+        self._database = sqlite3.connect(folder / "seen.db", isolation_level=None, check_same_thread=False)
+        self._database.execute("PRAGMA synchronous = OFF")
+        self._database.execute("PRAGMA journal_mode = OFF")
+        self._database.execute("CREATE TABLE seen (key TEXT PRIMARY KEY) WITHOUT ROWID")
+
+    def fresh(self, key: str) -> bool:
+        """Note `key` and return whether it was not known before."""
+        return self._database.execute("INSERT OR IGNORE INTO seen VALUES (?)", (key,)).rowcount == 1
+
+    def close(self) -> None:
+        """Release the file."""
+        self._database.close()
+
+
+class Extraction:
+    """Takes pages, stages parts of at most 1,000 records, and says after each page where to resume.
+
+    Args:
+        plan: filters, rules and mapping.
+        parts: where the run's parts are staged.
+        folder: a private scratch directory.
+        progress: the resume point of an earlier attempt, or a fresh one.
+    """
+
+    def __init__(self, plan: SyncPlan, parts: Parts, folder: Path, progress: ExtractProgress) -> None:
+        self._plan = plan
+        self._parts = parts
+        self._selection = Selection(plan.filters)
+        self._rules = Rules(plan.rules)
+        self._seen = Seen(folder)
+        self._buffer: list[StagedRecord] = []
+        self._cursors = {progress.cursor}
+        self._mapper: Mapper | None = None
+        self.progress = progress
+
+    async def restore(self) -> None:
+        """Read back what an earlier attempt staged: the ids it took, and the records that fill no part yet."""
+        progress = self.progress
+        staged = [ref for segment in progress.segments for ref in await self._parts.read(segment, DatasetRef)]
+        for ref in [*staged, *progress.parts]:
+            await asyncio.to_thread(self._remember, await self._parts.read(ref, StagedRecord))
+        if progress.tail is not None:
+            self._buffer = await self._parts.read(progress.tail, StagedRecord)
+            await asyncio.to_thread(self._remember, self._buffer)
+
+    async def take(self, page: SourcePage) -> ExtractProgress:
+        """Select, map and stage one page; return the point from which a lost worker resumes.
+
+        Raises:
+            InvalidInput: a column that a filter or the mapping needs is missing.
+            Transient: `source_cursor_repeated`, the source leads in a circle.
+        """
+        if page.cursor is not None and page.cursor in self._cursors:
+            raise Transient(
+                "source_cursor_repeated",
+                "The report's source handed out a cursor twice, which would read the same page for ever.",
+                action="If this lasts, report it to the owner of the source.",
+                operation="sync.extract",
+            )
+        self._cursors.add(page.cursor)
+        before = len(self._buffer)
+        await asyncio.to_thread(self._absorb, page.records)
+        added = self._buffer[before:]
+        self._advance(
+            cursor=page.cursor,
+            done=page.cursor is None,
+            position=self.progress.position + len(page.records),
+            read=self.progress.read + len(added),
+            rejected=self.progress.rejected + sum(bool(row.rejected) for row in added),
+            watermark=self.progress.watermark or _instant(page.as_of),
+        )
+        while len(self._buffer) >= PAGE_ROWS:
+            await self._stage(PAGE_ROWS)
+        tail = await self._parts.write(f"parts/tail-{self.progress.position}.ndjson", self._buffer)
+        self._advance(tail=tail)
+        return self.progress
+
+    async def close(self) -> ExtractedReport:
+        """Stage the last part and return the extract."""
+        if self._buffer:
+            await self._stage(len(self._buffer))
+        self._seen.close()
+        progress = self.progress
+        return ExtractedReport(
+            parts=await self._parts.listed(progress.parts, progress.segments),
+            read=progress.read,
+            rejected=progress.rejected,
+            columns=[item.target for item in self._plan.mapping] or progress.columns,
+            watermark=progress.watermark,
+        )
+
+    async def _stage(self, size: int) -> None:
+        number = len(self.progress.parts) + MAX_INLINE_PARTS * len(self.progress.segments)
+        ref = await self._parts.write(f"parts/{number:06d}.ndjson", self._buffer[:size])
+        del self._buffer[:size]
+        parts = [*self.progress.parts, ref]
+        if len(parts) == MAX_INLINE_PARTS:
+            segment = await self._parts.write(f"parts/segment-{len(self.progress.segments):06d}.ndjson", parts)
+            self._advance(parts=[], segments=[*self.progress.segments, segment])
+        else:
+            self._advance(parts=parts)
+
+    def _advance(self, **changes: object) -> None:
+        self.progress = self.progress.model_copy(update=changes)
+
+    def _remember(self, rows: Sequence[StagedRecord]) -> None:
+        for row in rows:
+            self._seen.fresh(row.id)
+            self._seen.fresh(f"={row.digest}")
+
+    def _absorb(self, records: Sequence[Record]) -> None:
+        self._bind(records)
+        taken: list[tuple[StagedRecord, Record]] = []
+        for offset, record in enumerate(records):
+            if MALFORMED not in record and not self._selection.takes(record):
+                continue
+            row = self._identified(record, self.progress.position + offset)
+            if row is not None:
+                taken.append((row, record))
+        good = [(row, record) for row, record in taken if not row.rejected]
+        if good and self._mapper is not None:
+            mapped = self._mapper.map([record for _, record in good])
+            for (row, _), (properties, problem) in zip(good, mapped, strict=True):
+                row.rejected = problem
+                row.properties = {} if problem else properties
+        self._buffer += [row for row, _ in taken]
+
+    def _bind(self, records: Sequence[Record]) -> None:
+        found = list(dict.fromkeys(name for record in records for name in record if name != MALFORMED))
+        known = self.progress.columns
+        # Lines of NDJSON may leave fields out; elsewhere every page shows every column, so a lost one is drift.
+        sparse = self._plan.source.format is SourceFormat.NDJSON
+        columns = list(dict.fromkeys([*known, *found])) if sparse or not found else found
+        if columns and (self._mapper is None or columns != known):
+            self._selection.check(columns)
+            self._mapper = Mapper(self._plan.mapping, columns)
+            self._advance(columns=list(dict.fromkeys([*known, *columns])))
+
+    def _identified(self, record: Record, position: int) -> StagedRecord | None:
+        """Return the record under its id, None when pages overlap and it is already taken."""
+        content = digest(record)
+        if not self._seen.fresh(f"={content}"):
+            return None
+        row = StagedRecord(id=f"record-{position + 1}", digest=content)
+        identity = record_id(record)
+        if MALFORMED in record:
+            row.rejected = str(record[MALFORMED])
+        elif identity is None:
+            row.rejected = "it has no opaque id of at most 64 characters"
+        elif not self._seen.fresh(identity):
+            row.id, row.rejected = identity, "duplicate: another record of this run has the same id"
+        else:
+            row.id, row.rejected = identity, self._rules.objection(record)
+        return row
+
+
+def _instant(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

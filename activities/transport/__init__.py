@@ -1,0 +1,1 @@
+"""How connectors reach their vendors."""

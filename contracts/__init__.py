@@ -1,0 +1,1 @@
+"""What crosses every boundary: pydantic shapes, error types, names and ids."""

@@ -1,0 +1,43 @@
+"""References to bulk data, which never travels in a payload."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from contracts.base import Contract, OpaqueId, ShortText
+
+
+class DatasetRef(Contract):
+    """A staged Parquet (or NDJSON) object: key in the object store, size and digest."""
+
+    key: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/\-]{0,254}$")]
+    rows: int = Field(ge=0)
+    size_bytes: int = Field(ge=0)
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class SourceKind(StrEnum):
+    """Where report records come from."""
+
+    WEDSYNC = "wedsync"
+    FILE = "file"
+
+
+class SourceFormat(StrEnum):
+    """Formats of a file source."""
+
+    CSV = "csv"
+    NDJSON = "ndjson"
+    PARQUET = "parquet"
+
+
+class DataSource(Contract):
+    """A WedSync report, or a file named by a `file://` URI."""
+
+    kind: SourceKind = SourceKind.WEDSYNC
+    report_id: OpaqueId | None = None
+    uri: ShortText | None = None
+    format: SourceFormat | None = None

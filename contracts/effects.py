@@ -1,0 +1,99 @@
+"""The unit of delivery: one visible change at one vendor, with a deterministic id."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from contracts.base import Contract, Instant, JsonObject, OpaqueId, ShortText, Text
+from contracts.errors import ErrorDetail
+from contracts.integration import Platform
+from contracts.notification import CrossSystemRouting, DeliveryStatus, SourceNotification, TargetSystem
+from contracts.wedding import TimelineStep, Wedding
+
+
+class Rendered(Contract):
+    """The notification as one target will show it."""
+
+    subject: ShortText = ""
+    text: Text = ""
+    properties: Annotated[dict[str, Text], Field(max_length=100)] = {}
+
+
+class DeliveryIntent(StrEnum):
+    """Whether the recipient system shows a message or gives somebody a task."""
+
+    NOTIFY = "notify"
+    TASK = "task"
+
+
+class Delivery(Contract):
+    """What a connector needs to plan its effects: who, what, where, in which words, and as of when."""
+
+    organization_id: OpaqueId
+    business_key: OpaqueId
+    """The routing's or the wedding step's id: the same key means the same effects."""
+    notification: SourceNotification
+    target: TargetSystem
+    rendered: Rendered
+    intent: DeliveryIntent = DeliveryIntent.NOTIFY
+    occurred_at: Instant
+    """Time stamped into the vendor's records; fixed at the first attempt, so a repeat writes the same."""
+
+
+class EffectStep(Contract):
+    """One vendor call that makes one visible change."""
+
+    effect_id: OpaqueId
+    organization_id: OpaqueId
+    integration_id: OpaqueId
+    system: Platform
+    kind: ShortText
+    """`<object>.<verb>`, such as `contact.update`."""
+    object_id: ShortText | None = None
+    """The vendor's id of the object to change; absent when the effect creates it."""
+    payload: JsonObject = {}
+    """The connector's own request, opaque to everyone else."""
+
+
+class TargetPlan(Contract):
+    """The decision about one target, with the steps that carry it out."""
+
+    target: TargetSystem
+    status: DeliveryStatus
+    """`success` means deliver; the others say why not."""
+    reason: ShortText = ""
+    steps: Annotated[list[EffectStep], Field(max_length=500)] = []
+    error: ErrorDetail | None = None
+
+
+class RoutingPlan(Contract):
+    """The decisions about every target of a routing."""
+
+    targets: Annotated[list[TargetPlan], Field(max_length=50)]
+
+
+class PlanRouting(Contract):
+    """Input of `notify.plan`."""
+
+    routing: CrossSystemRouting
+    occurred_at: Instant
+
+
+class ActionRequest(Contract):
+    """Input of `notify.plan_action`: one due step of a wedding."""
+
+    wedding: Wedding
+    step: TimelineStep
+    occurred_at: Instant
+
+
+class EffectOutcome(Contract):
+    """What the vendor now holds."""
+
+    remote_id: ShortText | None = None
+    replayed: bool = False
+    """True when the effect already stood (found in the ledger or at the vendor) and was not repeated."""
+    applied_at: Instant | None = None

@@ -1,0 +1,285 @@
+"""An integration: its configuration, its state and the actions on it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import ConfigDict, Field, JsonValue, StringConstraints, model_validator
+
+from contracts.base import Contract, FieldName, Instant, JsonObject, OpaqueId, ShortText, Text
+from contracts.errors import ErrorDetail
+
+Platform = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{1,39}$")]
+"""The system's name in the registry of connectors, such as `hubspot`."""
+
+
+CRON_FIELDS = 5
+
+
+class IntegrationType(StrEnum):
+    """Kind of system (WS-334), with the reporting kinds of WS-333."""
+
+    CRM = "crm"
+    BOOKING_SYSTEM = "booking_system"
+    COMMUNICATION_PLATFORM = "communication_platform"
+    CALENDAR = "calendar"
+    PAYMENT_PROCESSOR = "payment_processor"
+    EMERGENCY_SERVICES = "emergency_services"
+    BI_PLATFORM = "bi_platform"
+    DATA_WAREHOUSE = "data_warehouse"
+    REPORT_SOURCE = "report_source"
+
+
+class IntegrationState(StrEnum):
+    """Where an integration stands in its life."""
+
+    CONNECTING = "connecting"
+    ACTIVE = "active"
+    DEGRADED = "degraded"
+    UNHEALTHY = "unhealthy"
+    PAUSED = "paused"
+    RECONNECT_REQUIRED = "reconnect_required"
+    DISCONNECTED = "disconnected"
+
+    @property
+    def refuses_work(self) -> bool:
+        """Whether syncs and deliveries are refused in this state."""
+        return self in {IntegrationState.PAUSED, IntegrationState.DISCONNECTED, IntegrationState.RECONNECT_REQUIRED}
+
+
+class SecretFromEnv(Contract):
+    """A secret read from an environment variable of the door that reads the file."""
+
+    model_config = ConfigDict(extra="forbid")
+    env: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
+
+
+class SecretFromFile(Contract):
+    """A secret read from a file beside the door that reads the configuration."""
+
+    model_config = ConfigDict(extra="forbid")
+    file: ShortText
+
+
+SecretSource = Annotated[str, StringConstraints(max_length=8_000)] | SecretFromEnv | SecretFromFile
+
+
+class CredentialRef(Contract):
+    """Where a credential lies in the credential store; it holds no secret itself."""
+
+    organization_id: OpaqueId
+    integration_id: OpaqueId
+    version: int = Field(ge=1)
+
+
+class ConnectionConfiguration(Contract):
+    """How to reach the account: the credential (or its reference) and the connector's own settings.
+
+    Settings beyond the named fields (`account`, `studioId`, `siteName`, ...) are kept in `model_extra`
+    under their wire names; the connector's manifest says which it knows.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    credential: Annotated[dict[str, SecretSource], Field(max_length=20)] | None = Field(default=None, repr=False)
+    credential_ref: CredentialRef | None = None
+    base_url: ShortText | None = None
+
+    @property
+    def settings(self) -> dict[str, JsonValue]:
+        """The connector's own settings by wire name."""
+        return dict(self.model_extra or {})
+
+
+class FieldMapping(Contract):
+    """One column of the target: a source field, or an SQL scalar expression over source fields."""
+
+    target: FieldName
+    source: FieldName | None = None
+    expression: Annotated[str, StringConstraints(min_length=1, max_length=1_000)] | None = None
+    required: bool = False
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if (self.source is None) == (self.expression is None):
+            message = f"the mapping of {self.target} needs either a source or an expression"
+            raise ValueError(message)
+        return self
+
+
+class TransformationRule(Contract):
+    """A rule applied to every record before mapping: keep it when `condition` (CEL) holds."""
+
+    rule_id: OpaqueId
+    condition: Text
+    reason: ShortText = ""
+
+
+class SynchronizationSchedule(Contract):
+    """When the integration's own sync runs."""
+
+    cron: Annotated[str, StringConstraints(max_length=100)] | None = None
+    time_zone: ShortText = "UTC"
+    interval_ms: int | None = Field(default=None, ge=60_000)
+    sync_type: ShortText = "incremental"
+    source_report_id: OpaqueId | None = None
+
+    def expected_interval(self) -> timedelta | None:
+        """Return the longest pause the schedule means between two syncs, None when it means none.
+
+        A cron is read by its coarsest restricted field: month day 31 days, weekday 7 days,
+        hour 1 day, otherwise 1 hour.
+        """
+        if self.interval_ms:
+            return timedelta(milliseconds=self.interval_ms)
+        fields = (self.cron or "").split()
+        if len(fields) != CRON_FIELDS:
+            return None
+        _, hour, month_day, _, weekday = fields
+        if month_day != "*":
+            return timedelta(days=31)
+        if weekday != "*":
+            return timedelta(days=7)
+        return timedelta(hours=1) if hour == "*" else timedelta(days=1)
+
+
+class ErrorHandlingConfig(Contract):
+    """How much may be rejected before a run is red."""
+
+    max_rejected_ratio: float = Field(default=0.05, ge=0, le=1)
+
+
+class SecurityConfiguration(Contract):
+    """Transport and privacy settings of the connection."""
+
+    min_tls_version: Annotated[str, StringConstraints(pattern=r"^1\.[23]$")] = "1.3"
+    pii_fields: Annotated[list[FieldName], Field(max_length=100)] = []
+
+
+class SystemConfiguration(Contract):
+    """One side of an integration as WS-334 describes it."""
+
+    system_id: OpaqueId | None = None
+    system_type: Platform
+    settings: JsonObject = {}
+
+
+class NotificationMapping(Contract):
+    """Which notification types go to which target, under which template."""
+
+    notification_type: ShortText
+    target: ShortText = ""
+    template: Text = ""
+
+
+class WorkflowTrigger(Contract):
+    """A vendor event that starts a workflow."""
+
+    trigger_id: OpaqueId | None = None
+    event: ShortText
+    workflow: ShortText
+    condition: Text = ""
+
+
+class FailoverConfiguration(Contract):
+    """Which systems take over, in order, when this one fails for good."""
+
+    system_ids: Annotated[list[OpaqueId], Field(max_length=10)] = []
+
+
+class IntegrationConfiguration(Contract):
+    """Everything that defines an integration, the union of both briefs' interfaces."""
+
+    integration_id: OpaqueId
+    organization_id: OpaqueId
+    platform: Platform
+    integration_type: IntegrationType | None = None
+    connection_config: ConnectionConfiguration = ConnectionConfiguration()
+    data_mapping: Annotated[list[FieldMapping], Field(max_length=500)] = []
+    sync_schedule: SynchronizationSchedule | None = None
+    transformation_rules: Annotated[list[TransformationRule], Field(max_length=100)] = []
+    error_handling: ErrorHandlingConfig = ErrorHandlingConfig()
+    security_config: SecurityConfiguration = SecurityConfiguration()
+    source_system: SystemConfiguration | None = None
+    target_systems: Annotated[list[SystemConfiguration], Field(max_length=50)] = []
+    notification_mapping: Annotated[list[NotificationMapping], Field(max_length=200)] = []
+    workflow_triggers: Annotated[list[WorkflowTrigger], Field(max_length=100)] = []
+    failover_configuration: FailoverConfiguration | None = None
+    security_configuration: SecurityConfiguration | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _platform_from_target(cls, given: object) -> object:
+        """Take the platform from the first target system where WS-334's shape names none."""
+        if isinstance(given, dict) and "platform" not in given:
+            targets = given.get("targetSystems") or given.get("target_systems")
+            if isinstance(targets, list) and targets and isinstance(targets[0], dict):
+                return {**given, "platform": targets[0].get("systemType")}
+        return given
+
+
+class IntegrationInstance(Contract):
+    """A reference to a connected integration."""
+
+    integration_id: OpaqueId
+    platform: Platform | None = None
+    state: IntegrationState | None = None
+
+
+class ConnectionProbe(Contract):
+    """What a test of the connection found."""
+
+    ok: bool
+    latency_ms: float = Field(ge=0)
+    account: OpaqueId | None = None
+    """The vendor's opaque account id, never its display name."""
+    features: Annotated[list[ShortText], Field(max_length=50)] = []
+    scopes: Annotated[list[ShortText], Field(max_length=100)] = []
+    error: ErrorDetail | None = None
+
+
+class ProvisionResult(Contract):
+    """What provisioning found and made; repeating it makes nothing."""
+
+    created: Annotated[list[ShortText], Field(max_length=200)] = []
+    existing: Annotated[list[ShortText], Field(max_length=200)] = []
+
+
+class ConnectionActionKind(StrEnum):
+    """The actions on a connection."""
+
+    TEST = "test"
+    PROVISION = "provision"
+    PAUSE = "pause"
+    RESUME = "resume"
+    DISCONNECT = "disconnect"
+
+
+class ConnectionAction(Contract):
+    """An action on a connection, with the reason an operator gave."""
+
+    action: ConnectionActionKind
+    reason: ShortText = ""
+
+
+class ConnectionResult(Contract):
+    """The integration after an action."""
+
+    integration_id: OpaqueId
+    organization_id: OpaqueId
+    platform: Platform
+    state: IntegrationState
+    probe: ConnectionProbe | None = None
+    provisioned: ProvisionResult | None = None
+    error: ErrorDetail | None = None
+    connected_at: Instant | None = None
+    changed_at: Instant | None = None
+
+
+class SyncObservation(Contract):
+    """The outcome of a sync, told to the integration it concerns."""
+
+    run_id: OpaqueId
+    status: ShortText
+    finished_at: Instant

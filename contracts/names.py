@@ -1,0 +1,87 @@
+"""The one place where workflow types, queues, search attributes and ids are named."""
+
+from __future__ import annotations
+
+import hashlib
+from enum import StrEnum
+
+ORCHESTRATION_QUEUE = "orchestration"
+DATA_QUEUE = "data"
+
+
+def system_queue(system: str) -> str:
+    """Return the task queue of one vendor: a Temporal rate limit belongs to a queue."""
+    return f"system.{system}"
+
+
+class WorkflowType(StrEnum):
+    """Type names, which never change: histories and clients hold them."""
+
+    INTEGRATION = "Integration"
+    SYNC_REPORT = "SyncReport"
+    RUN_WAREHOUSE_ETL = "RunWarehouseEtl"
+    ROUTE_NOTIFICATION = "RouteNotification"
+    WEDDING_TIMELINE = "WeddingTimeline"
+    MONITOR_HEALTH = "MonitorHealth"
+
+
+class SearchAttribute(StrEnum):
+    """Keyword search attributes; they are readable at rest, so only opaque words go in."""
+
+    ORGANIZATION_ID = "OrganizationId"
+    INTEGRATION_ID = "IntegrationId"
+    PLATFORM = "Platform"
+    WEDDING_ID = "WeddingId"
+    RUN_KIND = "RunKind"
+    OUTCOME = "Outcome"
+    PRIORITY = "Priority"
+
+
+def integration_workflow_id(organization_id: str, integration_id: str) -> str:
+    """Return the id of the entity workflow of an integration."""
+    return f"integration/{organization_id}/{integration_id}"
+
+
+def sync_workflow_id(organization_id: str, integration_id: str, sync_id: str) -> str:
+    """Return the id of a sync run; the same sync id joins or is refused."""
+    return f"sync-report/{organization_id}/{integration_id}/{sync_id}"
+
+
+def etl_workflow_id(organization_id: str, integration_id: str, etl_id: str) -> str:
+    """Return the id of a warehouse load."""
+    return f"run-warehouse-etl/{organization_id}/{integration_id}/{etl_id}"
+
+
+def routing_workflow_id(organization_id: str, routing_id: str) -> str:
+    """Return the id of a notification's routing."""
+    return f"route-notification/{organization_id}/{routing_id}"
+
+
+def wedding_workflow_id(organization_id: str, wedding_id: str) -> str:
+    """Return the id of the entity workflow of a wedding."""
+    return f"wedding-timeline/{organization_id}/{wedding_id}"
+
+
+def health_workflow_id(shard: str) -> str:
+    """Return the id of a health check run; a schedule appends its own instant."""
+    return f"monitor-health/{shard}"
+
+
+def health_schedule_id(shard: str) -> str:
+    """Return the id of the schedule that checks one shard of integrations."""
+    return f"schedule/monitor-health/{shard}"
+
+
+def sync_schedule_id(organization_id: str, integration_id: str) -> str:
+    """Return the id of an integration's own sync schedule."""
+    return f"schedule/sync-report/{organization_id}/{integration_id}"
+
+
+def effect_id(*parts: str) -> str:
+    """Return the deterministic id of an effect: 32 hex digits over its opaque parts.
+
+    Args:
+        parts: organisation, business key, system id, kind, and whatever tells two effects of one kind apart.
+    """
+    joined = "\x1f".join(parts)
+    return hashlib.sha256(joined.encode()).hexdigest()[:32]

@@ -1,0 +1,217 @@
+"""A notification, its targets, and what became of it at each of them."""
+
+from __future__ import annotations
+
+from datetime import date, time
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from contracts.base import Contract, Instant, JsonObject, OpaqueId, ShortText, Text
+from contracts.errors import ErrorDetail
+from contracts.integration import Platform
+from contracts.sync import SyncPriority
+
+
+class WeddingContext(Contract):
+    """The wedding a notification is about."""
+
+    wedding_id: OpaqueId
+    wedding_date: date | None = None
+    wedding_time: time | None = None
+    time_zone: ShortText = "UTC"
+    client_name: ShortText = ""
+    venue_name: ShortText = ""
+    vendor_name: ShortText = ""
+
+
+class NotificationAction(Contract):
+    """A button the recipient can press."""
+
+    action_id: OpaqueId
+    label: Annotated[str, StringConstraints(min_length=1, max_length=75)]
+    type: ShortText
+    style: ShortText = "default"
+    url: ShortText | None = None
+    notification_id: OpaqueId | None = None
+
+
+class SourceNotification(Contract):
+    """A notification as WedSync raises it (the briefs' WeddingNotification)."""
+
+    notification_id: OpaqueId
+    type: ShortText
+    title: ShortText
+    message: Text
+    priority: SyncPriority = SyncPriority.NORMAL
+    wedding_context: WeddingContext | None = None
+    actions: Annotated[list[NotificationAction], Field(max_length=25)] = []
+    metadata: JsonObject = {}
+    """Free facts; the keys connectors know are those of `NotificationMetadata`."""
+    created_at: Instant | None = None
+
+
+class AffectedSession(Contract):
+    """A booked session that a timeline change moves."""
+
+    session_id: OpaqueId
+    new_start_time: Instant | None = None
+    new_end_time: Instant | None = None
+    new_location: ShortText = ""
+
+
+class TimelineChanges(Contract):
+    """What a timeline change changed."""
+
+    new_wedding_date: date | None = None
+    new_wedding_time: time | None = None
+    new_venue: ShortText = ""
+    affected_sessions: Annotated[list[AffectedSession], Field(max_length=50)] = []
+
+
+class NotificationMetadata(Contract):
+    """The metadata keys that connectors act on."""
+
+    affects_deal_stage: bool = False
+    new_deal_stage: ShortText = ""
+    updates_booking_status: bool = False
+    new_status: ShortText = ""
+    tave_job_id: OpaqueId | None = None
+    booking_id: OpaqueId | None = None
+    timeline_changes: TimelineChanges | None = None
+    wedding_package_type: ShortText = ""
+
+
+class CRMContact(Contract):
+    """A CRM record set that a notification is written to."""
+
+    crm_contact_id: OpaqueId
+    company_id: OpaqueId | None = None
+    deal_id: OpaqueId | None = None
+
+
+class CommunicationChannel(Contract):
+    """A channel of a communication platform."""
+
+    channel_id: OpaqueId
+    message_style: ShortText = "detailed"
+
+
+class TargetSystem(Contract):
+    """Where a notification goes."""
+
+    system_id: OpaqueId
+    system_type: Platform
+    integration_id: OpaqueId
+    contacts: Annotated[list[CRMContact], Field(max_length=100)] = []
+    channels: Annotated[list[CommunicationChannel], Field(max_length=100)] = []
+    recipients: Annotated[list[ShortText], Field(max_length=100)] = []
+    """Addresses or numbers; personal, therefore only in sealed payloads."""
+    failover: Annotated[list[OpaqueId], Field(max_length=10)] = []
+    settings: JsonObject = {}
+
+
+class RoutingRule(Contract):
+    """Deliver to `system_ids` only when `condition` (CEL over notification, wedding, target) holds."""
+
+    rule_id: OpaqueId
+    system_ids: Annotated[list[OpaqueId], Field(max_length=50)] = []
+    """The targets the rule governs; all of them when empty."""
+    condition: Text = "true"
+
+
+class TransformationMap(Contract):
+    """How the notification reads at a target: a Jinja2 template, property mappings, or both."""
+
+    system_id: OpaqueId
+    template: Text | None = None
+    subject_template: Text | None = None
+    properties: Annotated[dict[str, Text], Field(max_length=100)] = {}
+    """Vendor property name -> Jinja2 template of its value."""
+
+
+class DeliveryCoordination(Contract):
+    """Whether the targets are coordinated, and how."""
+
+    coordinated_delivery: bool = False
+    mode: ShortText = "best_effort"
+
+
+class ErrorHandlingStrategy(Contract):
+    """What happens when a target fails for good."""
+
+    on_permanent_failure: Annotated[str, StringConstraints(pattern=r"^(continue|stop)$")] = "continue"
+    failover: Annotated[dict[str, list[OpaqueId]], Field(max_length=50)] = {}
+    """System id -> systems tried in order in its place."""
+
+
+class CrossSystemRouting(Contract):
+    """Route one notification to many systems (WS-334)."""
+
+    routing_id: OpaqueId
+    organization_id: OpaqueId
+    source_notification: SourceNotification
+    target_systems: Annotated[list[TargetSystem], Field(min_length=1, max_length=50)]
+    routing_rules: Annotated[list[RoutingRule], Field(max_length=100)] = []
+    transformation_maps: Annotated[list[TransformationMap], Field(max_length=50)] = []
+    delivery_coordination: DeliveryCoordination = DeliveryCoordination()
+    error_handling: ErrorHandlingStrategy = ErrorHandlingStrategy()
+
+
+class DeliveryStatus(StrEnum):
+    """What became of one effect or one target."""
+
+    SUCCESS = "success"
+    SKIPPED = "skipped"
+    HELD = "held"
+    FAILED = "failed"
+
+
+class DeliveryResult(Contract):
+    """One effect at one system."""
+
+    notification_id: OpaqueId
+    effect_id: OpaqueId
+    kind: ShortText
+    status: DeliveryStatus
+    remote_id: ShortText | None = None
+    replayed: bool = False
+    """True when the effect already stood and was not repeated."""
+    delivered_at: Instant | None = None
+    error: ErrorDetail | None = None
+
+
+class SystemRoutingResult(Contract):
+    """What became of the notification at one target."""
+
+    system_id: OpaqueId
+    system_type: Platform
+    status: DeliveryStatus
+    reason: ShortText = ""
+    """Reason code of a skip, hold or failure, such as `rule:urgent-to-chat` or `integration_paused`."""
+    delivery_results: Annotated[list[DeliveryResult], Field(max_length=500)] = []
+    success_count: int = 0
+    failure_count: int = 0
+    failed_over_to: OpaqueId | None = None
+    error: ErrorDetail | None = None
+
+
+class OverallStatus(StrEnum):
+    """Honest sum of the targets: success only when every target that should get it did."""
+
+    SUCCESS = "success"
+    PARTIAL_FAILURE = "partial_failure"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+class RoutingResult(Contract):
+    """The result of `RouteNotification`."""
+
+    routing_id: OpaqueId
+    overall_status: OverallStatus
+    system_results: Annotated[list[SystemRoutingResult], Field(max_length=50)] = []
+    processing_time: int = Field(default=0, ge=0)
+    """Milliseconds from start to result."""
+    delivery_coordination: DeliveryCoordination = DeliveryCoordination()

@@ -1,0 +1,157 @@
+"""A sync of report data into a target system, and its books."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import Field, JsonValue, model_validator
+
+from contracts.base import Contract, FieldName, Instant, OpaqueId, ShortText, Text
+from contracts.dataset import DatasetRef, DataSource
+from contracts.errors import ErrorDetail
+from contracts.integration import FieldMapping, IntegrationInstance
+
+
+class SynchronizationType(StrEnum):
+    """How much of the report is synced."""
+
+    FULL_SYNC = "full_sync"
+    INCREMENTAL = "incremental"
+    REAL_TIME = "real_time"
+    BATCH = "batch"
+
+
+class SyncPriority(StrEnum):
+    """Priority words of requests and notifications."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+class ConflictResolutionStrategy(StrEnum):
+    """Which side wins when both changed a record."""
+
+    SOURCE_WINS = "source_wins"
+    TARGET_WINS = "target_wins"
+    NEWEST_WINS = "newest_wins"
+    MANUAL = "manual"
+
+
+class FilterOperator(StrEnum):
+    """Comparisons of a data filter."""
+
+    EQUALS = "eq"
+    NOT_EQUALS = "ne"
+    IN = "in"
+    NOT_IN = "not_in"
+    GREATER = "gt"
+    GREATER_OR_EQUAL = "gte"
+    LESS = "lt"
+    LESS_OR_EQUAL = "lte"
+
+
+class DataFilter(Contract):
+    """Keep the records whose `field` compares so with `value`."""
+
+    field: FieldName
+    operator: FilterOperator
+    value: JsonValue
+
+
+class DataSynchronizationRequest(Contract):
+    """Sync one report into one integration (WS-333)."""
+
+    sync_id: OpaqueId
+    organization_id: OpaqueId
+    source_report_id: OpaqueId
+    source: DataSource | None = None
+    target_integration: IntegrationInstance
+    sync_type: SynchronizationType = SynchronizationType.FULL_SYNC
+    data_filters: Annotated[list[DataFilter], Field(max_length=50)] = []
+    data_mapping: Annotated[list[FieldMapping], Field(max_length=500)] = []
+    """Overrides the integration's own mapping when not empty."""
+    target_object: ShortText | None = None
+    """The vendor's object or data source to write to; the connector's default when absent."""
+    batch_size: int = Field(default=100, ge=1, le=10_000)
+    priority: SyncPriority = SyncPriority.NORMAL
+    conflict_resolution: ConflictResolutionStrategy = ConflictResolutionStrategy.SOURCE_WINS
+
+    def data_source(self) -> DataSource:
+        """Return the source, the WedSync report when none was given."""
+        return self.source or DataSource(report_id=self.source_report_id)
+
+
+class Books(Contract):
+    """The count of a run's records: closed when everything read is accounted for."""
+
+    read: int = Field(default=0, ge=0)
+    created: int = Field(default=0, ge=0)
+    updated: int = Field(default=0, ge=0)
+    unchanged: int = Field(default=0, ge=0)
+    rejected: int = Field(default=0, ge=0)
+    held: int = Field(default=0, ge=0)
+
+    @property
+    def closed(self) -> bool:
+        """Whether read = created + updated + unchanged + rejected + held."""
+        return self.read == self.created + self.updated + self.unchanged + self.rejected + self.held
+
+    def plus(self, other: Books) -> Books:
+        """Return the sum of both books."""
+        return Books(**{name: getattr(self, name) + getattr(other, name) for name in type(self).model_fields})
+
+
+class RecordStatus(StrEnum):
+    """What became of one record."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    REJECTED = "rejected"
+    HELD = "held"
+
+
+class RecordResult(Contract):
+    """What became of one record, by its opaque id."""
+
+    record_id: ShortText
+    status: RecordStatus
+    remote_id: ShortText | None = None
+    reason: Text = ""
+
+
+class SyncStatus(StrEnum):
+    """Overall outcome: success, partial (some records rejected or held) or failed."""
+
+    SUCCESS = "success"
+    PARTIAL = "partial"
+    FAILED = "failed"
+
+
+class SynchronizationResult(Contract):
+    """The result of `SyncReport`; `total_records`, `successful_syncs`, `failed_syncs` are WS-333's names."""
+
+    sync_id: OpaqueId
+    status: SyncStatus
+    books: Books = Books()
+    total_records: int = 0
+    successful_syncs: int = 0
+    failed_syncs: int = 0
+    details: Annotated[list[RecordResult], Field(max_length=1_000)] = []
+    """The first rejected and held records; every record's outcome is in `details_ref`."""
+    details_ref: DatasetRef | None = None
+    vendor_calls: int = Field(default=0, ge=0)
+    watermark: Instant | None = None
+    started_at: Instant | None = None
+    finished_at: Instant | None = None
+    error: ErrorDetail | None = None
+
+    @model_validator(mode="after")
+    def _green_only_when_closed(self) -> Self:
+        if self.status is SyncStatus.SUCCESS and not self.books.closed:
+            message = "a sync whose books do not close cannot be a success"
+            raise ValueError(message)
+        return self

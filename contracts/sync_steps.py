@@ -1,0 +1,173 @@
+"""What the steps of `SyncReport` hand each other: plans, references and counts, never records."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from contracts.base import Contract, Instant, OpaqueId, ShortText, Text
+from contracts.dataset import DatasetRef, DataSource
+from contracts.integration import FieldMapping, Platform, TransformationRule
+from contracts.sync import (
+    Books,
+    ConflictResolutionStrategy,
+    DataFilter,
+    DataSynchronizationRequest,
+    RecordResult,
+    RecordStatus,
+    SynchronizationType,
+)
+
+MAX_INLINE_PARTS = 100
+"""More parts than this travel as one staged manifest."""
+
+PartRefs = Annotated[list[DatasetRef], Field(max_length=MAX_INLINE_PARTS)]
+
+
+class SyncMode(StrEnum):
+    """Whether the target takes records one by one or a whole data set."""
+
+    RECORDS = "records"
+    DATASET = "dataset"
+
+
+class PrepareSync(Contract):
+    """Input of `sync.prepare`; `run_id` names the run's staged files and its receipts."""
+
+    request: DataSynchronizationRequest
+    run_id: OpaqueId
+
+
+class SyncPlan(Contract):
+    """A request resolved against its integration: the input of every later step that needs all of it."""
+
+    organization_id: OpaqueId
+    integration_id: OpaqueId
+    run_id: OpaqueId
+    platform: Platform
+    mode: SyncMode
+    target_object: ShortText
+    """The vendor's object type, or the name of the data source."""
+    source: DataSource
+    report_id: OpaqueId
+    sync_type: SynchronizationType
+    conflict_resolution: ConflictResolutionStrategy
+    batch_size: int = Field(ge=1)
+    """Records per vendor call, never more than the vendor takes."""
+    filters: Annotated[list[DataFilter], Field(max_length=50)] = []
+    mapping: Annotated[list[FieldMapping], Field(max_length=500)] = []
+    """Empty only for data sets: every source field under its own name."""
+    rules: Annotated[list[TransformationRule], Field(max_length=100)] = []
+    max_rejected_ratio: float = Field(ge=0, le=1)
+    since: Instant | None = None
+    """Only records changed at or after this instant; None reads everything."""
+
+
+class PartList(Contract):
+    """The staged parts of an extract: inline, or one staged manifest of `count` references."""
+
+    inline: PartRefs = []
+    manifest: DatasetRef | None = None
+    count: int = Field(default=0, ge=0)
+
+
+class ExtractProgress(Contract):
+    """The resume point of `sync.extract`: everything up to `cursor` is staged."""
+
+    cursor: Text | None = None
+    done: bool = False
+    position: int = Field(default=0, ge=0)
+    """Records the source has handed over, skipped ones included."""
+    read: int = Field(default=0, ge=0)
+    rejected: int = Field(default=0, ge=0)
+    parts: PartRefs = []
+    segments: Annotated[list[DatasetRef], Field(max_length=10_000)] = []
+    """Staged lists of full hundreds of earlier parts."""
+    tail: DatasetRef | None = None
+    """Records that do not fill a part yet."""
+    columns: Annotated[list[ShortText], Field(max_length=1_000)] = []
+    watermark: Instant | None = None
+
+
+class ExtractedReport(Contract):
+    """Result of `sync.extract`: `read` records in scope, the rejected ones among them already known."""
+
+    parts: PartList
+    read: int = Field(ge=0)
+    rejected: int = Field(ge=0)
+    columns: Annotated[list[ShortText], Field(max_length=1_000)] = []
+    watermark: Instant | None = None
+
+
+class PushParts(Contract):
+    """Input of `sync.push_records`: the parts `first` to `first + count - 1` of an extract."""
+
+    organization_id: OpaqueId
+    integration_id: OpaqueId
+    run_id: OpaqueId
+    object_type: ShortText
+    sync_type: SynchronizationType
+    conflict_resolution: ConflictResolutionStrategy
+    batch_size: int = Field(ge=1)
+    parts: PartList
+    first: int = Field(ge=0)
+    count: int = Field(ge=1)
+
+
+class PushProgress(Contract):
+    """The resume point of `sync.push_records`: `parts_done` parts are accounted for in `outcomes`."""
+
+    parts_done: int = Field(default=0, ge=0)
+    outcomes: Annotated[list[DatasetRef], Field(max_length=10_000)] = []
+    books: Books = Books()
+    vendor_calls: int = Field(default=0, ge=0)
+
+
+class PublishDataset(Contract):
+    """Input of `sync.publish_dataset`."""
+
+    plan: SyncPlan
+    parts: PartList
+    columns: Annotated[list[ShortText], Field(max_length=1_000)]
+
+
+class PushedRecords(Contract):
+    """Result of a push or a publication; `outcomes` names every record and what became of it."""
+
+    outcomes: DatasetRef
+    books: Books
+    vendor_calls: int = Field(default=0, ge=0)
+
+
+class FinishSync(Contract):
+    """Input of `sync.finish`."""
+
+    organization_id: OpaqueId
+    run_id: OpaqueId
+    outcomes: PartRefs
+
+
+class FinishedSync(Contract):
+    """Result of `sync.finish`: books counted afresh from the outcomes, and the records that need somebody."""
+
+    details_ref: DatasetRef
+    books: Books
+    details: Annotated[list[RecordResult], Field(max_length=100)] = []
+
+
+class WatermarkRecord(Contract):
+    """Input of `sync.record_watermark`: a later incremental sync starts at `watermark`."""
+
+    organization_id: OpaqueId
+    integration_id: OpaqueId
+    object_type: ShortText
+    report_id: OpaqueId
+    watermark: Instant
+
+
+def counted(statuses: list[RecordStatus]) -> Books:
+    """Return the books of records with these outcomes, each of them read."""
+    counts = {status.value: statuses.count(status) for status in RecordStatus}
+    return Books(read=len(statuses), **counts)

@@ -1,0 +1,1 @@
+"""Stateful stand-ins of the vendors' APIs, written from vendor documents."""

@@ -1,0 +1,208 @@
+"""The control API under `/_emulators`: what vendors hold, applied and were asked, and how they are made to fail."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route, Router
+
+from emulators.faults import BadFaultError, FaultMiddleware
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
+
+    from emulators.core import Emulator
+
+_PROXY_TIMEOUT_S = 30.0
+
+
+class EmulatorApp(Starlette):
+    """A Starlette application that lets faults reach the client's connection."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Note the server's transport for the faults, then answer."""
+        if scope["type"] == "http":
+            # uvicorn's `send` is a bound method of the object that owns the transport; other servers have none.
+            scope["emulator.transport"] = getattr(getattr(send, "__self__", None), "transport", None)
+        await super().__call__(scope, receive, send)
+
+
+class Control:
+    """Handlers of the control API over a set of emulators.
+
+    `external` names systems served by a process of their own, each with its root URL.
+    """
+
+    def __init__(self, emulators: Sequence[Emulator], external: Mapping[str, str]) -> None:
+        """Serve these emulators and point at the external ones."""
+        self._emulators = {emulator.system: emulator for emulator in emulators}
+        self._external = dict(external)
+
+    def routes(self) -> list[BaseRoute]:
+        """The control API's routes."""
+        methods = ["GET", "POST", "DELETE"]
+        proxies = [
+            Route(f"/_emulators/{system}/{{rest:path}}", self._proxy(url), methods=methods)
+            for system, url in self._external.items()
+        ]
+        return [
+            Route("/_emulators", self._index),
+            Route("/_emulators/reset", self._reset, methods=["POST"]),
+            *proxies,
+            Route("/_emulators/{system}/effects", self._effects),
+            Route("/_emulators/{system}/requests", self._requests),
+            Route("/_emulators/{system}/objects/{type:path}", self._objects),
+            Route("/_emulators/{system}/faults", self._faults, methods=methods),
+            Route(
+                "/_emulators/{system}/faults/{id:int}",
+                self._one_fault,
+                methods=["DELETE"],
+            ),
+        ]
+
+    async def _index(self, request: Request) -> Response:
+        root = str(request.base_url).rstrip("/")
+        systems: dict[str, Any] = {
+            name: {
+                "baseUrl": f"{root}/{name}{emulator.base_path}",
+                **emulator.details(),
+            }
+            for name, emulator in self._emulators.items()
+        }
+        systems.update({name: {"baseUrl": url} for name, url in self._external.items()})
+        return JSONResponse({"systems": systems})
+
+    def _system(self, request: Request) -> Emulator | None:
+        return self._emulators.get(request.path_params["system"])
+
+    async def _effects(self, request: Request) -> Response:
+        emulator = self._system(request)
+        return _unknown() if emulator is None else JSONResponse(emulator.effects(*_window(request)))
+
+    async def _requests(self, request: Request) -> Response:
+        emulator = self._system(request)
+        return _unknown() if emulator is None else JSONResponse(emulator.requests(*_window(request)))
+
+    async def _objects(self, request: Request) -> Response:
+        emulator = self._system(request)
+        if emulator is None:
+            return _unknown()
+        offset, limit = _number(request, "offset", 0), _number(request, "limit", -1)
+        return JSONResponse(emulator.list(request.path_params["type"], limit=limit, offset=offset))
+
+    async def _faults(self, request: Request) -> Response:
+        emulator = self._system(request)
+        if emulator is None:
+            return _unknown()
+        if request.method == "DELETE":
+            emulator.faults.clear()
+            return Response(status_code=204)
+        if request.method == "GET":
+            return JSONResponse(emulator.faults.listing())
+        try:
+            rule = json.loads(await request.body())
+            fault_id = emulator.faults.install(rule)
+        except (BadFaultError, ValueError, AttributeError) as error:
+            return JSONResponse({"error": f"The fault was not installed. {error}"}, 400)
+        return JSONResponse({"id": fault_id}, 201)
+
+    async def _one_fault(self, request: Request) -> Response:
+        emulator = self._system(request)
+        if emulator is None:
+            return _unknown()
+        emulator.faults.clear(request.path_params["id"])
+        return Response(status_code=204)
+
+    async def _reset(self, _request: Request) -> Response:
+        for emulator in self._emulators.values():
+            emulator.reset()
+        failed = [name for name, url in self._external.items() if not await _reset_external(url)]
+        if failed:
+            return JSONResponse(
+                {"error": f"These systems could not be reset: {', '.join(failed)}."},
+                502,
+            )
+        return JSONResponse({"reset": [*self._emulators, *self._external]})
+
+    def _proxy(self, url: str) -> Callable[[Request], Awaitable[Response]]:
+        async def forward(request: Request) -> Response:
+            target = f"{url.rstrip('/')}/_emulators/{request.path_params['rest']}"
+            try:
+                async with httpx.AsyncClient(timeout=_PROXY_TIMEOUT_S, trust_env=False) as client:
+                    answer = await client.request(
+                        request.method,
+                        target,
+                        params=str(request.query_params),
+                        content=await request.body(),
+                        headers={"Content-Type": request.headers.get("Content-Type", "application/json")},
+                    )
+            except httpx.HTTPError:
+                return JSONResponse(
+                    {"error": "The stand-in that serves this system does not answer."},
+                    502,
+                )
+            return Response(
+                answer.content,
+                answer.status_code,
+                media_type=answer.headers.get("Content-Type"),
+            )
+
+        return forward
+
+
+async def _reset_external(url: str) -> bool:
+    try:
+        async with httpx.AsyncClient(timeout=_PROXY_TIMEOUT_S, trust_env=False) as client:
+            return (await client.post(f"{url.rstrip('/')}/_emulators/reset")).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _unknown() -> Response:
+    return JSONResponse({"error": "No emulated system has this name; GET /_emulators lists them."}, 404)
+
+
+def _number(request: Request, name: str, default: int) -> int:
+    text = request.query_params.get(name, "")
+    return int(text) if text.isdigit() else default
+
+
+def _window(request: Request) -> tuple[int, int]:
+    return _number(request, "since", 0), _number(request, "limit", -1)
+
+
+def build_app(emulators: Sequence[Emulator], *, external: Mapping[str, str] | None = None) -> Starlette:
+    """One ASGI application: every system under its name, behind its faults, and the control API.
+
+    Args:
+        emulators: The systems served here.
+        external: Systems served by another process: name -> root URL.
+    """
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        for emulator in emulators:
+            for start in emulator.startup:
+                await start()
+        yield
+        for emulator in emulators:
+            for stop in emulator.shutdown:
+                await stop()
+
+    control = Control(emulators, external or {})
+    mounts = [
+        Mount(
+            f"/{emulator.system}",
+            app=FaultMiddleware(Router(emulator.routes, redirect_slashes=False), emulator),
+        )
+        for emulator in emulators
+    ]
+    own = [route for emulator in emulators for route in emulator.control_routes]
+    return EmulatorApp(routes=[*own, *control.routes(), *mounts], lifespan=lifespan)

@@ -1,0 +1,353 @@
+"""Runs statements on fakesnow with the transaction, error and ledger rules of a Snowflake account."""
+
+# fakesnow offers no public way to the parts of its cursor.
+# ruff: noqa: SLF001
+
+import re
+import shutil
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import fakesnow.server as fakesnow_server
+import pyarrow as pa
+import pyarrow.compute as pc
+from dialect import as_snowflake_error, count_merge, install
+from fakesnow import info_schema
+from fakesnow.cursor import FakeSnowflakeCursor
+from fakesnow.instance import FakeSnow
+from fakesnow.transforms import show, stage
+from ledger import Effect, Ledger
+from snowflake.connector import errors
+from statements import Statement, read
+
+DATABASE = "WEDSYNC"
+_SUCCESS = "SELECT 'Statement executed successfully.' AS status"
+_OPTION_OFF = re.compile(r"\b(?:FORCE|PURGE)\s*=\s*FALSE\b", re.IGNORECASE)
+_PATTERN = re.compile(r"\bPATTERN\s*=\s*'((?:[^']|'')*)'", re.IGNORECASE)
+_STAGE = re.compile(r"@(?P<name>[%\w$.\"]+)(?P<path>/[^\s'();]*)?")
+_ALL_OR_NOTHING = frozenset({"copy", "insert"})
+
+Execute = Callable[..., FakeSnowflakeCursor]
+
+
+class PersistentWarehouse(FakeSnow):
+    """A fakesnow account whose databases, stages and load history are files below one directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.create_database_on_connect = False
+        self.create_schema_on_connect = False
+        self.db_path = directory
+        self.nop_regexes = None
+        self.results_cache = {}
+        self.duck_conn = duckdb.connect(database=":memory:", config={"lambda_syntax": "ENABLE_SINGLE_ARROW"})
+        self.duck_conn.execute(f"ATTACH IF NOT EXISTS '{directory / 'account.db'}' AS _fs_global")
+        self.duck_conn.execute(info_schema.fs_global_creation_sql())
+        self.duck_conn.execute(show.fs_global_creation_sql())
+        self.duck_conn.execute("SET GLOBAL TimeZone = 'UTC'")
+        databases = {DATABASE, *(path.stem for path in directory.glob("*.db") if path.stem != "account")}
+        self.create_database_on_connect = True
+        for database in sorted(databases):
+            self.connect(database=database).close()
+        self.create_database_on_connect = False
+
+
+class Engine:
+    """Owns the account, the open sessions and the ledger; one per process."""
+
+    def __init__(self, directory: Path, ledger: Ledger) -> None:
+        self._directory = directory
+        self._ledger = ledger
+        self._definition_lock = threading.Lock()
+        self._original: Execute = FakeSnowflakeCursor.execute
+        FakeSnowflakeCursor.execute = self._patched()
+        install()
+        self._open()
+
+    @property
+    def files(self) -> Path:
+        """Where staged files lie."""
+        return self._directory / "stages"
+
+    def close_session(self, token: str) -> None:
+        """Roll back and forget the session."""
+        if connection := fakesnow_server.sessions.pop(token, None):
+            connection.close()
+
+    def reset(self) -> None:
+        """Close every session and drop all data, staged files and the ledger."""
+        self.close()
+        for path in (*self._directory.glob("*.db"), *self._directory.glob("*.db.wal")):
+            path.unlink()
+        shutil.rmtree(self.files, ignore_errors=True)
+        self._ledger.clear()
+        self._open()
+
+    def close(self) -> None:
+        """Close every session and write the databases out."""
+        for token in list(fakesnow_server.sessions):
+            self.close_session(token)
+        self._warehouse.duck_conn.close()
+
+    def rows(self, qualified: str, limit: int) -> list[dict[str, Any]] | None:
+        """Rows of `SCHEMA.TABLE` in storage order, None when there is no such table."""
+        schema, _, table = qualified.upper().rpartition(".")
+        with self._warehouse.duck_conn.cursor() as cursor:
+            if (schema, table) not in self._tables(cursor):
+                return None
+            result = cursor.execute(f'SELECT * FROM "{DATABASE}"."{schema}"."{table}" LIMIT ?', [limit])
+            return result.to_arrow_table().to_pylist()
+
+    def counts(self) -> dict[str, int]:
+        """Number of rows per `SCHEMA.TABLE`."""
+        with self._warehouse.duck_conn.cursor() as cursor:
+            return {
+                f"{schema}.{table}": cursor.execute(
+                    f'SELECT count(*) FROM "{DATABASE}"."{schema}"."{table}"'
+                ).fetchall()[0][0]
+                for schema, table in self._tables(cursor)
+            }
+
+    def _open(self) -> None:
+        self.files.mkdir(parents=True, exist_ok=True)
+        stage.LOCAL_BUCKET_PATH = str(self.files)
+        self._warehouse = PersistentWarehouse(self._directory)
+        fakesnow_server.shared_fs = self._warehouse
+
+    def _tables(self, cursor: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
+        return cursor.execute(
+            "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = ? AND NOT temporary "
+            "AND schema_name NOT IN ('_fs_information_schema', 'information_schema') ORDER BY ALL",
+            [DATABASE],
+        ).fetchall()
+
+    def _patched(self) -> Execute:
+        def execute(
+            cursor: FakeSnowflakeCursor,
+            command: str,
+            params: Sequence[Any] | dict[Any, Any] | None = None,
+            *args: Any,
+            **kwargs: Any,
+        ) -> FakeSnowflakeCursor:
+            try:
+                return self._execute(cursor, read(command), params, *args, **kwargs)
+            except errors.Error:
+                raise
+            except Exception as error:
+                raise as_snowflake_error(error) from error
+
+        return execute
+
+    def _execute(
+        self, cursor: FakeSnowflakeCursor, statement: Statement, params: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        connection = cursor._conn
+        session = vars(connection).setdefault("sandbox", {"open": False, "effects": []})
+        if statement.is_accepted_without_effect:
+            return self._original(cursor, _SUCCESS)
+        if statement.kind in {"remove", "rm"}:
+            return self._remove(cursor, statement)
+        if statement.kind in {"list", "ls"}:
+            return self._list(cursor, statement)
+        if statement.object_type == "transaction":
+            return self._transaction(cursor, statement, session)
+        if not statement.is_ddl:
+            return self._change(cursor, statement, session, params, *args, **kwargs)
+        self._end(cursor, session, commit=True)
+        with self._definition_lock:
+            return self._define(cursor, statement, session, params, *args, **kwargs)
+
+    def _change(
+        self, cursor: FakeSnowflakeCursor, statement: Statement, session: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        command = self._copy_text(cursor, statement) if statement.kind == "copy" else statement.text
+        alone = statement.kind in _ALL_OR_NOTHING and not session["open"] and cursor._conn._autocommit
+        if alone:
+            cursor._duck_conn.begin()
+        try:
+            self._original(cursor, command, *args, **kwargs)
+            if alone:
+                cursor._duck_conn.commit()
+        except BaseException as error:
+            if alone:
+                _roll_back(cursor)
+            if statement.kind == "merge" and isinstance(error, duckdb.InvalidInputException):
+                text = "Duplicate row detected during DML action"
+                raise errors.ProgrammingError(msg=text, errno=100090, sqlstate="42P18") from error
+            raise
+        if statement.kind == "merge":
+            count_merge(cursor)
+        if (statement.is_dml or statement.kind == "truncate") and (rows := affected_rows(cursor, statement)):
+            self._record(cursor, session, statement, rows)
+        if session["effects"] and not session["open"] and cursor._conn._autocommit:
+            # ALTER SESSION SET AUTOCOMMIT = TRUE has committed what was waiting.
+            self._ledger.effects(session["effects"])
+            session["effects"] = []
+        return cursor
+
+    def _define(
+        self, cursor: FakeSnowflakeCursor, statement: Statement, session: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        before = definition(cursor, statement)
+        if statement.guarded and before is not None:
+            name = statement.object_name.rpartition(".")[2].replace("'", "''")
+            return self._original(cursor, f"SELECT '{name} already exists, statement succeeded.' AS status")
+        self._original(cursor, statement.text, *args, **kwargs)
+        after = definition(cursor, statement)
+        if statement.kind == "alter" or statement.replace or before != after:
+            self._record(cursor, session, statement, table_rows(cursor, statement))
+        return cursor
+
+    def _transaction(self, cursor: FakeSnowflakeCursor, statement: Statement, session: dict[str, Any]) -> Any:
+        if statement.kind == "begin":
+            if not session["open"]:
+                self._original(cursor, "BEGIN")
+            session["open"] = True
+        else:
+            self._end(cursor, session, commit=statement.kind == "commit")
+        return self._original(cursor, _SUCCESS)
+
+    def _end(self, cursor: FakeSnowflakeCursor, session: dict[str, Any], *, commit: bool) -> None:
+        waiting, session["effects"], session["open"] = session["effects"], [], False
+        self._original(cursor, "COMMIT" if commit else "ROLLBACK")
+        if commit:
+            self._ledger.effects(waiting)
+
+    def _record(
+        self, cursor: FakeSnowflakeCursor, session: dict[str, Any], statement: Statement, rows: int | None
+    ) -> None:
+        if statement.temporary or is_temporary(cursor, statement):
+            return
+        body = {"rows": rows, "statement": statement.redacted}
+        effect = Effect(statement.kind, statement.object_type, statement.object_name, body)
+        if session["open"] or not cursor._conn._autocommit:
+            session["effects"].append(effect)
+        else:
+            self._ledger.effects([effect])
+
+    def _copy_text(self, cursor: FakeSnowflakeCursor, statement: Statement) -> str:
+        text = _OPTION_OFF.sub("", statement.text)
+        match = _PATTERN.search(text)
+        if match is None:
+            return text
+        directory, prefix = self._stage_directory(cursor, text)
+        wanted = re.compile(match[1].replace("''", "'"))
+        base = directory / prefix
+        names = sorted(str(path.relative_to(base)) for path in base.rglob("*") if path.is_file())
+        chosen = [name for name in names if wanted.fullmatch(name)]
+        if not chosen:
+            return "SELECT 'Copy executed with 0 files processed.' AS status"
+        files = ", ".join("'" + name.replace("'", "''") + "'" for name in chosen)
+        return text[: match.start()] + f"FILES = ({files})" + text[match.end() :]
+
+    def _remove(self, cursor: FakeSnowflakeCursor, statement: Statement) -> Any:
+        directory, prefix = self._stage_directory(cursor, statement.text)
+        wanted = _PATTERN.search(statement.text)
+        removed = []
+        for path in sorted(directory.rglob("*")):
+            name = str(path.relative_to(directory))
+            if path.is_file() and name.startswith(prefix) and (not wanted or re.fullmatch(wanted[1], name)):
+                path.unlink()
+                removed.append(name)
+        names = ", ".join("'" + name.replace("'", "''") + "'" for name in removed)
+        listing = f"unnest([{names}]::VARCHAR[])"
+        self._original(cursor, "SELECT 1")
+        cursor._last_sql = f"SELECT {listing} AS name, 'removed' AS result"
+        cursor._arrow_table = cursor._duck_conn.execute(cursor._last_sql).to_arrow_table()
+        cursor._rowcount = len(removed)
+        return cursor
+
+    def _list(self, cursor: FakeSnowflakeCursor, statement: Statement) -> Any:
+        directory, prefix = self._stage_directory(cursor, statement.text)
+        match, pattern = _STAGE.search(statement.text), _PATTERN.search(statement.text)
+        self._original(cursor, f"LIST @{match['name'] if match else ''}")
+        table = cursor._arrow_table
+        start = "" if stage.is_table_stage(directory.name) else f"{directory.name.lower()}/"
+        names = table["name"].to_pylist()
+        below = [name.startswith(start + prefix) for name in names]
+        fits = [pattern is None or re.fullmatch(pattern[1], name) is not None for name in names]
+        wanted = [first and second for first, second in zip(below, fits, strict=True)]
+        cursor._arrow_table = table.filter(pa.array(wanted, type=pa.bool_()))
+        cursor._rowcount = cursor._arrow_table.num_rows
+        return cursor
+
+    def _stage_directory(self, cursor: FakeSnowflakeCursor, text: str) -> tuple[Path, str]:
+        match = _STAGE.search(text)
+        if match is None:
+            raise errors.ProgrammingError(msg="SQL compilation error: no stage is named", errno=1003, sqlstate="42000")
+        names = stage.parts_from_var(match["name"], cursor._conn.database, cursor._conn.schema)
+        return Path(stage.internal_dir(".".join(names))), (match["path"] or "/")[1:]
+
+
+def affected_rows(cursor: FakeSnowflakeCursor, statement: Statement) -> int:
+    """Rows a DML statement changed; a COPY counts the rows of its loaded files."""
+    table = cursor._arrow_table
+    if statement.kind != "copy" or table is None:
+        return int(cursor._rowcount or 0)
+    return int(pc.sum(table["rows_loaded"]).as_py() or 0) if "rows_loaded" in table.column_names else 0
+
+
+def definition(cursor: FakeSnowflakeCursor, statement: Statement) -> Any:
+    """Something that changes when the object is created, dropped or replaced, None when it does not exist."""
+    database, schema, name = qualified(cursor, statement)
+    lookups: dict[str, tuple[str, list[Any]]] = {
+        "table": (
+            """SELECT table_oid FROM duckdb_tables()
+            WHERE table_name = ? AND (temporary OR (schema_name = ? AND database_name = ?))""",
+            [name, schema, database],
+        ),
+        "view": (
+            "SELECT view_oid FROM duckdb_views() WHERE view_name = ? AND schema_name = ? AND database_name = ?",
+            [name, schema, database],
+        ),
+        "schema": (
+            "SELECT oid FROM duckdb_schemas() WHERE schema_name = ? AND database_name = ?",
+            [name, schema if "." in statement.object_name else database],
+        ),
+        "stage": (
+            """SELECT created_on FROM _fs_global._fs_information_schema._fs_stages
+            WHERE name = ? AND schema_name = ? AND database_name = ?""",
+            [name, schema, database],
+        ),
+    }
+    if statement.object_type not in lookups:
+        return None
+    with cursor._duck_conn.cursor() as reader:
+        sql, values = lookups[statement.object_type]
+        return reader.execute(sql, values).fetchone()
+
+
+def table_rows(cursor: FakeSnowflakeCursor, statement: Statement) -> int | None:
+    """Rows of a table that was just created from a query, None for anything else."""
+    if statement.kind != "create" or statement.object_type != "table" or statement.temporary:
+        return None
+    database, schema, name = qualified(cursor, statement)
+    with cursor._duck_conn.cursor() as reader:
+        found = reader.execute(f'SELECT count(*) FROM "{database}"."{schema}"."{name}"').fetchall()
+    return int(found[0][0])
+
+
+def qualified(cursor: FakeSnowflakeCursor, statement: Statement) -> tuple[str | None, str | None, str]:
+    """Database, schema and name of the statement's object, completed from the session."""
+    *rest, name = statement.object_name.split(".")
+    schema = rest[-1] if rest else cursor._conn.schema
+    return (rest[-2] if len(rest) > 1 else cursor._conn.database), schema, name
+
+
+def is_temporary(cursor: FakeSnowflakeCursor, statement: Statement) -> bool:
+    """Whether the statement's table exists only in this session."""
+    name = statement.object_name.rpartition(".")[2]
+    sql = "SELECT 1 FROM duckdb_tables() WHERE temporary AND table_name = ?"
+    table = cursor._arrow_table
+    found = cursor._duck_conn.execute(sql, [name]).fetchone() is not None
+    cursor._arrow_table = table
+    return found
+
+
+def _roll_back(cursor: FakeSnowflakeCursor) -> None:
+    try:
+        cursor._duck_conn.rollback()
+    except duckdb.TransactionException:
+        return

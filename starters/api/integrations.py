@@ -1,0 +1,51 @@
+"""Routes of integrations."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from activities.storage.idempotency import Answer
+from contracts.integration import ConnectionAction, ConnectionResult, IntegrationConfiguration
+from starters.api.description import body
+from starters.api.doors import Facade, IdempotencyKey, Organization, answer, once
+from starters.api.views import IntegrationList, IntegrationSummary
+from starters.client import WedSync
+
+router = APIRouter(prefix="/v1/organizations/{organizationId}/integrations", tags=["integrations"])
+
+
+@router.get("", response_model=IntegrationList)
+async def list_integrations(org: Organization, wedsync: Facade) -> IntegrationList:
+    """List the organisation's integrations."""
+    stored = await wedsync.list_integrations(org)
+    return IntegrationList(integrations=[IntegrationSummary.of(one) for one in stored])
+
+
+@router.post("", status_code=201, response_model=ConnectionResult, openapi_extra=body(IntegrationConfiguration))
+async def connect_integration(request: Request, org: Organization, idempotency_key: IdempotencyKey = None) -> Response:
+    """Connect an integration, or connect it again; the credential goes no further than the credential store."""
+
+    async def act(wedsync: WedSync, configuration: IntegrationConfiguration) -> Answer:
+        result, _ = await wedsync.connect_integration(configuration)
+        url = request.url_for("show_integration", organizationId=org, integration_id=result.integration_id)
+        return answer(result, 201, Location=str(url))
+
+    return await once(request, org, idempotency_key, IntegrationConfiguration, act)
+
+
+@router.get("/{integration_id}", response_model=ConnectionResult)
+async def show_integration(org: Organization, integration_id: str, wedsync: Facade) -> ConnectionResult:
+    """Show an integration's state."""
+    return await wedsync.show_integration(org, integration_id)
+
+
+@router.post("/{integration_id}/actions", response_model=ConnectionResult, openapi_extra=body(ConnectionAction))
+async def act_on_integration(
+    request: Request, org: Organization, integration_id: str, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Test, provision, pause, resume or disconnect an integration."""
+
+    async def act(wedsync: WedSync, wanted: ConnectionAction) -> Answer:
+        return answer(await wedsync.act(org, integration_id, wanted.action, wanted.reason))
+
+    return await once(request, org, idempotency_key, ConnectionAction, act)

@@ -1,0 +1,47 @@
+"""The API's process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+
+import uvicorn
+
+from starters.api.app import create_app
+from starters.api.settings import ApiSettings
+from workers.settings import Settings
+
+_SHUTDOWN_S = 3
+
+
+async def serve(settings: Settings, api_settings: ApiSettings) -> None:
+    """Serve until a signal ends the process, printing one JSON ready line."""
+    config = uvicorn.Config(
+        create_app(settings, api_settings),
+        host=api_settings.host,
+        port=api_settings.port,
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=_SHUTDOWN_S,
+    )
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve())
+    # uvicorn offers no event for having started.
+    while not server.started and not serving.done():  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    if server.started:
+        port = server.servers[0].sockets[0].getsockname()[1]
+        sys.stdout.write(json.dumps({"event": "ready", "url": f"http://{api_settings.host}:{port}"}) + "\n")
+        sys.stdout.flush()
+    await serving
+
+
+def main() -> None:
+    """Serve on what the environment says."""
+    asyncio.run(serve(Settings().on_stack(), ApiSettings()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""`wedsync integrations ...`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from contracts.integration import ConnectionActionKind, ConnectionResult, IntegrationConfiguration
+from starters.api.views import IntegrationList, IntegrationSummary
+from starters.cli.options import DataDir, File, Json, Organization, organization_of, with_wedsync
+from starters.cli.output import facts, note, print_json, table
+from starters.client import WedSync
+from starters.documents import read_file
+from starters.failures import as_error
+
+app = typer.Typer(help="Connect suppliers' systems and look after the connections.", no_args_is_help=True)
+IntegrationId = Annotated[str, typer.Argument(metavar="ID", help="The integration's id.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why, for whoever looks later.")]
+
+
+@app.command("connect")
+def connect(file: File, data_dir: DataDir = None, organization: Organization = None, *, json: Json = False) -> None:
+    """Connect the integration that FILE describes, or connect it again with a new credential."""
+    configuration = read_file(file, IntegrationConfiguration, organization)
+    beside = file.absolute().parent
+
+    async def act(wedsync: WedSync) -> ConnectionResult:
+        result, warnings = await wedsync.connect_integration(configuration, beside=beside)
+        for warning in warnings:
+            note(warning)
+        return result
+
+    _show(with_wedsync(data_dir, act), as_json=json)
+
+
+@app.command("list")
+def list_all(data_dir: DataDir = None, organization: Organization = None, *, json: Json = False) -> None:
+    """List an organisation's integrations."""
+
+    async def act(wedsync: WedSync) -> IntegrationList:
+        if organization is None and not await wedsync.organizations():
+            return IntegrationList(integrations=[])
+        stored = await wedsync.list_integrations(await organization_of(wedsync, organization))
+        return IntegrationList(integrations=[IntegrationSummary.of(one) for one in stored])
+
+    found = with_wedsync(data_dir, act)
+    if json:
+        print_json(found)
+        return
+    columns = ("integration", "platform", "state", "health", "last sync", "status")
+    rows = [
+        (one.integration_id, one.platform, one.state, one.health, one.last_sync_at, one.last_sync_status)
+        for one in found.integrations
+    ]
+    table("Integrations", columns, rows)
+
+
+@app.command("show")
+def show(
+    integration_id: IntegrationId, data_dir: DataDir = None, organization: Organization = None, *, json: Json = False
+) -> None:
+    """Show an integration."""
+
+    async def act(wedsync: WedSync) -> ConnectionResult:
+        return await wedsync.show_integration(await organization_of(wedsync, organization), integration_id)
+
+    _show(with_wedsync(data_dir, act), as_json=json)
+
+
+@app.command("test")
+def probe(
+    integration_id: IntegrationId, data_dir: DataDir = None, organization: Organization = None, *, json: Json = False
+) -> None:
+    """Ask the vendor whether the connection works; exit 1 when it does not."""
+    result = _act(data_dir, organization, integration_id, ConnectionActionKind.TEST)
+    if result.probe is not None and not result.probe.ok and result.probe.error is not None:
+        raise as_error(result.probe.error)
+    _show(result, as_json=json)
+
+
+@app.command("pause")
+def pause(
+    integration_id: IntegrationId,
+    reason: Reason = "",
+    data_dir: DataDir = None,
+    organization: Organization = None,
+    *,
+    json: Json = False,
+) -> None:
+    """Let an integration take no work until it is resumed."""
+    _show(_act(data_dir, organization, integration_id, ConnectionActionKind.PAUSE, reason), as_json=json)
+
+
+@app.command("resume")
+def resume(
+    integration_id: IntegrationId,
+    reason: Reason = "",
+    data_dir: DataDir = None,
+    organization: Organization = None,
+    *,
+    json: Json = False,
+) -> None:
+    """Let a paused integration work again."""
+    _show(_act(data_dir, organization, integration_id, ConnectionActionKind.RESUME, reason), as_json=json)
+
+
+@app.command("disconnect")
+def disconnect(
+    integration_id: IntegrationId,
+    reason: Reason = "",
+    data_dir: DataDir = None,
+    organization: Organization = None,
+    *,
+    json: Json = False,
+) -> None:
+    """End an integration and destroy its credential."""
+    _show(_act(data_dir, organization, integration_id, ConnectionActionKind.DISCONNECT, reason), as_json=json)
+
+
+def _act(
+    data_dir: Path | None, organization: str | None, integration_id: str, kind: ConnectionActionKind, reason: str = ""
+) -> ConnectionResult:
+    async def act(wedsync: WedSync) -> ConnectionResult:
+        return await wedsync.act(await organization_of(wedsync, organization), integration_id, kind, reason)
+
+    return with_wedsync(data_dir, act)
+
+
+def _show(result: ConnectionResult, *, as_json: bool) -> None:
+    if as_json:
+        print_json(result)
+        return
+    probe = result.probe
+    facts(
+        f"Integration {result.integration_id}",
+        {
+            "platform": result.platform,
+            "state": result.state,
+            "account": probe.account if probe else None,
+            "answered in": f"{probe.latency_ms:.0f} ms" if probe and probe.ok else None,
+            "features": probe.features if probe else None,
+            "made": result.provisioned.created if result.provisioned else None,
+            "connected": result.connected_at,
+            "error": result.error.sentence() if result.error else None,
+        },
+    )

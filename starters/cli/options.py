@@ -1,0 +1,61 @@
+"""The options every command shares."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from contracts.errors import InvalidInput
+from starters.client import WedSync, open_wedsync
+from workers.settings import Settings
+
+T = TypeVar("T")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Where the stack keeps its data; WEDSYNC_DATA_DIR, else .wedsync."),
+]
+Organization = Annotated[
+    str | None,
+    typer.Option("--organization", help="The organisation; the file's, or the only one there is, when absent."),
+]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="A JSON file.")]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Print the run's id and do not wait for its result.")]
+
+
+def settings_of(data_dir: Path | None) -> Settings:
+    """Return the settings of the environment and of the stack in the data directory."""
+    return (Settings() if data_dir is None else Settings(data_dir=data_dir)).on_stack()
+
+
+def with_wedsync(data_dir: Path | None, act: Callable[[WedSync], Awaitable[T]]) -> T:
+    """Run `act` on the facade and return what it returns."""
+
+    async def run() -> T:
+        async with open_wedsync(settings_of(data_dir)) as wedsync:
+            return await act(wedsync)
+
+    return asyncio.run(run())
+
+
+async def organization_of(wedsync: WedSync, given: str | None) -> str:
+    """Return the organisation that was named, or the only one there is.
+
+    Raises:
+        InvalidInput: none is named and there is not exactly one.
+    """
+    if given is not None:
+        return given
+    known = await wedsync.organizations()
+    if len(known) != 1:
+        raise InvalidInput(
+            "organization_needed",
+            f"{'No' if not known else 'More than one'} organisation has integrations here.",
+            action="Name one with --organization.",
+        )
+    return known[0]

@@ -1,0 +1,159 @@
+"""`wedsync sync run`, `wedsync etl run` and `wedsync notify`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import typer
+
+from contracts.base import Contract
+from contracts.etl import EtlRequest, ETLResult, EtlStatus
+from contracts.notification import CrossSystemRouting, OverallStatus, RoutingResult
+from contracts.sync import Books, DataSynchronizationRequest, SyncStatus
+from starters.cli.options import DataDir, File, Json, NoWait, Organization, with_wedsync
+from starters.cli.output import facts, note, print_json, say, table
+from starters.client import WedSync
+from starters.documents import read_file
+from starters.runs import Run
+
+sync_app = typer.Typer(help="Sync reports into suppliers' systems.", no_args_is_help=True)
+etl_app = typer.Typer(help="Load reporting data into warehouses.", no_args_is_help=True)
+
+R = TypeVar("R", bound=Contract)
+
+
+@sync_app.command("run")
+def sync_run(
+    file: File,
+    data_dir: DataDir = None,
+    organization: Organization = None,
+    *,
+    no_wait: NoWait = False,
+    json: Json = False,
+) -> None:
+    """Run the sync that FILE describes and show its books."""
+    request = read_file(file, DataSynchronizationRequest, organization)
+    result = _run(data_dir, lambda wedsync: wedsync.start_sync(request), wait=not no_wait, as_json=json)
+    if result is None:
+        return
+    if not json:
+        facts(f"Sync {result.sync_id}", {"status": result.status, **_books(result.books)})
+        rows = [(one.record_id, one.status, one.reason) for one in result.details]
+        if rows:
+            table("Records that need somebody", ("record", "status", "reason"), rows)
+    _end(result.error, failed=result.status is SyncStatus.FAILED, partial=result.status is SyncStatus.PARTIAL)
+
+
+@etl_app.command("run")
+def etl_run(
+    file: File,
+    data_dir: DataDir = None,
+    organization: Organization = None,
+    *,
+    no_wait: NoWait = False,
+    json: Json = False,
+) -> None:
+    """Run the load that FILE describes and show what the warehouse holds."""
+    request = read_file(file, EtlRequest, organization)
+    result = _run(data_dir, lambda wedsync: wedsync.start_etl(request), wait=not no_wait, as_json=json)
+    if result is None:
+        return
+    if not json:
+        _show_etl(result)
+    _end(result.error, failed=result.status is EtlStatus.FAILED)
+
+
+def notify(
+    file: File,
+    data_dir: DataDir = None,
+    organization: Organization = None,
+    *,
+    no_wait: NoWait = False,
+    json: Json = False,
+) -> None:
+    """Route the notification in FILE and show what became of it at each system."""
+    routing = read_file(file, CrossSystemRouting, organization)
+    result = _run(data_dir, lambda wedsync: wedsync.start_notification(routing), wait=not no_wait, as_json=json)
+    if result is None:
+        return
+    if not json:
+        _show_routing(result)
+    status = result.overall_status
+    _end(None, failed=status is OverallStatus.FAILED, partial=status is OverallStatus.PARTIAL_FAILURE)
+
+
+def _run(
+    data_dir: Path | None, start: Callable[[WedSync], Awaitable[Run[R]]], *, wait: bool, as_json: bool
+) -> R | None:
+    async def act(wedsync: WedSync) -> R | None:
+        run = await start(wedsync)
+        if not wait:
+            _show_started(run, as_json=as_json)
+            return None
+        if not as_json:
+            note(f"Run {run.run_id}")
+        return await run.result()
+
+    result = with_wedsync(data_dir, act)
+    if result is not None and as_json:
+        print_json(result)
+    return result
+
+
+def _show_started(run: Run[R], *, as_json: bool) -> None:
+    if as_json:
+        print_json({"runId": run.run_id, "workflowId": run.handle.id, "status": "running"})
+    else:
+        say(run.run_id)
+
+
+def _show_etl(result: ETLResult) -> None:
+    quality = result.data_quality
+    facts(
+        f"Load {result.job_id}",
+        {
+            "status": result.status,
+            **_books(result.books),
+            "bad rows": f"{quality.failed_records} ({quality.failure_rate:.1%}, allowed {quality.threshold:.1%})",
+            "facts": f"{result.facts_created} created, {result.facts_updated} updated, "
+            f"{result.facts_unchanged} unchanged",
+        },
+    )
+    if result.tables:
+        table("Tables", ("table", "rows"), list(result.tables.items()))
+
+
+def _show_routing(result: RoutingResult) -> None:
+    rows = [
+        (
+            one.system_id,
+            one.system_type,
+            one.status,
+            one.success_count,
+            one.failure_count,
+            one.error.sentence() if one.error else one.reason,
+        )
+        for one in result.system_results
+    ]
+    columns = ("target", "system", "status", "done", "failed", "why")
+    table(f"Notification {result.routing_id}: {result.overall_status}", columns, rows)
+
+
+def _books(books: Books) -> dict[str, object]:
+    return {name: getattr(books, name) for name in type(books).model_fields}
+
+
+def _end(error: object, *, failed: bool, partial: bool = False) -> None:
+    """Exit 1 for a failed run; say so when a run ended only in part."""
+    if partial:
+        note("Not everything arrived: the result says what did not, and why.")
+    if failed:
+        note(_sentence(error))
+        raise typer.Exit(1)
+
+
+def _sentence(error: object) -> str:
+    sentence = getattr(error, "sentence", None)
+    return str(sentence()) if sentence else "The run failed; the result says where and why."

@@ -1,0 +1,83 @@
+"""Reading a caller's JSON into a contract, strictly."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import JsonValue, ValidationError
+
+from activities.boundary import invalid_input
+from contracts.base import Contract, unknown_fields
+from contracts.errors import InvalidInput
+
+M = TypeVar("M", bound=Contract)
+_NAMED = 10
+
+
+def read_file(path: Path, model: type[M], organization_id: str | None = None) -> M:
+    """Return the contract in a JSON file.
+
+    Args:
+        path: the file.
+        model: what it should hold.
+        organization_id: fills `organizationId` in where the file is silent.
+
+    Raises:
+        InvalidInput: not there, no JSON, invalid or unknown fields, or another organisation's.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(
+            "file_unreadable",
+            f"The file {path} cannot be read as text.",
+            action="Check its name and that you may read it.",
+        ) from error
+    return parse(text, model, organization_id)
+
+
+def parse(text: str | bytes, model: type[M], organization_id: str | None = None) -> M:
+    """Return the contract in a JSON text; the arguments and errors are those of `read_file`."""
+    try:
+        given: JsonValue = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        where = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
+        raise InvalidInput(
+            "not_json", f"What was sent is not valid JSON{where}.", action="Correct it and send it again."
+        ) from error
+    if not isinstance(given, dict):
+        raise InvalidInput(
+            "not_an_object", "What was sent is not a JSON object.", action=f"Send one {model.__name__} object."
+        )
+    return validate(given, model, organization_id)
+
+
+def _refuse_constant(word: str) -> None:
+    message = f"{word} is not JSON"
+    raise ValueError(message)
+
+
+def validate(given: dict[str, JsonValue], model: type[M], organization_id: str | None = None) -> M:
+    """Return the contract in a JSON object; the arguments and errors are those of `read_file`."""
+    if organization_id is not None and "organization_id" in model.model_fields:
+        mine = given.get("organizationId", organization_id)
+        if mine != organization_id:
+            raise InvalidInput(
+                "organization_mismatch",
+                "organizationId in the body is not the organisation that was asked for.",
+                action="Send it to its own organisation, or leave organizationId out.",
+            )
+        given = {**given, "organizationId": organization_id}
+    try:
+        found = model.model_validate(given)
+    except ValidationError as error:
+        raise invalid_input(error) from None
+    if unknown := unknown_fields(found, given):
+        raise InvalidInput(
+            "unknown_fields",
+            f"The {model.__name__} has unknown fields: {', '.join(unknown[:_NAMED])}.",
+            action="Remove them or correct their names; `wedsync schema` shows every field.",
+        )
+    return found

@@ -1,0 +1,146 @@
+"""A started run: its public id, its state, its result."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+from pydantic import JsonValue
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
+
+from contracts.base import Contract, Instant
+from contracts.errors import ErrorDetail, WedSyncError
+from contracts.etl import ETLResult
+from contracts.health import MonitorHealthResult
+from contracts.notification import RoutingResult
+from contracts.sync import SynchronizationResult
+from contracts.wedding import WeddingState
+from starters.failures import not_found, translated
+
+R = TypeVar("R", bound=Contract)
+
+
+class RunState(StrEnum):
+    """Where a run stands."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TERMINATED = "terminated"
+    TIMED_OUT = "timed_out"
+
+
+_STATES = {
+    WorkflowExecutionStatus.COMPLETED: RunState.COMPLETED,
+    WorkflowExecutionStatus.FAILED: RunState.FAILED,
+    WorkflowExecutionStatus.CANCELED: RunState.CANCELLED,
+    WorkflowExecutionStatus.TERMINATED: RunState.TERMINATED,
+    WorkflowExecutionStatus.TIMED_OUT: RunState.TIMED_OUT,
+}
+_RESULTS: dict[str, type[Contract]] = {
+    "sync-report": SynchronizationResult,
+    "run-warehouse-etl": ETLResult,
+    "route-notification": RoutingResult,
+    "wedding-timeline": WeddingState,
+    "monitor-health": MonitorHealthResult,
+}
+"""First part of the workflow id -> result; other workflows are not runs."""
+
+
+class RunView(Contract):
+    """A run as callers see it; `outcome` is the result's own status word."""
+
+    run_id: str
+    kind: str
+    status: RunState
+    outcome: str | None = None
+    result: JsonValue = None
+    error: ErrorDetail | None = None
+    started_at: Instant | None = None
+    finished_at: Instant | None = None
+
+
+def run_id_of(workflow_id: str) -> str:
+    """Return the URL-safe id of a run."""
+    return base64.urlsafe_b64encode(workflow_id.encode()).decode().rstrip("=")
+
+
+def workflow_id_of(organization_id: str, run_id: str) -> str:
+    """Return the workflow id behind a run id of this organisation.
+
+    Raises:
+        InvalidInput: it is no run id, or another organisation's.
+    """
+    try:
+        text = base64.urlsafe_b64decode(run_id + "=" * (-len(run_id) % 4)).decode()
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        text = ""
+    kind, _, rest = text.partition("/")
+    owner, _, key = rest.partition("/")
+    if kind not in _RESULTS or owner != organization_id or not key or run_id_of(text) != run_id:
+        raise not_found()
+    return text
+
+
+@dataclass(frozen=True)
+class Run(Generic[R]):
+    """A run this door started or joined.
+
+    Args:
+        handle: Temporal's handle.
+        result_type: what the run returns.
+    """
+
+    handle: WorkflowHandle[object, R]
+    result_type: type[R]
+
+    @property
+    def run_id(self) -> str:
+        """The public id."""
+        return run_id_of(self.handle.id)
+
+    async def result(self) -> R:
+        """Wait for the run and return its result.
+
+        Raises:
+            WedSyncError: the run failed; the typed error says why.
+        """
+        with translated():
+            return await self.handle.result()
+
+
+async def view_run(client: Client, workflow_id: str) -> RunView:
+    """Return the state of a run, with its result or error once it has ended.
+
+    Raises:
+        InvalidInput: there is no such run.
+        Transient: Temporal does not answer.
+    """
+    kind = workflow_id.partition("/")[0]
+    handle = client.get_workflow_handle(workflow_id, result_type=_RESULTS[kind])
+    with translated():
+        found = await handle.describe()
+    state = RunState.RUNNING if found.status is None else _STATES.get(found.status, RunState.RUNNING)
+    view = RunView(
+        run_id=run_id_of(workflow_id),
+        kind=kind,
+        status=state,
+        started_at=found.start_time,
+        finished_at=found.close_time,
+    )
+    if state is RunState.RUNNING:
+        return view
+    try:
+        with translated():
+            result: Contract = await handle.result()
+    except WedSyncError as error:
+        if state is RunState.COMPLETED:
+            raise
+        return view.model_copy(update={"error": error.detail})
+    words = result.model_dump(mode="json")
+    status = words.get("status") or words.get("overallStatus")
+    return view.model_copy(update={"result": words, "outcome": status if isinstance(status, str) else None})

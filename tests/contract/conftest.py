@@ -1,0 +1,53 @@
+"""The emulated vendors, served over real TCP for the contract tests."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+from starlette.types import ASGIApp
+
+from emulators import server
+from tests.support.emulators import Emulators
+
+
+def _application(data_dir: Path, wanted: Sequence[str]) -> ASGIApp:
+    present = tuple(name for name in wanted if find_spec(f"emulators.{name}"))
+    return server.build_all(data_dir, systems=present)
+
+
+@pytest.fixture(scope="module")
+def served_emulators(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The root URL of the emulators, served by one thread for a test module.
+
+    A module names the systems it needs as `EMULATED = ("hubspot",)`; all are served when it names none.
+    """
+    wanted = getattr(request.module, "EMULATED", server.SYSTEMS)
+    application = _application(tmp_path_factory.mktemp("emulators"), wanted)
+    listener = socket.create_server(("127.0.0.1", 0))
+    process = uvicorn.Server(
+        uvicorn.Config(application, log_level="error", access_log=False, timeout_graceful_shutdown=1)
+    )
+    thread = threading.Thread(target=process.run, kwargs={"sockets": [listener]}, name="emulators", daemon=True)
+    thread.start()
+    root = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    # The listening socket queues this request until the server has started.
+    httpx.get(f"{root}/_emulators", timeout=30, trust_env=False).raise_for_status()
+    yield root
+    process.should_exit = True
+    thread.join(timeout=10)
+
+
+@pytest.fixture
+def emulators(served_emulators: str) -> Iterator[Emulators]:
+    """The emulated vendors, as they are after a reset."""
+    with httpx.Client(base_url=served_emulators, timeout=30, trust_env=False) as client:
+        control = Emulators(client)
+        control.reset()
+        yield control

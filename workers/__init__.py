@@ -1,0 +1,1 @@
+"""The processes: queues, connection, codec, sandbox, telemetry, settings, embedded server."""

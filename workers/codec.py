@@ -1,0 +1,98 @@
+"""The payload codec: nothing that Temporal keeps can be read without the key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+from temporalio.api.common.v1 import Payload
+from temporalio.converter import (
+    ActivitySerializationContext,
+    PayloadCodec,
+    SerializationContext,
+    WithSerializationContext,
+    WorkflowSerializationContext,
+)
+
+from activities.security.envelope import MasterKey, seal, unseal
+from contracts.errors import Owner, Permanent
+
+ENCODING = b"binary/encrypted"
+_KEY_ID = "encryption-key-id"
+_BOUND_TO = "bound-to"
+
+
+@dataclass(frozen=True)
+class SealingCodec(PayloadCodec, WithSerializationContext):
+    """AES-256-GCM over whole payloads, bound to namespace and workflow id.
+
+    The place a payload is bound to stands beside it, so that the codec server, which is told no
+    workflow id, opens it too; wherever the id is known, a payload bound elsewhere is refused.
+
+    Args:
+        key: the master key.
+        namespace: the Temporal namespace.
+        allow_plain: whether payloads from clients without the codec are accepted.
+    """
+
+    key: MasterKey
+    namespace: str
+    allow_plain: bool
+    workflow_id: str | None = field(default=None)
+
+    def with_context(self, context: SerializationContext) -> Self:
+        """Return this codec bound to the workflow of `context`."""
+        if isinstance(context, WorkflowSerializationContext | ActivitySerializationContext):
+            return replace(self, workflow_id=context.workflow_id)
+        return self
+
+    async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        """Return the payloads sealed."""
+        key = self.key.derive(f"codec/{self.namespace}")
+        place = self.workflow_id or ""
+        return [
+            Payload(
+                metadata={
+                    "encoding": ENCODING,
+                    _KEY_ID: self.key.key_id().encode(),
+                    _BOUND_TO: place.encode(),
+                },
+                data=seal(key, payload.SerializeToString(), f"{self.namespace}|{place}"),
+            )
+            for payload in payloads
+        ]
+
+    async def decode(self, payloads: Iterable[Payload]) -> list[Payload]:
+        """Return the payloads opened.
+
+        Raises:
+            Permanent: sealed for another workflow or under another key, changed, or plain where that is refused.
+        """
+        key = self.key.derive(f"codec/{self.namespace}")
+        return [self._open(key, payload) for payload in payloads]
+
+    def _open(self, key: bytes, payload: Payload) -> Payload:
+        if payload.metadata.get("encoding") != ENCODING:
+            if not self.allow_plain:
+                raise Permanent(
+                    "plain_input_refused",
+                    "A payload arrived unencrypted, and this installation refuses that.",
+                    owner=Owner.OPERATOR,
+                    action="Start the workflow through the HTTP API or with a client that uses the codec.",
+                )
+            return payload
+        place = payload.metadata.get(_BOUND_TO, b"").decode()
+        if self.workflow_id is not None and place and not self._belongs(place, self.workflow_id):
+            raise Permanent(
+                "payload_moved",
+                "A sealed payload belongs to another workflow.",
+                owner=Owner.OPERATOR,
+                action="Look in the audit of the Temporal database for who wrote this history.",
+            )
+        return Payload.FromString(unseal(key, payload.data, f"{self.namespace}|{place}"))
+
+    @staticmethod
+    def _belongs(place: str, workflow_id: str) -> bool:
+        """A schedule seals its input under the id that each of its runs gets an instant appended to."""
+        return workflow_id == place or workflow_id.startswith(f"{place}-")

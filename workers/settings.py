@@ -1,0 +1,144 @@
+"""Settings of every process, from `WEDSYNC_*` environment variables and the stack file of a data directory."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from activities.security.envelope import MasterKey
+from contracts.errors import Owner, Permanent
+
+STACK_FILE = "stack.json"
+
+
+class Profile(StrEnum):
+    """Embedded: everything on one machine for a first start. Production: nothing is assumed."""
+
+    EMBEDDED = "embedded"
+    PRODUCTION = "production"
+
+
+class Stack(BaseModel):
+    """The ready line of `wedsync up`, also kept in `<data-dir>/stack.json`."""
+
+    model_config = ConfigDict(extra="ignore")
+    event: str = "ready"
+    temporal: str
+    namespace: str = "default"
+    temporal_ui: str = ""
+    api: str = ""
+    api_key: str = ""
+    codec: str = ""
+    emulators: str = ""
+    metrics: str = ""
+
+
+class Settings(BaseSettings):
+    """How a process finds Temporal, the store, the staging area and its keys."""
+
+    model_config = SettingsConfigDict(env_prefix="WEDSYNC_", extra="ignore")
+
+    profile: Profile = Profile.EMBEDDED
+    data_dir: Path = Path(".wedsync")
+    temporal_address: str = "127.0.0.1:7233"
+    temporal_namespace: str = "default"
+    temporal_tls: bool = False
+    temporal_tls_client_cert: Path | None = None
+    temporal_tls_client_key: Path | None = None
+    temporal_api_key: SecretStr | None = None
+    master_key: SecretStr | None = None
+    database_url: str = ""
+    staging_url: str = ""
+    emulators_url: str = ""
+    """Development stand-ins of the vendors; production refuses it."""
+    report_url: str = ""
+    """Base URL of the WedSync reporting API."""
+    report_token: SecretStr = SecretStr("")
+    allow_plain_inputs: bool | None = None
+    """Whether clients without the codec may start workflows; on in the embedded profile only."""
+    import_dirs: list[Path] | None = None
+    """Directories that file sources may lie in; any in the embedded profile, none in production, when absent."""
+    api_url: str = ""
+    api_key: SecretStr = SecretStr("")
+    metrics_address: str = ""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        self.data_dir = self.data_dir.absolute()
+        self.database_url = self.database_url or f"sqlite:///{self.data_dir / 'wedsync.db'}"
+        self.staging_url = self.staging_url or f"file://{self.data_dir / 'staging'}"
+        if self.allow_plain_inputs is None:
+            self.allow_plain_inputs = self.profile is Profile.EMBEDDED
+        if self.profile is Profile.PRODUCTION:
+            self.import_dirs = self.import_dirs or []
+            self._refuse_in_production()
+        return self
+
+    def _refuse_in_production(self) -> None:
+        if self.emulators_url:
+            raise Permanent(
+                "emulators_in_production",
+                "WEDSYNC_EMULATORS_URL is set, and the production profile speaks to real vendors only.",
+                owner=Owner.OPERATOR,
+                action="Unset it, or use the embedded profile for development.",
+            )
+        if self.master_key is None and not self.master_key_file.exists():
+            raise Permanent(
+                "master_key_missing",
+                "There is no master key, and the production profile does not invent one.",
+                owner=Owner.OPERATOR,
+                action="Set WEDSYNC_MASTER_KEY to 32 random bytes in base64.",
+            )
+
+    @property
+    def master_key_file(self) -> Path:
+        """Where the embedded profile keeps its generated key."""
+        return self.data_dir / "master.key"
+
+    def load_master_key(self) -> MasterKey:
+        """Return the key from the environment, or from its file in the data directory.
+
+        Raises:
+            Permanent: the key is short, malformed, or readable by others.
+        """
+        if self.master_key is not None:
+            return MasterKey.from_text(self.master_key.get_secret_value())
+        return MasterKey.from_file(self.master_key_file)
+
+    @property
+    def stack_file(self) -> Path:
+        """Where a running stack describes itself."""
+        return self.data_dir / STACK_FILE
+
+    def on_stack(self) -> Self:
+        """Return these settings, filled from the data directory's running stack where the environment is silent.
+
+        Raises:
+            Permanent: the stack file is not readable.
+        """
+        if not self.stack_file.exists():
+            return self
+        try:
+            stack = Stack.model_validate(json.loads(self.stack_file.read_text()))
+        except ValueError as error:
+            raise Permanent(
+                "stack_file_unreadable",
+                f"The file {self.stack_file.name} in the data directory is damaged.",
+                owner=Owner.OPERATOR,
+                action="Stop the stack, delete the file and run `wedsync up` again.",
+            ) from error
+        found = {
+            "temporal_address": stack.temporal,
+            "temporal_namespace": stack.namespace,
+            "emulators_url": stack.emulators,
+            "api_url": stack.api,
+            "api_key": SecretStr(stack.api_key),
+        }
+        return self.model_copy(
+            update={name: value for name, value in found.items() if name not in self.model_fields_set}
+        )

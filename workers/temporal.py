@@ -1,0 +1,71 @@
+"""The one factory of Temporal clients."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from temporalio.client import Client, TLSConfig
+from temporalio.converter import DataConverter, DefaultFailureConverterWithEncodedAttributes
+from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
+from temporalio.service import KeepAliveConfig, RPCError
+
+from contracts.errors import Owner, Transient
+from workers.codec import SealingCodec
+from workers.converter import ContractPayloadConverter
+from workers.settings import Settings
+
+
+def data_converter(settings: Settings) -> DataConverter:
+    """Return the converter every client, worker and replayer shares: pydantic, sealed, failures too."""
+    return DataConverter(
+        payload_converter_class=ContractPayloadConverter,
+        payload_codec=SealingCodec(
+            key=settings.load_master_key(),
+            namespace=settings.temporal_namespace,
+            allow_plain=bool(settings.allow_plain_inputs),
+        ),
+        failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
+    )
+
+
+async def connect(settings: Settings) -> Client:
+    """Return a client of the configured Temporal service.
+
+    Raises:
+        Transient: the service does not answer.
+    """
+    runtime = None
+    if settings.metrics_address:
+        prometheus = PrometheusConfig(
+            bind_address=settings.metrics_address,
+            durations_as_seconds=True,
+            counters_total_suffix=True,
+            unit_suffix=True,
+        )
+        runtime = Runtime(telemetry=TelemetryConfig(metrics=prometheus))
+    try:
+        return await Client.connect(
+            settings.temporal_address,
+            namespace=settings.temporal_namespace,
+            data_converter=data_converter(settings),
+            tls=_tls(settings),
+            api_key=settings.temporal_api_key.get_secret_value() if settings.temporal_api_key else None,
+            keep_alive_config=KeepAliveConfig(interval_millis=int(timedelta(seconds=15).total_seconds() * 1000)),
+            runtime=runtime,
+        )
+    except (RuntimeError, RPCError) as error:
+        raise Transient(
+            "temporal_unreachable",
+            f"Temporal does not answer at {settings.temporal_address}.",
+            owner=Owner.OPERATOR,
+            action="Start it with `wedsync up`, or set WEDSYNC_TEMPORAL_ADDRESS to a running service.",
+        ) from error
+
+
+def _tls(settings: Settings) -> TLSConfig | bool:
+    if settings.temporal_tls_client_cert and settings.temporal_tls_client_key:
+        return TLSConfig(
+            client_cert=settings.temporal_tls_client_cert.read_bytes(),
+            client_private_key=settings.temporal_tls_client_key.read_bytes(),
+        )
+    return settings.temporal_tls or settings.temporal_api_key is not None

@@ -1,0 +1,66 @@
+"""Every time-out and retry policy, named by intent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypedDict
+
+from temporalio.common import Priority, RetryPolicy
+
+from contracts.errors import NON_RETRYABLE
+from contracts.sync import SyncPriority
+
+
+class ActivityOptions(TypedDict):
+    """The keyword arguments of `workflow.execute_activity` that a policy decides."""
+
+    start_to_close_timeout: timedelta
+    schedule_to_close_timeout: timedelta
+    heartbeat_timeout: timedelta | None
+    retry_policy: RetryPolicy
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How long an attempt may take, how long all attempts may take, and how retries are spaced."""
+
+    attempt: timedelta
+    total: timedelta
+    heartbeat: timedelta | None = None
+    first_retry: timedelta = timedelta(milliseconds=500)
+    longest_retry: timedelta = timedelta(minutes=1)
+
+    def options(self) -> ActivityOptions:
+        """Return the policy as keyword arguments of `workflow.execute_activity`."""
+        return ActivityOptions(
+            start_to_close_timeout=self.attempt,
+            schedule_to_close_timeout=self.total,
+            heartbeat_timeout=self.heartbeat,
+            retry_policy=RetryPolicy(
+                initial_interval=self.first_retry,
+                backoff_coefficient=2,
+                maximum_interval=self.longest_retry,
+                non_retryable_error_types=[str(kind) for kind in NON_RETRYABLE],
+            ),
+        )
+
+
+INTERACTIVE = Policy(attempt=timedelta(seconds=30), total=timedelta(hours=6), heartbeat=timedelta(seconds=10))
+"""One vendor call that somebody waits for; survives an outage of hours."""
+
+BULK = Policy(attempt=timedelta(minutes=30), total=timedelta(hours=12), heartbeat=timedelta(seconds=20))
+"""Many vendor calls or much data; resumes from its heartbeat."""
+
+PROBE = Policy(attempt=timedelta(seconds=10), total=timedelta(seconds=20), first_retry=timedelta(seconds=1))
+"""A health check: two or three attempts, then the answer is that there is none."""
+
+LOCAL = Policy(attempt=timedelta(seconds=10), total=timedelta(minutes=10))
+"""Our own store and pure computation."""
+
+_PRIORITY_KEYS = {SyncPriority.CRITICAL: 1, SyncPriority.HIGH: 2, SyncPriority.NORMAL: 3, SyncPriority.LOW: 4}
+
+
+def priority(word: SyncPriority, fairness_key: str) -> Priority:
+    """Return the queue priority of a request's word, fair among `fairness_key`s (at most 64 bytes)."""
+    return Priority(priority_key=_PRIORITY_KEYS[word], fairness_key=fairness_key[:64])

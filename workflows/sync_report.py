@@ -1,0 +1,289 @@
+"""SyncReport: one report into one integration, with closed books or red."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from dataclasses import dataclass
+from functools import reduce
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from contracts.errors import ErrorDetail, ErrorKind, Owner
+    from contracts.names import DATA_QUEUE, WorkflowType, system_queue
+    from contracts.sync import Books, DataSynchronizationRequest, SynchronizationResult, SyncStatus
+    from contracts.sync_steps import (
+        ExtractedReport,
+        FinishedSync,
+        FinishSync,
+        PartList,
+        PrepareSync,
+        PublishDataset,
+        PushedRecords,
+        PushParts,
+        SyncMode,
+        SyncPlan,
+        WatermarkRecord,
+    )
+    from workflows import policies
+    from workflows.visibility import detail_of, failure, tag
+
+MAX_PUSHES = 60
+"""Push activities of one run, so that its history stays small whatever the report's size."""
+
+WINDOW = 3
+"""Pushes under way at once."""
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What the steps brought about."""
+
+    plan: SyncPlan
+    extracted: ExtractedReport
+    pushed: list[PushedRecords]
+    finished: FinishedSync
+
+
+@workflow.defn(name=WorkflowType.SYNC_REPORT)
+class SyncReport:
+    """Prepare, extract, push or publish, finish, and only then move the watermark.
+
+    The run ends as success when every record read stands at the target; as partial when some were rejected within the
+    integration's `maxRejectedRatio`, or held; and fails, typed, when more were rejected (`too_many_rejected`, before
+    anything is written where the extract shows it already), when a step fails, or when the books do not close
+    (`books_not_closed`). Rejected records do not hold the watermark back, because mending one at the source changes it
+    again; held ones do.
+    """
+
+    def __init__(self) -> None:
+        self._books = Books()
+
+    @workflow.run
+    async def run(self, request: DataSynchronizationRequest) -> SynchronizationResult:
+        """Return the result with its books; a failure carries an `ErrorDetail`."""
+        started = workflow.now()
+        tag(
+            organization_id=request.organization_id,
+            integration_id=request.target_integration.integration_id,
+            run_kind=request.sync_type.value,
+            priority=request.priority.value,
+        )
+        try:
+            done = await self._steps(request)
+        except (ActivityError, ApplicationError) as error:
+            detail = detail_of(error)
+            tag(outcome=SyncStatus.FAILED.value)
+            self._show(f"failed: {detail.code}")
+            raise failure(detail) from error
+        books = done.finished.books
+        status = SyncStatus.PARTIAL if books.rejected or books.held else SyncStatus.SUCCESS
+        tag(outcome=status.value)
+        self._show(status.value)
+        return SynchronizationResult(
+            sync_id=request.sync_id,
+            status=status,
+            books=books,
+            total_records=books.read,
+            successful_syncs=books.created + books.updated + books.unchanged,
+            failed_syncs=books.rejected + books.held,
+            details=done.finished.details,
+            details_ref=done.finished.details_ref,
+            vendor_calls=sum(item.vendor_calls for item in done.pushed),
+            watermark=done.extracted.watermark,
+            started_at=started,
+            finished_at=workflow.now(),
+        )
+
+    async def _steps(self, request: DataSynchronizationRequest) -> _Done:
+        self._show("preparing")
+        plan = await self._prepare(request)
+        tag(platform=plan.platform)
+        self._show("extracting")
+        extracted = await self._extract(request, plan)
+        self._books = Books(read=extracted.read, rejected=extracted.rejected)
+        _refuse_rejected(plan, self._books)
+        self._show("writing to the target")
+        pushed = await self._push(request, plan, extracted)
+        self._show("closing the books")
+        finished = await self._finish(request, plan, pushed)
+        self._books = finished.books
+        _refuse_open_books(extracted, pushed, finished)
+        _refuse_rejected(plan, finished.books)
+        if extracted.watermark is not None and not finished.books.held:
+            await self._record_watermark(request, plan, extracted)
+        return _Done(plan, extracted, pushed, finished)
+
+    async def _prepare(self, request: DataSynchronizationRequest) -> SyncPlan:
+        given = PrepareSync(request=request, run_id=workflow.info().run_id)
+        plan: SyncPlan = await workflow.execute_activity(
+            "sync.prepare",
+            given,
+            result_type=SyncPlan,
+            task_queue=DATA_QUEUE,
+            priority=policies.priority(request.priority, request.organization_id),
+            summary=f"resolve {request.target_integration.integration_id}",
+            **policies.LOCAL.options(),
+        )
+        return plan
+
+    async def _extract(self, request: DataSynchronizationRequest, plan: SyncPlan) -> ExtractedReport:
+        extracted: ExtractedReport = await workflow.execute_activity(
+            "sync.extract",
+            plan,
+            result_type=ExtractedReport,
+            task_queue=DATA_QUEUE,
+            priority=policies.priority(request.priority, request.organization_id),
+            summary=f"{plan.report_id} since {plan.since.isoformat() if plan.since else 'the beginning'}",
+            **policies.BULK.options(),
+        )
+        return extracted
+
+    async def _push(
+        self, request: DataSynchronizationRequest, plan: SyncPlan, extracted: ExtractedReport
+    ) -> list[PushedRecords]:
+        """Write every part; after a failure no further push starts, and those under way come to their end."""
+        if not extracted.parts.count:
+            return []
+        if plan.mode is SyncMode.DATASET:
+            given = PublishDataset(plan=plan, parts=extracted.parts, columns=extracted.columns)
+            return [await self._vendor_step(request, plan, "sync.publish_dataset", given, plan.target_object)]
+        window = asyncio.Semaphore(WINDOW)
+        failures: list[ActivityError] = []
+        jobs = _jobs(plan, extracted.parts)
+
+        async def push(job: PushParts) -> list[PushedRecords]:
+            async with window:
+                if failures:
+                    return []
+                summary = f"parts {job.first + 1} to {job.first + job.count} of {extracted.parts.count}"
+                try:
+                    return [await self._vendor_step(request, plan, "sync.push_records", job, summary)]
+                except ActivityError as error:
+                    failures.append(error)
+                    return []
+
+        pushed = await asyncio.gather(*(push(job) for job in jobs))
+        if failures:
+            raise failures[0]
+        return [item for items in pushed for item in items]
+
+    async def _vendor_step(
+        self,
+        request: DataSynchronizationRequest,
+        plan: SyncPlan,
+        name: str,
+        given: PushParts | PublishDataset,
+        summary: str,
+    ) -> PushedRecords:
+        pushed: PushedRecords = await workflow.execute_activity(
+            name,
+            given,
+            result_type=PushedRecords,
+            task_queue=system_queue(plan.platform),
+            priority=policies.priority(request.priority, plan.integration_id),
+            summary=summary,
+            **policies.BULK.options(),
+        )
+        return pushed
+
+    async def _finish(
+        self, request: DataSynchronizationRequest, plan: SyncPlan, pushed: list[PushedRecords]
+    ) -> FinishedSync:
+        finished: FinishedSync = await workflow.execute_activity(
+            "sync.finish",
+            FinishSync(
+                organization_id=plan.organization_id,
+                run_id=plan.run_id,
+                outcomes=[item.outcomes for item in pushed],
+            ),
+            result_type=FinishedSync,
+            task_queue=DATA_QUEUE,
+            priority=policies.priority(request.priority, request.organization_id),
+            summary="join the outcomes",
+            **policies.BULK.options(),
+        )
+        return finished
+
+    async def _record_watermark(
+        self, request: DataSynchronizationRequest, plan: SyncPlan, extracted: ExtractedReport
+    ) -> None:
+        await workflow.execute_activity(
+            "sync.record_watermark",
+            WatermarkRecord(
+                organization_id=plan.organization_id,
+                integration_id=plan.integration_id,
+                object_type=plan.target_object,
+                report_id=plan.report_id,
+                watermark=extracted.watermark or workflow.now(),
+            ),
+            task_queue=DATA_QUEUE,
+            priority=policies.priority(request.priority, request.organization_id),
+            summary="move the watermark",
+            **policies.LOCAL.options(),
+        )
+
+    def _show(self, step: str) -> None:
+        books = self._books
+        rows = "".join(f"| {name} | {count} |\n" for name, count in books.model_dump().items())
+        workflow.set_current_details(f"**{step}**\n\n| records | count |\n|---|---|\n{rows}")
+
+
+def _jobs(plan: SyncPlan, parts: PartList) -> list[PushParts]:
+    size = math.ceil(parts.count / MAX_PUSHES)
+    jobs = []
+    for first in range(0, parts.count, size):
+        count = min(size, parts.count - first)
+        mine = parts if parts.manifest else PartList(inline=parts.inline[first : first + count], count=count)
+        jobs.append(
+            PushParts(
+                organization_id=plan.organization_id,
+                integration_id=plan.integration_id,
+                run_id=plan.run_id,
+                object_type=plan.target_object,
+                sync_type=plan.sync_type,
+                conflict_resolution=plan.conflict_resolution,
+                batch_size=plan.batch_size,
+                parts=mine,
+                first=first,
+                count=count,
+            )
+        )
+    return jobs
+
+
+def _refuse_rejected(plan: SyncPlan, books: Books) -> None:
+    """Fail the run when more records are rejected than the integration allows."""
+    allowed = plan.max_rejected_ratio
+    if books.rejected > allowed * books.read:
+        raise failure(
+            ErrorDetail(
+                kind=ErrorKind.QUALITY_GATE_FAILED,
+                code="too_many_rejected",
+                message=f"{books.rejected} of {books.read} records were rejected; at most {allowed:.0%} may be.",
+                owner=Owner.TENANT,
+                action="Mend the records or the mapping, or raise errorHandling.maxRejectedRatio.",
+                operation="sync",
+                evidence={"read": books.read, "rejected": books.rejected},
+            )
+        )
+
+
+def _refuse_open_books(extracted: ExtractedReport, pushed: list[PushedRecords], finished: FinishedSync) -> None:
+    """Fail the run unless what was read, what the pushes told and what their outcomes show agree."""
+    told = reduce(Books.plus, (item.books for item in pushed), Books())
+    if finished.books.closed and finished.books == told and finished.books.read == extracted.read:
+        return
+    raise failure(
+        ErrorDetail(
+            kind=ErrorKind.PERMANENT,
+            code="books_not_closed",
+            message=f"{extracted.read} records were read and {finished.books.read} are accounted for.",
+            owner=Owner.ENGINEER,
+            action="Compare the run's staged outcomes with the report, then start the sync again.",
+            operation="sync",
+            evidence={"read": extracted.read, "told": told.read, "found": finished.books.read},
+        )
+    )
