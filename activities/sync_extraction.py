@@ -11,7 +11,7 @@ from pathlib import Path
 from activities.ports.connector import SourcePage
 from activities.sync_parts import Parts, StagedRecord
 from activities.transform.files import MALFORMED, PAGE_ROWS
-from activities.transform.records import Mapper, Record, Rules, Selection, digest, record_id
+from activities.transform.records import Mapper, Record, Rules, Selection, digest, record_id, writable
 from contracts.dataset import DatasetRef, SourceFormat
 from contracts.errors import Transient
 from contracts.sync_steps import MAX_INLINE_PARTS, ExtractedReport, ExtractProgress, SyncPlan
@@ -168,6 +168,8 @@ class Extraction:
         identity = record_id(record)
         if MALFORMED in record:
             row.rejected = str(record[MALFORMED])
+        elif not writable(record):
+            row.rejected = "its text is not valid Unicode"
         elif identity is None:
             row.rejected = "it has no opaque id of at most 64 characters"
         elif not self._seen.fresh(identity):

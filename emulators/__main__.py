@@ -14,6 +14,7 @@ import uvicorn
 from emulators.server import build_all
 
 _SHUTDOWN_S = 2
+_KEEP_ALIVE_S = 600
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -37,6 +38,8 @@ async def _serve(options: argparse.Namespace) -> None:
         access_log=False,
         log_level="warning",
         timeout_graceful_shutdown=_SHUTDOWN_S,
+        # A short keep-alive would close connections under a slow client's feet: a fault that nobody asked for.
+        timeout_keep_alive=_KEEP_ALIVE_S,
     )
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())

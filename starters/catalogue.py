@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+from typing import TypeGuard
 
 from pydantic import JsonValue
 
@@ -17,11 +18,9 @@ def contract_schemas() -> dict[str, JsonValue]:
     found: dict[str, type[Contract]] = {}
     for module in pkgutil.iter_modules(contracts.__path__):
         loaded = importlib.import_module(f"{contracts.__name__}.{module.name}")
-        found |= {
-            name: one for name, one in inspect.getmembers(loaded, inspect.isclass) if _is_mine(one, loaded.__name__)
-        }
+        found |= {name: one for name, one in vars(loaded).items() if _is_mine(one, loaded.__name__)}
     return {name: found[name].model_json_schema(by_alias=True) for name in sorted(found)}
 
 
-def _is_mine(one: type, module: str) -> bool:
-    return issubclass(one, Contract) and one is not Contract and one.__module__ == module
+def _is_mine(one: object, module: str) -> TypeGuard[type[Contract]]:
+    return inspect.isclass(one) and issubclass(one, Contract) and one is not Contract and one.__module__ == module

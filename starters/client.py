@@ -140,7 +140,7 @@ class WedSync:
                 result: ConnectionResult = await handle.execute_update(
                     "act", ConnectionAction(action=action, reason=reason), result_type=ConnectionResult
                 )
-        return result
+        return _accepted(result)
 
     async def show_integration(self, organization_id: str, integration_id: str) -> ConnectionResult:
         """Return the integration as its workflow knows it.
@@ -354,7 +354,7 @@ def _fair(word: SyncPriority, organization_id: str) -> Priority:
 
 def _accepted(result: ConnectionResult) -> ConnectionResult:
     """A refusal that came as a result is an error at the door as well."""
-    if result.error is not None and result.state is not IntegrationState.ACTIVE:
+    if result.error is not None:
         raise as_error(result.error)
     return result
 

@@ -10,13 +10,13 @@ from collections.abc import AsyncIterator, Iterator
 import httpx
 from temporalio.client import Client
 
-from activities.connectors.registry import CONNECTORS
 from contracts.base import Contract, ShortText, Text
 from contracts.errors import WedSyncError
-from contracts.names import DATA_QUEUE, ORCHESTRATION_QUEUE, system_queue
-from starters.api.gateway import is_polled
+from contracts.names import ORCHESTRATION_QUEUE
+from starters.queues import is_polled
 from starters.search_attributes import missing_attributes
 from starters.store_schema import schema_is_current
+from workers.roster import queues
 from workers.settings import Settings
 from workers.temporal import connect
 
@@ -95,14 +95,14 @@ async def _temporal(settings: Settings) -> AsyncIterator[Check]:
 
 
 async def _workers(client: Client) -> Check:
-    queues = [(ORCHESTRATION_QUEUE, False), (DATA_QUEUE, True), *((system_queue(name), True) for name in CONNECTORS)]
-    polled = await asyncio.gather(*(is_polled(client, name, activities=kind) for name, kind in queues))
-    alone = [name for (name, _), found in zip(queues, polled, strict=True) if not found]
+    names = queues()
+    polled = await asyncio.gather(*(is_polled(client, name, activities=name != ORCHESTRATION_QUEUE) for name in names))
+    alone = [name for name, found in zip(names, polled, strict=True) if not found]
     if alone:
         return _problem(
             "workers", f"Nobody polls {', '.join(alone)}.", f"Run `wedsync worker --queues {','.join(alone)}`."
         )
-    return _ok("workers", f"All {len(queues)} queues are polled.")
+    return _ok("workers", f"All {len(names)} queues are polled.")
 
 
 async def _emulators(settings: Settings) -> Check:

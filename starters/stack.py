@@ -30,7 +30,7 @@ from workers.temporal import connect
 log = logging.getLogger("wedsync.up")
 
 ROOT = Path(__file__).resolve().parent.parent
-READY_WITHIN_S = 300
+READY_WITHIN_S = 600
 API_KEY_FILE = "api.key"
 SANDBOX_REPORT_TOKEN = "sandbox-wedsync-token"  # noqa: S105 - published with the emulators
 _HARMLESS = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE")

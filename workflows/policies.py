@@ -46,7 +46,7 @@ class Policy:
         )
 
 
-INTERACTIVE = Policy(attempt=timedelta(seconds=30), total=timedelta(hours=6), heartbeat=timedelta(seconds=10))
+INTERACTIVE = Policy(attempt=timedelta(seconds=30), total=timedelta(hours=6))
 """One vendor call that somebody waits for; survives an outage of hours."""
 
 BULK = Policy(attempt=timedelta(minutes=30), total=timedelta(hours=12), heartbeat=timedelta(seconds=20))
@@ -55,8 +55,14 @@ BULK = Policy(attempt=timedelta(minutes=30), total=timedelta(hours=12), heartbea
 PROBE = Policy(attempt=timedelta(seconds=10), total=timedelta(seconds=20), first_retry=timedelta(seconds=1))
 """A health check: two or three attempts, then the answer is that there is none."""
 
+SETUP = Policy(attempt=timedelta(minutes=2), total=timedelta(minutes=5))
+"""Provisioning at a vendor while somebody waits for the connection."""
+
+STORE = Policy(attempt=timedelta(seconds=20), total=timedelta(hours=1))
+"""Our own store, from a queue."""
+
 LOCAL = Policy(attempt=timedelta(seconds=10), total=timedelta(minutes=10))
-"""Our own store and pure computation."""
+"""Planning inside the worker that runs the workflow."""
 
 _PRIORITY_KEYS = {SyncPriority.CRITICAL: 1, SyncPriority.HIGH: 2, SyncPriority.NORMAL: 3, SyncPriority.LOW: 4}
 
@@ -64,3 +70,21 @@ _PRIORITY_KEYS = {SyncPriority.CRITICAL: 1, SyncPriority.HIGH: 2, SyncPriority.N
 def priority(word: SyncPriority, fairness_key: str) -> Priority:
     """Return the queue priority of a request's word, fair among `fairness_key`s (at most 64 bytes)."""
     return Priority(priority_key=_PRIORITY_KEYS[word], fairness_key=fairness_key[:64])
+
+
+class LocalActivityOptions(TypedDict):
+    """The keyword arguments of `workflow.execute_local_activity` that a policy decides."""
+
+    start_to_close_timeout: timedelta
+    schedule_to_close_timeout: timedelta
+    retry_policy: RetryPolicy
+
+
+def local_options(policy: Policy) -> LocalActivityOptions:
+    """Return the policy for a local activity, which has no heartbeat."""
+    options = policy.options()
+    return LocalActivityOptions(
+        start_to_close_timeout=options["start_to_close_timeout"],
+        schedule_to_close_timeout=options["schedule_to_close_timeout"],
+        retry_policy=options["retry_policy"],
+    )

@@ -33,7 +33,7 @@ with workflow.unsafe.imports_passed_through():
 
 R = TypeVar("R", bound=Contract)
 
-_EXTRACT_AGAIN = frozenset({"staging_corrupt", "staging_missing", "unseal_failed"})
+_EXTRACT_AGAIN = frozenset({"staging_corrupt", "staging_missing", "sealed_data_unreadable"})
 """Codes that say a staged file is gone or changed: the load extracts afresh, once."""
 
 

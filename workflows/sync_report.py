@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import reduce
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from contracts.errors import ErrorDetail, ErrorKind, Owner
@@ -74,6 +74,8 @@ class SyncReport:
         try:
             done = await self._steps(request)
         except (ActivityError, ApplicationError) as error:
+            if is_cancelled_exception(error):
+                raise
             detail = detail_of(error)
             tag(outcome=SyncStatus.FAILED.value)
             self._show(f"failed: {detail.code}")

@@ -16,6 +16,7 @@ from contracts.integration import ConnectionProbe, ProvisionResult
 from contracts.sync import RecordResult
 
 
+@runtime_checkable
 class Connector(Protocol):
     """What every system offers. One instance serves many activities at once, until `aclose`."""
 

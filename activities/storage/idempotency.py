@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Column, DateTime, Integer, LargeBinary, String, Table, delete, select, update
+from sqlalchemy import Column, ColumnElement, DateTime, Integer, LargeBinary, String, Table, delete, select, update
 
 from activities.security.envelope import MasterKey, seal, unseal
 from activities.storage.database import Database, metadata
@@ -104,7 +104,7 @@ class IdempotencyStore:
         return self._key.derive(f"idempotency/{organization_id}")
 
 
-def _mine(organization_id: str, key: str) -> object:
+def _mine(organization_id: str, key: str) -> ColumnElement[bool]:
     return (idempotency_keys.c.organization_id == organization_id) & (idempotency_keys.c.key == key)
 
 

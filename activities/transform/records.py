@@ -50,6 +50,15 @@ def digest(record: Record) -> str:
     return hashlib.blake2b(_canonical(record), digest_size=8).hexdigest()
 
 
+def writable(record: Record) -> bool:
+    """Return whether all text of the record can be written as UTF-8; a lone surrogate cannot."""
+    try:
+        json.dumps(record, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def fingerprint(key: bytes, properties: Record) -> str:
     """Return the keyed digest of a record's prepared properties; without the key it tells nothing about them.
 

@@ -12,13 +12,14 @@ from contracts.errors import WedSyncError
 from starters.api import integrations, runs, weddings
 from starters.api.description import describe
 from starters.api.doors import gateway_of
-from starters.api.gateway import Gateway, is_polled
+from starters.api.gateway import Gateway
 from starters.api.pages import DOCS
 from starters.api.problems import install_problems
 from starters.api.settings import ApiSettings
 from starters.api.views import Readiness
 from starters.codec_server import build_codec_app
 from starters.failures import RETRY_AFTER_S
+from starters.queues import is_polled
 from workers.settings import Profile, Settings
 from workers.temporal import data_converter
 

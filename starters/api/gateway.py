@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text
-from temporalio.api.enums.v1 import TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
-from temporalio.client import Client
 
 from activities.storage.api_keys import ApiKeyStore
 from activities.storage.idempotency import IdempotencyStore
-from contracts.names import ORCHESTRATION_QUEUE
 from starters.client import WedSync, open_store
 from starters.failures import translated
 from workers.settings import Settings
 from workers.temporal import connect
-
-_POLL_FRESH = timedelta(seconds=75)
-"""A long poll lasts a minute: an older one belongs to a worker that has gone."""
 
 
 class Gateway:
@@ -63,19 +54,3 @@ class Gateway:
     async def aclose(self) -> None:
         """Close the store."""
         await self._database.aclose()
-
-
-async def is_polled(client: Client, queue: str = ORCHESTRATION_QUEUE, *, activities: bool = False) -> bool:
-    """Return whether a worker polls the queue for workflows, or for activities.
-
-    Raises:
-        Transient: Temporal does not answer.
-    """
-    kind = TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY if activities else TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW
-    request = DescribeTaskQueueRequest(
-        namespace=client.namespace, task_queue=TaskQueue(name=queue), task_queue_type=kind
-    )
-    with translated():
-        found = await client.workflow_service.describe_task_queue(request)
-    oldest = datetime.now(UTC) - _POLL_FRESH
-    return any(poller.last_access_time.ToDatetime(UTC) > oldest for poller in found.pollers)

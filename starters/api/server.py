@@ -8,6 +8,7 @@ import sys
 
 import uvicorn
 
+from activities.storage.database import migrate
 from starters.api.app import create_app
 from starters.api.settings import ApiSettings
 from workers.settings import Settings
@@ -39,8 +40,10 @@ async def serve(settings: Settings, api_settings: ApiSettings) -> None:
 
 
 def main() -> None:
-    """Serve on what the environment says."""
-    asyncio.run(serve(Settings().on_stack(), ApiSettings()))
+    """Serve on what the environment says, with the store's schema at its newest version."""
+    settings = Settings().on_stack()
+    migrate(settings.database_url)
+    asyncio.run(serve(settings, ApiSettings()))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from starters.catalogue import contract_schemas
 from starters.cli.options import DataDir, Json, Organization, organization_of, settings_of, with_wedsync
 from starters.cli.output import print_json, say, table
 from starters.client import WedSync
-from starters.doctor import Check, examine
 from starters.schedules import ScheduleView, apply_schedules, list_schedules
 
 schedules_app = typer.Typer(help="Schedules of the whole installation.", no_args_is_help=True)
@@ -107,7 +106,9 @@ def schema(
 
 def doctor(data_dir: DataDir = None, *, json: Json = False) -> None:
     """Examine the installation, part by part; exit 1 when something needs mending."""
-    checks: list[Check] = asyncio.run(examine(settings_of(data_dir)))
+    from starters.doctor import examine  # noqa: PLC0415 - it loads every connector, and no other command needs them
+
+    checks = asyncio.run(examine(settings_of(data_dir)))
     if json:
         print_json({"checks": [check.model_dump(mode="json") for check in checks]})
     else:

@@ -11,10 +11,7 @@ from typing import Annotated
 
 import typer
 
-from activities.storage.database import migrate
-from starters.api.server import serve
-from starters.api.settings import ApiSettings
-from starters.cli.options import DataDir, Json, settings_of
+from starters.cli.options import DataDir, Json
 from starters.cli.output import console, facts, print_json
 from starters.stack import ROOT, UpOptions, run_up
 from workers.engine import server_command
@@ -72,9 +69,7 @@ def worker(
 def api(data_dir: DataDir = None, *, json: Json = False) -> None:
     """Run the HTTP API alone; WEDSYNC_API_HOST and WEDSYNC_API_PORT say where, its ready line is JSON."""
     _ = json
-    settings = settings_of(data_dir)
-    migrate(settings.database_url)
-    asyncio.run(serve(settings, ApiSettings()))
+    _become("starters.api", [], data_dir)
 
 
 def emulators(data_dir: DataDir = None, port: Port = 8090, smtp_port: Port = 0, *, json: Json = False) -> None:

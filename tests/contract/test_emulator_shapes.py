@@ -5,14 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from jsonschema import Draft4Validator
-from starlette.testclient import TestClient
 
 from emulators import hubspot, slack, tave
 from emulators.core import State, build_app
@@ -76,9 +75,10 @@ def documented(document: dict[str, Any], path: str, method: str, answer: httpx.R
 
 
 @pytest.fixture
-def client() -> Iterator[TestClient]:
+async def client() -> AsyncIterator[httpx.AsyncClient]:
     state = State()
-    with TestClient(build_app([build(state) for build in (hubspot.build, slack.build, tave.build)])) as opened:
+    app = build_app([build(state) for build in (hubspot.build, slack.build, tave.build)])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://vendors.test") as opened:
         yield opened
     state.close()
 
@@ -151,20 +151,20 @@ HUBSPOT_CALLS: list[tuple[str, str, str, str, Any, int]] = [
 
 
 @pytest.mark.parametrize(("file", "path", "method", "url", "body", "status"), HUBSPOT_CALLS)
-def test_a_hubspot_answer_has_the_documented_shape(
-    client: TestClient, file: str, path: str, method: str, url: str, body: Any, status: int
+async def test_a_hubspot_answer_has_the_documented_shape(
+    client: httpx.AsyncClient, file: str, path: str, method: str, url: str, body: Any, status: int
 ) -> None:
     document = spec(f"hubspot/2026-09/{file}")
-    answer = client.request(method.upper(), f"/hubspot{url}", json=body, headers=HUBSPOT)
+    answer = await client.request(method.upper(), f"/hubspot{url}", json=body, headers=HUBSPOT)
     assert answer.status_code == status
     assert objections(document, documented(document, path, method, answer), answer.json()) == []
 
 
-def test_a_hubspot_multi_status_answer_has_the_documented_v3_shape(client: TestClient) -> None:
+async def test_a_hubspot_multi_status_answer_has_the_documented_v3_shape(client: httpx.AsyncClient) -> None:
     document = spec("hubspot/v3/objects.json")
     body = batch("a@x.yz", "b@x.yz")
     body["inputs"][1]["properties"]["nope"] = "1"
-    answer = client.post("/hubspot/crm/v3/objects/contacts/batch/upsert", json=body, headers=HUBSPOT)
+    answer = await client.post("/hubspot/crm/v3/objects/contacts/batch/upsert", json=body, headers=HUBSPOT)
     schema = document["components"]["schemas"]["BatchResponseSimplePublicUpsertObjectWithErrors"]
     assert (answer.status_code, objections(document, schema, answer.json())) == (207, [])
 
@@ -188,19 +188,19 @@ TAVE_CALLS: list[tuple[str, str, str, Any, int]] = [
 
 
 @pytest.mark.parametrize(("path", "method", "url", "body", "status"), TAVE_CALLS)
-def test_a_vsco_workspace_answer_has_the_documented_shape(
-    client: TestClient, path: str, method: str, url: str, body: Any, status: int
+async def test_a_vsco_workspace_answer_has_the_documented_shape(
+    client: httpx.AsyncClient, path: str, method: str, url: str, body: Any, status: int
 ) -> None:
     document = spec("tave/vsco-workspace-v2-openapi.json.gz")
-    answer = client.request(method.upper(), f"/tave/api/v2{url}", json=body, headers=TAVE)
+    answer = await client.request(method.upper(), f"/tave/api/v2{url}", json=body, headers=TAVE)
     assert answer.status_code == status
     assert objections(document, documented(document, path, method, answer), answer.json()) == []
 
 
-def test_a_vsco_workspace_quota_answer_has_the_documented_shape(client: TestClient) -> None:
+async def test_a_vsco_workspace_quota_answer_has_the_documented_shape(client: httpx.AsyncClient) -> None:
     document = spec("tave/vsco-workspace-v2-openapi.json.gz")
-    client.post("/_emulators/tave/faults", json={"kind": "rate_limit", "retryAfter": 5})
-    answer = client.get("/tave/api/v2/studio/me", headers=TAVE)
+    await client.post("/_emulators/tave/faults", json={"kind": "rate_limit", "retryAfter": 5})
+    answer = await client.get("/tave/api/v2/studio/me", headers=TAVE)
     assert objections(document, document["components"]["schemas"]["Error"], answer.json()) == []
     assert (answer.json()["type"], answer.headers["Retry-After"]) == ("quota-limit", "5")
 
@@ -216,11 +216,11 @@ SLACK_CALLS: list[tuple[str, dict[str, str]]] = [
 
 
 @pytest.mark.parametrize(("name", "arguments"), SLACK_CALLS)
-def test_a_slack_answer_has_the_documented_required_fields(
-    client: TestClient, name: str, arguments: dict[str, str]
+async def test_a_slack_answer_has_the_documented_required_fields(
+    client: httpx.AsyncClient, name: str, arguments: dict[str, str]
 ) -> None:
     document = spec("slack/slack_web_openapi_v2.json.gz")
-    answer = client.post(f"/slack/api/{name}", data=arguments, headers=SLACK).json()
+    answer = (await client.post(f"/slack/api/{name}", data=arguments, headers=SLACK)).json()
     responses = next(iter(document["paths"][f"/{name}"].values()))["responses"]
     schema = responses["200" if answer["ok"] else "default"]["schema"]
     # The archived description of 2021 lacks later fields, so only the top level's names and types are held to it.

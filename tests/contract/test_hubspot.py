@@ -131,7 +131,7 @@ async def test_a_second_provisioning_creates_nothing(hubspot: HubSpot, emulators
 
 
 async def test_provisioning_adds_the_options_an_existing_property_lacks(hubspot: HubSpot, emulators: Emulators) -> None:
-    api = HubSpotApi(connection(emulators.base_url("hubspot")), 10)
+    api = HubSpotApi(connection(emulators.base_url("hubspot")), HubSpot.manifest.timeout_s)
     own = {"label": "Eloped", "value": "eloped", "displayOrder": 0, "hidden": False}
     group = {"name": "wedding_information", "label": "Wedding Information"}
     await api.call("group", "groups.create", "contacts", group, writes=True)
@@ -146,7 +146,7 @@ async def test_provisioning_adds_the_options_an_existing_property_lacks(hubspot:
 
 
 async def test_provisioning_adds_the_property_an_existing_object_lacks(hubspot: HubSpot, emulators: Emulators) -> None:
-    api = HubSpotApi(connection(emulators.base_url("hubspot")), 10)
+    api = HubSpotApi(connection(emulators.base_url("hubspot")), HubSpot.manifest.timeout_s)
     name = {"name": "wedding_name", "label": "Name", "type": "string", "fieldType": "text"}
     labels = {"singular": "Wedding", "plural": "Weddings"}
     egg = {"name": "weddings", "labels": labels, "requiredProperties": [], "associatedObjects": ["CONTACT"]}
@@ -161,7 +161,7 @@ async def test_provisioning_adds_the_property_an_existing_object_lacks(hubspot: 
 async def test_a_property_of_our_name_without_unique_values_stops_the_provisioning(
     hubspot: HubSpot, emulators: Emulators
 ) -> None:
-    api = HubSpotApi(connection(emulators.base_url("hubspot")), 10)
+    api = HubSpotApi(connection(emulators.base_url("hubspot")), HubSpot.manifest.timeout_s)
     body = {"name": "wedsync_effect_id", "label": "x", "type": "string", "fieldType": "text"}
     await api.call("p", "properties.create", "notes", {**body, "groupName": "noteinformation"}, writes=True)
     await api.close()

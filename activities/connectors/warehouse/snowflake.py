@@ -224,13 +224,13 @@ def _earlier_marts(session: Session, batch: EtlBatch) -> tuple[str, int, int, in
 def _merge_marts(session: Session, batch: EtlBatch, rows: int) -> tuple[str, int, int, int]:
     created = updated = changes = dimension_rows = 0
     for table, statement in sql.marts(batch.as_of):
-        counts = session.run(f"{table}.merge", statement, batch.etl_id)[0]
-        inserts = int(counts[0]) if "WHEN NOT MATCHED" in statement else 0
-        changes += sum(int(count) for count in counts)
+        counts = session.merge(f"{table}.merge", statement, batch.etl_id)
+        inserted, changed = counts.get("inserted", 0), counts.get("updated", 0)
+        changes += inserted + changed
         if table == sql.FACT_TABLE:
-            created, updated = inserts, int(counts[1])
-        else:
-            dimension_rows += inserts if table != sql.DATES_TABLE else 0
+            created, updated = inserted, changed
+        elif table != sql.DATES_TABLE:
+            dimension_rows += inserted
     if changes:
         session.run("marts.mark", f"UPDATE {sql.LOCKS_TABLE} SET CHANGES = CHANGES + 1 WHERE NAME = '{_MARTS}'")
     _record(session, batch, _MARTS, None, rows, (created, updated, dimension_rows))

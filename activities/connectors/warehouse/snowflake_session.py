@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -77,6 +77,20 @@ class Session:
                 return list(cursor.fetchall())
         except errors.Error as error:
             raise classify(error, operation, writes=writes) from None
+
+    def merge(self, operation: str, sql: str, *values: str | int | None) -> Mapping[str, int]:
+        """Execute one MERGE and return how many rows it `inserted` and `updated`.
+
+        Raises:
+            WedSyncError: classified by the driver's error class, number and SQL state.
+        """
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute(sql, values or None)
+                counts = cursor.fetchall()[0]
+                return {str(column[0]).split()[-1]: int(count) for column, count in zip(cursor.description, counts, strict=True)}
+        except errors.Error as error:
+            raise classify(error, operation, writes=True) from None
 
     def number(self, operation: str, sql: str, *values: str | int | None) -> int:
         """Return the single number that a query yields."""

@@ -1,0 +1,213 @@
+"""The whole load against a bare script: `python -m tests.benchmarks.bench_etl --rows 100000` prints one JSON line."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import psutil
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Worker
+
+from activities.boundary import BoundaryInterceptor
+from activities.connectors.warehouse import snowflake_sql as sql
+from activities.connectors.warehouse.snowflake_session import Session
+from activities.transform import extract
+from contracts.dataset import SourceFormat
+from contracts.etl import EtlRequest, Layer
+from contracts.names import DATA_QUEUE, ORCHESTRATION_QUEUE, SearchAttribute, system_queue
+from emulators.wedding_files import write
+from emulators.wedding_rows import DataSet
+from tests.contract.test_snowflake import Account
+from tests.orchestration.test_run_warehouse_etl import EXAMPLE, House
+from workers.sandbox import workflow_runner
+from workflows.run_warehouse_etl import RunWarehouseEtl
+
+_SERVER = (
+    "history.transferProcessorMaxPollRPS=200",
+    'history.timerProcessorMaxTimeShift="1ms"',
+    "matching.numTaskqueueReadPartitions=1",
+    "matching.numTaskqueueWritePartitions=1",
+)
+
+
+def bare(account: Account, source: Path, folder: Path) -> float:
+    """Return the seconds of one Parquet PUT, one COPY and the same MERGEs from a plain script.
+
+    The Parquet file stands ready: the bare path neither maps nor judges a row.
+    """
+    with extract.engine(folder, [source]) as connection:
+        names = extract.columns_of(connection, source, SourceFormat.CSV)
+        extract.read(connection, source, SourceFormat.CSV, names)
+        extract.judge(connection, EtlRequest.model_validate(EXAMPLE).data_mapping, names)
+        parts = list(extract.write_parts(connection, folder, "bare", datetime.now(UTC), part_rows=10_000_000))
+    path = next(part.path for part in parts if part.layer is Layer.STAGING)
+    session = Session(account.connector()._connection, "bare")
+    for _, statement in sql.migrations():
+        session.run("create", statement)
+    for statement in sql.first_rows():
+        session.run("create", statement)
+    started = time.perf_counter()
+    session.run("put", f"PUT 'file://{path}' @{sql.STAGE}/bare/ AUTO_COMPRESS = FALSE OVERWRITE = TRUE")
+    session.run("copy", sql.copy_into(sql.STAGING_TABLE, "bare", [path.name]))
+    for _, statement in sql.marts(datetime.now(UTC).date()):
+        session.run("merge", statement, "bare")
+    for statement in sql.analytics().values():
+        session.run("analytics", statement)
+    taken = time.perf_counter() - started
+    session.close()
+    return taken
+
+
+@contextmanager
+def temporal(folder: Path) -> Iterator[str]:
+    """Yield the address of a real server with a file database and the settings of the embedded profile."""
+    port, ui = _free_port(), _free_port()
+    command = [
+        str(Path(sys.executable).with_name("temporal")), "server", "start-dev", "--ip", "127.0.0.1",
+        "--port", str(port), "--ui-port", str(ui), "--headless", "-f", str(folder / "temporal.db"),
+        "--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=normal", "--log-level", "error",
+        *(part for name in SearchAttribute for part in ("--search-attribute", f"{name.value}=Keyword")),
+        *(part for value in _SERVER for part in ("--dynamic-config-value", value)),
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+async def connected(address: str) -> Client:
+    """Return a client as soon as the server answers."""
+    for _ in range(600):
+        with suppress(RuntimeError):
+            return await Client.connect(address, data_converter=pydantic_data_converter)
+        await asyncio.sleep(0.1)
+    message = "the Temporal server did not start"
+    raise RuntimeError(message)
+
+
+async def serve(address: str, url: str, folder: Path) -> None:
+    """Run the worker's half until the process is ended."""
+
+    class Remote:
+        def __init__(self) -> None:
+            self.url = url
+
+    house = House(Remote(), folder)  # type: ignore[arg-type]
+    await house.connect()
+    client = await connected(address)
+    activities = house.activities()
+    workers = [
+        Worker(client, task_queue=queue, activities=activities, interceptors=[BoundaryInterceptor()])
+        for queue in (DATA_QUEUE, system_queue("snowflake"))
+    ]
+    decider = Worker(
+        client, task_queue=ORCHESTRATION_QUEUE, workflows=[RunWarehouseEtl], workflow_runner=workflow_runner()
+    )
+    await asyncio.gather(decider.run(), *(worker.run() for worker in workers))
+
+
+@contextmanager
+def sampled(pid: int) -> Iterator[Callable[[], float]]:
+    """Yield a function that returns the highest resident size of the process so far, in MB."""
+    ended, peak = Event(), [0]
+
+    def sample() -> None:
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(pid)
+            while not ended.wait(0.05):
+                peak[0] = max(peak[0], process.memory_info().rss)
+
+    thread = Thread(target=sample, daemon=True)
+    thread.start()
+    yield lambda: peak[0] / 1e6
+    ended.set()
+    thread.join()
+
+
+async def ours(address: str, source: Path) -> dict[str, Any]:
+    """Return the seconds, history size and result of the workflow."""
+    client = await connected(address)
+    request = EtlRequest.model_validate(
+        {**EXAMPLE, "etlId": f"etl-{source.stem}", "source": {"kind": "file", "uri": source.as_uri(), "format": "csv"}}
+    )
+    started = time.perf_counter()
+    handle = await client.start_workflow(
+        RunWarehouseEtl.run, request, id=f"bench-{source.stem}", task_queue=ORCHESTRATION_QUEUE
+    )
+    result = await handle.result()
+    taken = time.perf_counter() - started
+    described = await handle.describe()
+    return {
+        "ours_s": taken,
+        "history_bytes": described.raw_description.workflow_execution_info.history_size_bytes,
+        "history_events": described.history_length,
+        "created": result.books.created,
+        "rejected": result.books.rejected,
+    }
+
+
+def measure(rows: int, dirty: float) -> dict[str, Any]:
+    """Return both paths' figures for one data set."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for name in ("bare", "ours", "bare-account", "account"):
+            (folder / name).mkdir()
+        source = folder / "ours" / f"weddings-{rows}.csv"
+        write(DataSet(rows, 7, dirty), source, file_format="csv", layout="raw-csv")
+        plain = Account(folder / "bare-account")
+        bare_s = bare(plain, source, folder / "bare")
+        plain.stop()
+        account = Account(folder / "account")
+        account.connector()
+        with temporal(folder) as address:
+            command = [sys.executable, "-m", "tests.benchmarks.bench_etl", "--serve", address, account.url]
+            worker = subprocess.Popen([*command, str(folder / "ours")], stderr=subprocess.DEVNULL)
+            try:
+                with sampled(worker.pid) as peak:
+                    figures = asyncio.run(ours(address, source))
+                    figures["peak_rss_mb"] = round(peak())
+            finally:
+                worker.terminate()
+                worker.wait(timeout=30)
+                account.stop()
+    return {"rows": rows, "bare_s": bare_s, "ratio": figures["ours_s"] / bare_s, **figures}
+
+
+def main() -> None:
+    """Print the figures as one JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--dirty-ratio", type=float, default=0.02)
+    parser.add_argument("--serve", nargs=3, metavar=("ADDRESS", "URL", "FOLDER"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        address, url, folder = options.serve
+        asyncio.run(serve(address, url, Path(folder)))
+        return
+    figures = measure(options.rows, options.dirty_ratio)
+    print(json.dumps({name: round(value, 2) if isinstance(value, float) else value for name, value in figures.items()}))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

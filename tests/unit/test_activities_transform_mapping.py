@@ -1,0 +1,110 @@
+"""Mappings become SQL over the source's columns and nothing else."""
+
+from __future__ import annotations
+
+import duckdb
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from activities.transform.expression import compile_expression, literal, quote
+from activities.transform.mapping import check_expression, compile_mapping
+from contracts.errors import InvalidInput
+from contracts.integration import FieldMapping
+
+COLUMNS = ["wedding_id", "event_day", "adults", "children", "price", "nights", "client.name"]
+ROW = ["w-1", "2027-06-12T10:00:00Z", "3", "about 4", "12.345", "2", "n"]
+
+
+@pytest.fixture(scope="module")
+def database():
+    with duckdb.connect() as connection:
+        connection.execute(f"CREATE TABLE source ({', '.join(quote(name) + ' VARCHAR' for name in COLUMNS)})")
+        connection.execute(f"INSERT INTO source VALUES ({', '.join(literal(value) for value in ROW)})")
+        yield connection
+
+
+def value_of(database, expression):
+    return database.execute(f"SELECT {check_expression(expression, COLUMNS)} FROM source").fetchone()[0]
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("wedding_id", "w-1"),
+        ("cast(cast(event_day as date) as varchar)", "2027-06-12"),
+        ("round(price * nights, 2)", 24.69),
+        ("adults / 0", None),
+        ("case when adults > 2 then 'big' else 'small' end", "big"),
+        ("coalesce(nullif(wedding_id, 'w-1'), 'none')", "none"),
+        ("year(event_day)", 2027.0),
+        ("upper(client.name) || '!'", "N!"),
+        ("date_diff('day', event_day, '2027-06-20')", 8.0),
+        ("weddingId", "w-1"),
+    ],
+)
+def test_an_allowed_expression_yields_its_value(database, expression, expected):
+    assert value_of(database, expression) == expected
+
+
+def test_a_value_that_cannot_be_read_is_null_and_reported(database):
+    compiled = compile_expression("adults + children", COLUMNS, "guestCount")
+    assert database.execute(f"SELECT {compiled.sql}, {compiled.unreadable} FROM source").fetchone() == (None, True)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "(select 1)", "exists(select 1)", "adults in (select 1)", "read_text('/etc/passwd')", "getenv('HOME')",
+        "adults; drop table source", "adults -- hidden", "*", "source.*", "columns(*)", "count(*)", "sum(adults)",
+        "row_number() over ()", "$1", ":name", "?", "[1, 2]", "{'a': 1}", "list_transform(adults, x -> x)",
+        "cast(adults as struct(x int))", "adults as b", "adults, children", "current_date", "repeat(adults, 999999)",
+        "(" * 200 + "adults" + ")" * 200, "pg_catalog.version()", "adults collate nocase", "", "1 +",
+    ],
+)  # fmt: skip
+def test_anything_but_a_scalar_expression_is_refused(expression):
+    with pytest.raises(InvalidInput):
+        check_expression(expression, COLUMNS, target="guestCount")
+
+
+def test_the_refusal_names_the_target_the_part_and_the_columns():
+    with pytest.raises(InvalidInput) as caught:
+        check_expression("adults + infants", COLUMNS, target="guestCount")
+    sentence = caught.value.detail.sentence()
+    assert all(word in sentence for word in ("'guestCount'", "'infants'", "wedding_id, event_day"))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=60) | st.sampled_from(["adults", "'", '"', ";", "x'; DROP TABLE source; --", "$$a$$"]))
+def test_f64_a_hostile_expression_is_refused_or_harmless(expression):
+    with duckdb.connect() as connection:
+        connection.execute(f"CREATE TABLE source ({', '.join(quote(name) + ' VARCHAR' for name in COLUMNS)})")
+        try:
+            sql = check_expression(expression, COLUMNS)
+        except InvalidInput:
+            return
+        connection.execute(f"SELECT {sql} FROM source")
+        assert connection.execute("SELECT count(*) FROM duckdb_tables()").fetchone() == (1,)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(alphabet=st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), min_size=1, max_size=40))
+def test_f64_a_hostile_column_name_stays_a_name(name):
+    with duckdb.connect() as connection:
+        connection.execute(f"CREATE TABLE source ({quote(name)} VARCHAR)")
+        compiled = compile_mapping([], [name])
+        assert compiled == {}
+        assert connection.execute(f"SELECT {quote(name)} FROM source").fetchall() == []
+        assert connection.execute("SELECT count(*) FROM duckdb_tables()").fetchone() == (1,)
+
+
+def test_a_source_that_is_missing_is_named_with_what_there_is():
+    with pytest.raises(InvalidInput) as caught:
+        compile_mapping([FieldMapping(target="guestCount", source="guests")], COLUMNS)
+    assert caught.value.detail.code == "missing_column"
+
+
+def test_a_target_mapped_twice_is_refused():
+    twice = [FieldMapping(target="guestCount", source=name) for name in ("adults", "children")]
+    with pytest.raises(InvalidInput):
+        compile_mapping(twice, COLUMNS)

@@ -1,0 +1,57 @@
+"""The worker process: polls its queues until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+from activities.storage.database import migrate
+from activities.transform import rules
+from contracts.errors import WedSyncError
+from workers import roster
+from workers.composition import compose
+from workers.settings import Settings
+from workers.temporal import connect
+
+
+async def run(settings: Settings, only: Sequence[str]) -> None:
+    """Poll until SIGTERM or SIGINT, then finish or hand back what is running."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    await asyncio.to_thread(migrate, settings.database_url)
+    # The CEL grammar is built on first use and takes half a second, which no notification should wait for.
+    await asyncio.to_thread(rules.holds, "true", {}, name="warm-up")
+    client = await connect(settings)
+    async with AsyncExitStack() as stack:
+        parts = await stack.enter_async_context(compose(settings))
+        for worker in roster.workers(client, parts.activities, only):
+            await stack.enter_async_context(worker)
+        sys.stdout.write(json.dumps({"event": "ready", "queues": list(only) or roster.queues()}) + "\n")
+        sys.stdout.flush()
+        await stop.wait()
+
+
+def main() -> int:
+    """Read the command line and run; one sentence and exit code 1 on an error we know."""
+    parser = argparse.ArgumentParser(prog="wedsync-worker", description="Run WedSync workers.")
+    parser.add_argument("--queues", default="", help="comma-separated task queues; all when empty")
+    only = [name for name in parser.parse_args().queues.split(",") if name]
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        asyncio.run(run(Settings(), only))
+    except WedSyncError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

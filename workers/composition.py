@@ -1,0 +1,128 @@
+"""The composition root: every activity with its dependencies."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from pydantic import SecretStr
+
+from activities import timeline
+from activities.access import Access, EndpointResolver
+from activities.connect import Connect
+from activities.connectors.registry import connector_class
+from activities.etl import Etl
+from activities.health import Health
+from activities.notify import Notify
+from activities.ports.connection import Connection
+from activities.ports.connector import SourceConnector
+from activities.storage.connections import ConnectionStore
+from activities.storage.credentials import SealedSecretStore
+from activities.storage.database import Database
+from activities.storage.ledger import EffectLedger
+from activities.storage.receipts import Receipts
+from activities.storage.staging import Staging
+from activities.sync import Sync
+from contracts.errors import InvalidInput, Owner, Transient
+from workers.settings import Settings
+
+Activities = list[Callable[..., Any]]
+_SOURCE = "wedsync"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a worker process runs on."""
+
+    activities: Activities
+    connections: ConnectionStore
+
+
+@asynccontextmanager
+async def compose(settings: Settings) -> AsyncIterator[Parts]:
+    """Yield the activities of a process, and close what they opened afterwards."""
+    key = settings.load_master_key()
+    database = Database(settings.database_url)
+    connections = ConnectionStore(database, key)
+    secrets = SealedSecretStore(database, key)
+    staging = Staging(settings.staging_url, key, settings.data_dir / "scratch")
+    access = Access(connections, secrets, endpoint_resolver(settings))
+    reports = source_factory(settings)
+    import_dirs = [Path("/")] if settings.import_dirs is None else settings.import_dirs
+    sync = Sync(
+        access,
+        staging,
+        Receipts(database),
+        wedsync=reports,
+        import_dirs=import_dirs,
+        fingerprint_key=key.derive("fingerprints"),
+    )
+    etl = Etl(access, staging, import_dirs, wedsync=reports)
+    notify = Notify(access, connections, EffectLedger(database))
+    groups = [Connect(access, connections, secrets), Health(access, connections), notify, sync, etl]
+    try:
+        yield Parts(activities=[timeline.plan, *(verb for group in groups for verb in verbs(group))], connections=connections)
+    finally:
+        await access.aclose()
+        await database.aclose()
+
+
+def verbs(group: object) -> Activities:
+    """Return the activity methods of an object."""
+    members = (getattr(group, name) for name in dir(group) if not name.startswith("_"))
+    return [member for member in members if hasattr(member, "__temporal_activity_definition")]
+
+
+def endpoint_resolver(settings: Settings) -> EndpointResolver:
+    """Return how a platform's stand-in is found: never in production, else from the emulators' own list."""
+    known: dict[str, str] = {}
+
+    async def resolve(platform: str) -> str | None:
+        if not settings.emulators_url:
+            return None
+        if platform not in known:
+            try:
+                async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
+                    answer = (await client.get(f"{settings.emulators_url}/_emulators")).raise_for_status().json()
+            except httpx.HTTPError as error:
+                raise Transient(
+                    "emulators_unreachable", "The emulators do not answer; they are started again by `wedsync up`."
+                ) from error
+            known.update({name: str(system["baseUrl"]) for name, system in answer["systems"].items()})
+        return known.get(platform)
+
+    return resolve
+
+
+def source_factory(settings: Settings) -> Callable[[str], SourceConnector]:
+    """Return how the WedSync reports of an organisation are opened."""
+    opened: dict[str, SourceConnector] = {}
+
+    def open_reports(organization_id: str) -> SourceConnector:
+        if not settings.report_url:
+            raise InvalidInput(
+                "report_source_missing",
+                "This installation does not know where the WedSync reports are.",
+                owner=Owner.OPERATOR,
+                action="Set WEDSYNC_REPORT_URL and WEDSYNC_REPORT_TOKEN.",
+            )
+        if organization_id not in opened:
+            connection = Connection(
+                organization_id=organization_id,
+                integration_id=_SOURCE,
+                platform=_SOURCE,
+                base_url=settings.report_url.rstrip("/"),
+                credential={"token": SecretStr(settings.report_token.get_secret_value())},
+            )
+            source = connector_class(_SOURCE)(connection)
+            if not isinstance(source, SourceConnector):
+                message = "the report connector does not read reports"
+                raise TypeError(message)
+            opened[organization_id] = source
+        return opened[organization_id]
+
+    return open_reports

@@ -1,0 +1,64 @@
+"""Which queue runs what, with how many slots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from activities.boundary import BoundaryInterceptor
+from activities.connectors.registry import CONNECTORS
+from contracts.names import DATA_QUEUE, ORCHESTRATION_QUEUE, system_queue
+from workers.composition import Activities
+from workers.sandbox import workflow_runner
+from workflows.integration import Integration
+from workflows.monitor_health import MonitorHealth
+from workflows.route_notification import RouteNotification
+from workflows.run_warehouse_etl import RunWarehouseEtl
+from workflows.sync_report import SyncReport
+from workflows.wedding_timeline import WeddingTimeline
+
+WORKFLOWS = [Integration, MonitorHealth, RouteNotification, RunWarehouseEtl, SyncReport, WeddingTimeline]
+GRACE = timedelta(seconds=8)
+_DATA_SLOTS = 2
+_SYSTEM_SLOTS = 20
+_WORKFLOW_SLOTS = 20
+_CACHED_WORKFLOWS = 500
+_SOURCES = {"wedsync"}
+
+
+def queues() -> list[str]:
+    """Return every queue of the house: decisions, heavy data, and one per vendor."""
+    return [ORCHESTRATION_QUEUE, DATA_QUEUE, *(system_queue(name) for name in sorted(CONNECTORS.keys() - _SOURCES))]
+
+
+def workers(client: Client, activities: Activities, only: Sequence[str] = ()) -> list[Worker]:
+    """Return one worker per queue.
+
+    Args:
+        client: connected to Temporal.
+        activities: every activity; a workflow chooses the queue.
+        only: the queues to poll, all when empty.
+    """
+    return [_worker(client, activities, queue) for queue in queues() if not only or queue in only]
+
+
+def _worker(client: Client, activities: Activities, queue: str) -> Worker:
+    decides = queue == ORCHESTRATION_QUEUE
+    return Worker(
+        client,
+        task_queue=queue,
+        workflows=WORKFLOWS if decides else [],
+        activities=activities,
+        workflow_runner=workflow_runner(),
+        interceptors=[BoundaryInterceptor()],
+        max_concurrent_activities=_DATA_SLOTS if queue == DATA_QUEUE else _SYSTEM_SLOTS,
+        max_concurrent_workflow_tasks=_WORKFLOW_SLOTS if decides else None,
+        max_cached_workflows=_CACHED_WORKFLOWS if decides else 0,
+        graceful_shutdown_timeout=GRACE,
+        # Resume points are only as fresh as the last heartbeat that was really sent.
+        default_heartbeat_throttle_interval=timedelta(seconds=2),
+        max_heartbeat_throttle_interval=timedelta(seconds=5),
+    )

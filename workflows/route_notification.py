@@ -1,0 +1,164 @@
+"""One notification to many systems, each effect exactly once, each target with its own result."""
+
+from __future__ import annotations
+
+import asyncio
+
+from temporalio import workflow
+from temporalio.common import Priority
+from temporalio.exceptions import ActivityError
+
+with workflow.unsafe.imports_passed_through():
+    from contracts.effects import EffectOutcome, EffectStep, PlanRouting, RoutingPlan, TargetPlan
+    from contracts.names import WorkflowType, system_queue
+    from contracts.notification import (
+        CrossSystemRouting,
+        DeliveryResult,
+        DeliveryStatus,
+        OverallStatus,
+        RoutingResult,
+        SystemRoutingResult,
+    )
+    from workflows import policies
+    from workflows.visibility import detail_of, tag
+
+
+@workflow.defn(name=WorkflowType.ROUTE_NOTIFICATION)
+class RouteNotification:
+    """Plans all targets at once, then delivers to them in parallel."""
+
+    @workflow.run
+    async def run(self, routing: CrossSystemRouting) -> RoutingResult:
+        """Return what became of the notification at every target; never fails for a target's sake."""
+        started = workflow.time()
+        notification = routing.source_notification
+        tag(
+            organization_id=routing.organization_id,
+            run_kind="notification",
+            priority=notification.priority.value,
+            outcome="running",
+            **({"wedding_id": notification.wedding_context.wedding_id} if notification.wedding_context else {}),
+        )
+        plan = await workflow.execute_local_activity(
+            "notify.plan",
+            PlanRouting(routing=routing, occurred_at=workflow.now()),
+            result_type=RoutingPlan,
+            **policies.local_options(policies.LOCAL),
+        )
+        results = await self._deliver_all(routing, plan)
+        overall = overall_status(results)
+        tag(outcome=overall.value)
+        workflow.set_current_details(
+            "\n".join(f"- `{item.system_id}` {item.status.value} {item.reason}" for item in results)
+        )
+        return RoutingResult(
+            routing_id=routing.routing_id,
+            overall_status=overall,
+            system_results=results,
+            processing_time=int((workflow.time() - started) * 1_000),
+            delivery_coordination=routing.delivery_coordination,
+        )
+
+    async def _deliver_all(self, routing: CrossSystemRouting, plan: RoutingPlan) -> list[SystemRoutingResult]:
+        if routing.error_handling.on_permanent_failure == "continue":
+            return list(await asyncio.gather(*(self._with_failover(routing, plan, target) for target in plan.targets)))
+        results: list[SystemRoutingResult] = []
+        for target in plan.targets:
+            if any(item.status is DeliveryStatus.FAILED for item in results):
+                results.append(_untouched(target, DeliveryStatus.HELD, "stopped_after_failure"))
+            else:
+                results.append(await self._with_failover(routing, plan, target))
+        return results
+
+    async def _with_failover(
+        self, routing: CrossSystemRouting, plan: RoutingPlan, target: TargetPlan
+    ) -> SystemRoutingResult:
+        result = await self._deliver(routing, target)
+        if result.status is not DeliveryStatus.FAILED:
+            return result
+        chain = routing.error_handling.failover.get(target.target.system_id) or target.target.failover
+        for name in chain:
+            substitute = next((item for item in plan.targets if item.target.system_id == name), None)
+            if substitute is not None and substitute.steps:
+                substituted = await self._deliver(
+                    routing, substitute.model_copy(update={"status": DeliveryStatus.SUCCESS, "reason": ""})
+                )
+                if substituted.status is DeliveryStatus.SUCCESS:
+                    return result.model_copy(update={"failed_over_to": name})
+        return result
+
+    async def _deliver(self, routing: CrossSystemRouting, plan: TargetPlan) -> SystemRoutingResult:
+        if plan.status is not DeliveryStatus.SUCCESS:
+            return _untouched(plan, plan.status, plan.reason)
+        deliveries = await asyncio.gather(*(self._apply(routing, step) for step in plan.steps))
+        failed = [item for item in deliveries if item.status is DeliveryStatus.FAILED]
+        held = [item for item in deliveries if item.status is DeliveryStatus.HELD]
+        status = DeliveryStatus.FAILED if failed else DeliveryStatus.HELD if held else DeliveryStatus.SUCCESS
+        first = next((item.error for item in [*failed, *held] if item.error), None)
+        return SystemRoutingResult(
+            system_id=plan.target.system_id,
+            system_type=plan.target.system_type,
+            status=status,
+            reason=first.code if first else "",
+            delivery_results=list(deliveries),
+            success_count=len(deliveries) - len(failed) - len(held),
+            failure_count=len(failed) + len(held),
+            error=first,
+        )
+
+    async def _apply(self, routing: CrossSystemRouting, step: EffectStep) -> DeliveryResult:
+        notification = routing.source_notification
+        try:
+            outcome = await apply_effect(step, policies.priority(notification.priority, step.integration_id))
+        except ActivityError as error:
+            return DeliveryResult(
+                notification_id=notification.notification_id,
+                effect_id=step.effect_id,
+                kind=step.kind,
+                status=DeliveryStatus.FAILED,
+                error=detail_of(error),
+            )
+        return DeliveryResult(
+            notification_id=notification.notification_id,
+            effect_id=step.effect_id,
+            kind=step.kind,
+            status=DeliveryStatus.SUCCESS,
+            remote_id=outcome.remote_id,
+            replayed=outcome.replayed,
+            delivered_at=outcome.applied_at,
+        )
+
+
+async def apply_effect(step: EffectStep, priority: Priority) -> EffectOutcome:
+    """Make one effect stand through the queue of its system."""
+    return await workflow.execute_activity(
+        "notify.apply_effect",
+        step,
+        result_type=EffectOutcome,
+        task_queue=system_queue(step.system),
+        summary=f"{step.system}: {step.kind}",
+        priority=priority,
+        **policies.INTERACTIVE.options(),
+    )
+
+
+def overall_status(results: list[SystemRoutingResult]) -> OverallStatus:
+    """Return the honest sum: success only when every target that should get it did, itself or by failover."""
+    eligible = [item for item in results if item.status is not DeliveryStatus.SKIPPED]
+    reached = [item for item in eligible if item.status is DeliveryStatus.SUCCESS or item.failed_over_to]
+    if not eligible:
+        return OverallStatus.SKIPPED
+    if len(reached) == len(eligible):
+        return OverallStatus.SUCCESS
+    some = reached or any(item.success_count for item in eligible)
+    return OverallStatus.PARTIAL_FAILURE if some else OverallStatus.FAILED
+
+
+def _untouched(plan: TargetPlan, status: DeliveryStatus, reason: str) -> SystemRoutingResult:
+    return SystemRoutingResult(
+        system_id=plan.target.system_id,
+        system_type=plan.target.system_type,
+        status=status,
+        reason=reason,
+        error=plan.error,
+    )
