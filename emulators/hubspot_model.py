@@ -272,7 +272,12 @@ def create_schema(call: Call) -> Answer:
         )
     schema = _schema_body(call, egg)
     emulator.put("schemas", schema["objectTypeId"], schema)
-    group = {"name": rules.groups_of(name), "label": f"{name} information", "displayOrder": 0, "archived": False}
+    group: Record = {
+        "name": rules.groups_of(name),
+        "label": f"{name} information",
+        "displayOrder": 0,
+        "archived": False,
+    }
     emulator.put(f"groups/{name}", group["name"], group)
     for body in [*own, *rules.standard_properties(name, schema["createdAt"])]:
         call.portal.define(name, body)

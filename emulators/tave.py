@@ -328,7 +328,7 @@ def _seed_bookings(emulator: Emulator, stamps: Body) -> None:
     }
     for job_id, own in jobs.items():
         body = {"id": job_id, **stamps, **dict.fromkeys(job.fields), **job.defaults, **own}
-        emulator.put("jobs", job_id, {**body, "title": own["name"], "stage": "booked", "eventDate": "2027-06-12"})
+        emulator.put("jobs", job_id, {**body, "title": own["name"], "stage": "booked", "eventDate": "2027-06-05"})
     emulator.put("mappings/jobs", mapping["id"], {"mapping": mapping["id"], "id": "job-77"})
     session = {
         "name": "Ceremony",

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from temporalio.client import Client
@@ -144,8 +145,8 @@ class _Stack:
         loop = asyncio.get_running_loop()
         stopped: asyncio.Future[None] = loop.create_future()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            loop.add_signal_handler(number, lambda: stopped.done() or stopped.set_result(None))
-        supervisor = Supervisor(lambda error: stopped.done() or stopped.set_exception(error))
+            loop.add_signal_handler(number, _settle, stopped)
+        supervisor = Supervisor(partial(_settle, stopped))
         self._logs.mkdir(exist_ok=True, mode=0o700)
         try:
             starting = asyncio.create_task(self._start(supervisor))
@@ -269,6 +270,15 @@ class _Stack:
             owner=Owner.OPERATOR,
             action="Read the logs in the data directory's logs folder.",
         )
+
+
+def _settle(stopped: asyncio.Future[None], error: Permanent | None = None) -> None:
+    if stopped.done():
+        return
+    if error is None:
+        stopped.set_result(None)
+    else:
+        stopped.set_exception(error)
 
 
 def _foreign_environment() -> dict[str, str]:

@@ -65,7 +65,9 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     notify = Notify(access, connections, EffectLedger(database))
     groups = [Connect(access, connections, secrets), Health(access, connections), notify, sync, etl]
     try:
-        yield Parts(activities=[timeline.plan, *(verb for group in groups for verb in verbs(group))], connections=connections)
+        yield Parts(
+            activities=[timeline.plan, *(verb for group in groups for verb in verbs(group))], connections=connections
+        )
     finally:
         await access.aclose()
         await database.aclose()

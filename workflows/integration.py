@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
@@ -145,7 +144,7 @@ class Integration:
         return self._answer()
 
     async def _probe(self) -> ConnectionProbe:
-        return await workflow.execute_activity(
+        probe: ConnectionProbe = await workflow.execute_activity(
             "connect.probe",
             self._key(),
             result_type=ConnectionProbe,
@@ -153,9 +152,10 @@ class Integration:
             summary="Test the connection",
             **policies.PROBE.options(),
         )
+        return probe
 
     async def _provision(self) -> ProvisionResult:
-        return await workflow.execute_activity(
+        made: ProvisionResult = await workflow.execute_activity(
             "connect.provision",
             self._key(),
             result_type=ProvisionResult,
@@ -163,6 +163,7 @@ class Integration:
             summary="Create what is missing at the vendor",
             **policies.SETUP.options(),
         )
+        return made
 
     async def _record(self, state: IntegrationState) -> None:
         await self._call("connect.record", IntegrationRecord(configuration=self._configuration, state=state))
@@ -181,7 +182,7 @@ class Integration:
 
     def _describe(self) -> None:
         workflow.set_current_details(
-            f"**{self._configuration.platform}** integration `{self._configuration.integration_id}`: {self._state.value}"
+            f"**{self._configuration.platform}** `{self._configuration.integration_id}`: {self._state.value}"
         )
 
     def _key(self) -> IntegrationKey:
@@ -236,5 +237,3 @@ def _refuse_secrets(configuration: IntegrationConfiguration) -> None:
                 action="Connect with `wedsync integrations connect FILE` or the HTTP API, then rotate the credential.",
             )
         )
-
-

@@ -53,7 +53,7 @@ class MonitorHealth:
         )
 
     async def _page(self, request: MonitorHealthInput, after: IntegrationKey | None) -> HealthPage:
-        return await workflow.execute_local_activity(
+        page: HealthPage = await workflow.execute_local_activity(
             "health.page",
             HealthPageRequest(
                 organization_id=request.organization_id,
@@ -64,6 +64,7 @@ class MonitorHealth:
             result_type=HealthPage,
             **policies.local_options(policies.LOCAL),
         )
+        return page
 
     async def _check_all(self, keys: list[IntegrationKey]) -> list[HealthStatus]:
         slots = asyncio.Semaphore(_AT_ONCE)
@@ -76,7 +77,7 @@ class MonitorHealth:
 
     async def _check(self, key: IntegrationKey) -> HealthStatus:
         try:
-            return await workflow.execute_activity(
+            status: HealthStatus = await workflow.execute_activity(
                 "health.check",
                 key,
                 result_type=HealthStatus,
@@ -85,6 +86,7 @@ class MonitorHealth:
                 summary=f"Check {key.platform}",
                 **policies.PROBE.options(),
             )
+            return status  # noqa: TRY300 - the answer belongs to the attempt
         except ActivityError as error:
             detail = detail_of(error)
             return HealthStatus(

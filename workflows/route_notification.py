@@ -131,7 +131,7 @@ class RouteNotification:
 
 async def apply_effect(step: EffectStep, priority: Priority) -> EffectOutcome:
     """Make one effect stand through the queue of its system."""
-    return await workflow.execute_activity(
+    outcome: EffectOutcome = await workflow.execute_activity(
         "notify.apply_effect",
         step,
         result_type=EffectOutcome,
@@ -140,6 +140,7 @@ async def apply_effect(step: EffectStep, priority: Priority) -> EffectOutcome:
         priority=priority,
         **policies.INTERACTIVE.options(),
     )
+    return outcome
 
 
 def overall_status(results: list[SystemRoutingResult]) -> OverallStatus:

@@ -185,5 +185,7 @@ class WeddingTimeline:
 
     def _describe(self) -> None:
         lines = [f"**{self._state.status}**"]
-        lines += [f"- {step.due_at:%Y-%m-%d %H:%M}Z {step.action.type}: {step.status.value}" for step in self._state.steps]
+        lines += [
+            f"- {step.due_at:%Y-%m-%d %H:%M}Z {step.action.type}: {step.status.value}" for step in self._state.steps
+        ]
         workflow.set_current_details("\n".join(lines[:50]))

@@ -165,7 +165,8 @@ class Rules:
     """
 
     def __init__(self, rules: Sequence[TransformationRule]) -> None:
-        environment = celpy.Environment()
+        # Building the grammar costs about a second, and most integrations have no rules.
+        environment = celpy.Environment() if rules else None
         self._rules = [(rule, *_compiled_rule(environment, rule)) for rule in rules]
         self._memo: dict[tuple[str, bytes], bool | None] = {}
 

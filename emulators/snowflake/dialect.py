@@ -3,12 +3,15 @@
 # fakesnow offers no public way to the parts of its cursor.
 # ruff: noqa: SLF001
 
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
-from fakesnow import arrow, copy_into, transforms
+from fakesnow import arrow, copy_into, server, transforms
+from fakesnow.converter import from_binding
 from fakesnow.cursor import FakeSnowflakeCursor
 from fakesnow.transforms import stage
 from fakesnow.transforms.merge import operations
@@ -34,6 +37,17 @@ def install() -> None:
     arrow.timestamp_to_sf_struct = nullable_timestamp
     copy_into._source_urls = source_urls
     transforms.merge = native_merge
+    server.from_binding = bound_value
+
+
+def bound_value(binding: dict[str, Any]) -> Any:
+    """The Python value of one bound parameter; NULL and decimal numbers included."""
+    value = binding["value"]
+    if value is None:
+        return None
+    if binding["type"] == "FIXED" and not value.lstrip("-").isdigit():
+        return Decimal(value)
+    return from_binding(binding)
 
 
 def as_snowflake_error(error: Exception) -> Exception:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Request, Response
 
 from activities.storage.idempotency import Answer
@@ -19,7 +21,7 @@ from starters.runs import Run, RunView
 router = APIRouter(prefix="/v1/organizations/{organizationId}", tags=["runs"])
 
 
-def accepted(request: Request, organization_id: str, run: Run[Contract]) -> Answer:
+def accepted(request: Request, organization_id: str, run: Run[Any]) -> Answer:
     """Return 202 with the place where the run can be watched."""
     url = str(request.url_for("show_run", organizationId=organization_id, run_id=run.run_id))
     return answer(Accepted(run_id=run.run_id, url=url), 202, Location=url)

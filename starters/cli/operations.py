@@ -99,7 +99,7 @@ def schema(
     for name, document in schemas.items():
         (out / f"{name}.json").write_text(jsonlib.dumps(document, indent=2, ensure_ascii=False) + "\n")
     if json:
-        print_json({"written": sorted(schemas)})
+        print_json({"written": [*sorted(schemas)]})
     else:
         say(f"{len(schemas)} schemas are in {out}.")
 

@@ -16,6 +16,8 @@ from starlette.types import ASGIApp
 from emulators import server
 from tests.support.emulators import Emulators
 
+_PATIENCE_S = 300.0
+
 
 def _application(data_dir: Path, wanted: Sequence[str]) -> ASGIApp:
     present = tuple(name for name in wanted if find_spec(f"emulators.{name}"))
@@ -31,14 +33,16 @@ def served_emulators(request: pytest.FixtureRequest, tmp_path_factory: pytest.Te
     wanted = getattr(request.module, "EMULATED", server.SYSTEMS)
     application = _application(tmp_path_factory.mktemp("emulators"), wanted)
     listener = socket.create_server(("127.0.0.1", 0))
-    process = uvicorn.Server(
-        uvicorn.Config(application, log_level="error", access_log=False, timeout_graceful_shutdown=1)
+    # A connection kept alive longer than any test's pause leaves no race between its reuse and its close.
+    config = uvicorn.Config(
+        application, log_level="error", access_log=False, timeout_keep_alive=600, timeout_graceful_shutdown=1
     )
+    process = uvicorn.Server(config)
     thread = threading.Thread(target=process.run, kwargs={"sockets": [listener]}, name="emulators", daemon=True)
     thread.start()
     root = f"http://127.0.0.1:{listener.getsockname()[1]}"
     # The listening socket queues this request until the server has started.
-    httpx.get(f"{root}/_emulators", timeout=30, trust_env=False).raise_for_status()
+    httpx.get(f"{root}/_emulators", timeout=_PATIENCE_S, trust_env=False).raise_for_status()
     yield root
     process.should_exit = True
     thread.join(timeout=10)
@@ -47,7 +51,7 @@ def served_emulators(request: pytest.FixtureRequest, tmp_path_factory: pytest.Te
 @pytest.fixture
 def emulators(served_emulators: str) -> Iterator[Emulators]:
     """The emulated vendors, as they are after a reset."""
-    with httpx.Client(base_url=served_emulators, timeout=30, trust_env=False) as client:
+    with httpx.Client(base_url=served_emulators, timeout=_PATIENCE_S, trust_env=False) as client:
         control = Emulators(client)
         control.reset()
         yield control

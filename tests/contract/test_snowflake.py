@@ -103,7 +103,8 @@ def layer(folder: Path, name: Layer, weddings: list[dict[str, str]], etl_id: str
             connection.execute(f"INSERT INTO judged VALUES ({', '.join('?' * len(values))})", values)
         texts = ", ".join(field.column for field in FIELDS)
         select = (
-            f"{texts}, NULL::VARCHAR AS REJECTED_BECAUSE, NULL::VARCHAR AS REJECTED_RECORD, now()::TIMESTAMP AS LOADED_AT"
+            f"{texts}, NULL::VARCHAR AS REJECTED_BECAUSE, NULL::VARCHAR AS REJECTED_RECORD, "
+            "now()::TIMESTAMP AS LOADED_AT"
             if name is Layer.RAW
             else quality.typed_columns()
         )

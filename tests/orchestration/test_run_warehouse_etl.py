@@ -242,16 +242,14 @@ class House:
     async def connect(self) -> None:
         async with self.database.begin() as connection:
             await connection.run_sync(metadata.create_all)
-        reference = await self._secrets.put(
-            ORGANIZATION, "snowflake-main", {"user": "sandbox", "password": "sandbox"}
-        )
+        reference = await self._secrets.put(ORGANIZATION, "snowflake-main", {"user": "sandbox", "password": "sandbox"})
         given = {
             "integrationId": "snowflake-main",
             "organizationId": ORGANIZATION,
             "platform": "snowflake",
             "connectionConfig": {
                 "credentialRef": reference.model_dump(by_alias=True),
-                **{"account": "sandbox", "warehouse": "COMPUTE_WH", "database": "WEDSYNC"},
+                "account": "sandbox", "warehouse": "COMPUTE_WH", "database": "WEDSYNC",
             },
         }
         await self._connections.put(IntegrationConfiguration.model_validate(given), IntegrationState.ACTIVE)
@@ -335,9 +333,7 @@ async def test_a_dirty_load_reaches_raw_and_nothing_else(house, account, tmp_pat
         ({"dataMapping": []}, "missing_column"),
     ],
 )
-async def test_a_wrong_request_fails_with_one_typed_error_before_the_warehouse(
-    house, account, tmp_path, changes, code
-):
+async def test_a_wrong_request_fails_with_one_typed_error_before_the_warehouse(house, account, tmp_path, changes, code):
     source = weddings(tmp_path, 50, 0)
     async with server() as client, workers(client, house.activities()):
         with pytest.raises(WorkflowFailureError) as caught:

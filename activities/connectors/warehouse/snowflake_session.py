@@ -88,7 +88,10 @@ class Session:
             with self._connection.cursor() as cursor:
                 cursor.execute(sql, values or None)
                 counts = cursor.fetchall()[0]
-                return {str(column[0]).split()[-1]: int(count) for column, count in zip(cursor.description, counts, strict=True)}
+                return {
+                    str(column[0]).split()[-1]: int(count)
+                    for column, count in zip(cursor.description, counts, strict=True)
+                }
         except errors.Error as error:
             raise classify(error, operation, writes=True) from None
 

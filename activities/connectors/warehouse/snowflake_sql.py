@@ -122,8 +122,8 @@ def _columns(fields: Sequence[Field]) -> str:
 def _dimension_columns(dimension: Dimension) -> str:
     key, *rest = dimension.fields
     return (
-        f"{dimension.key} NUMBER AUTOINCREMENT PRIMARY KEY, {key.column} {column_type(key)} NOT NULL, {_columns(rest)}, "
-        f"EFFECTIVE_DATE DATE, EXPIRY_DATE DATE DEFAULT '{FOREVER}', ROW_FINGERPRINT VARCHAR(32)"
+        f"{dimension.key} NUMBER AUTOINCREMENT PRIMARY KEY, {key.column} {column_type(key)} NOT NULL, "
+        f"{_columns(rest)}, EFFECTIVE_DATE DATE, EXPIRY_DATE DATE DEFAULT '{FOREVER}', ROW_FINGERPRINT VARCHAR(32)"
     )
 
 
@@ -138,8 +138,10 @@ def first_rows() -> list[str]:
     ]
     return [
         *members,
-        f"INSERT INTO {LOCKS_TABLE} (NAME, CHANGES) SELECT n.NAME, 0 FROM ({names}) n "
-        f"WHERE n.NAME NOT IN (SELECT NAME FROM {LOCKS_TABLE})",
+        (
+            f"INSERT INTO {LOCKS_TABLE} (NAME, CHANGES) SELECT n.NAME, 0 FROM ({names}) n "
+            f"WHERE n.NAME NOT IN (SELECT NAME FROM {LOCKS_TABLE})"
+        ),
     ]
 
 

@@ -1,0 +1,230 @@
+"""The five scenarios: what each does, expects and finds."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from temporalio.testing import WorkflowEnvironment
+
+from contracts.dataset import DataSource, SourceFormat, SourceKind
+from contracts.etl import EtlRequest
+from contracts.integration import IntegrationConfiguration, IntegrationInstance
+from contracts.names import WorkflowType
+from contracts.notification import CrossSystemRouting
+from contracts.sync import DataSynchronizationRequest
+from contracts.wedding import Wedding, WeddingEvent, WeddingEventType
+from starters.client import WedSync
+from starters.demo.vendors import Vendors
+from workers import roster
+from workers.composition import compose
+from workers.engine import binary
+from workers.settings import Settings
+from workers.temporal import data_converter
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples"
+ORGANIZATION = "lumen-studios"
+_TABLEAU_SOURCES = {
+    "revenue": "Wedding Revenue Analytics",
+    "satisfaction": "Client Satisfaction Metrics",
+    "seasonality": "Seasonal Booking Patterns",
+    "vendors": "Vendor Performance Benchmarks",
+}
+_PORTFOLIO_ROWS = 5_000
+_PLANNER_WEDDINGS = 2_000
+_ENTERPRISE_WEDDINGS = 100_000
+_DIRTY_RATIO = 0.02
+_MOST_BATCH_CALLS = 25
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing expected of a vendor, and what was found there."""
+
+    name: str
+    expected: object
+    found: object
+
+    @property
+    def holds(self) -> bool:
+        """Whether both are equal."""
+        return self.expected == self.found
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a scenario plays on."""
+
+    wedsync: WedSync
+    vendors: Vendors
+    settings: Settings
+    scratch: Path
+
+
+Scenario = Callable[[Stage], Awaitable[list[Check]]]
+
+
+def integration(platform: str, integration_id: str, **connection: Any) -> IntegrationConfiguration:
+    """Return a configuration as a tenant would write it."""
+    return IntegrationConfiguration.model_validate(
+        {
+            "integrationId": integration_id,
+            "organizationId": ORGANIZATION,
+            "platform": platform,
+            "connectionConfig": connection,
+        }
+    )
+
+
+def _example(name: str) -> Any:
+    return json.loads((EXAMPLES / f"{name}.json").read_text())
+
+
+async def photography_tableau(stage: Stage) -> list[Check]:
+    """A photography chain publishes its four report data sources to Tableau."""
+    await stage.vendors.weddings(ORGANIZATION, _PORTFOLIO_ROWS)
+    credential = {"tokenName": "sandbox-pat", "tokenSecret": "sandbox-tableau-secret"}
+    await stage.wedsync.connect_integration(
+        integration("tableau", "tableau-main", credential=credential, siteName="lumen")
+    )
+    for report in _TABLEAU_SOURCES:
+        request = DataSynchronizationRequest(
+            sync_id=f"demo-tableau-{report}",
+            organization_id=ORGANIZATION,
+            source_report_id=report,
+            target_integration=IntegrationInstance(integration_id="tableau-main"),
+        )
+        await (await stage.wedsync.start_sync(request)).result()
+    held = {item["name"]: item["rows"] for item in await stage.vendors.objects("tableau", "datasources")}
+    return [Check(f"rows in '{name}'", _PORTFOLIO_ROWS, held.get(name)) for name in _TABLEAU_SOURCES.values()]
+
+
+async def planner_hubspot(stage: Stage) -> list[Check]:
+    """A planner network syncs 2,000 weddings into HubSpot, then syncs them again."""
+    await stage.vendors.weddings(ORGANIZATION, _PLANNER_WEDDINGS)
+    await stage.wedsync.connect_integration(IntegrationConfiguration.model_validate(_example("integration-hubspot")))
+    request = DataSynchronizationRequest.model_validate({**_example("sync-report"), "dataFilters": []})
+    calls, books, effects = [], [], []
+    for sync_id in ("demo-hubspot-first", "demo-hubspot-again"):
+        before = await stage.vendors.calls("hubspot", "/batch/")
+        since = await stage.vendors.last_effect("hubspot")
+        run = await stage.wedsync.start_sync(request.model_copy(update={"sync_id": sync_id}))
+        books.append((await run.result()).books)
+        calls.append(await stage.vendors.calls("hubspot", "/batch/") - before)
+        effects.append((await stage.vendors.effects("hubspot", since)).total())
+    return [
+        Check("weddings HubSpot holds", _PLANNER_WEDDINGS, len(await stage.vendors.objects("hubspot", "weddings"))),
+        Check("created at first", _PLANNER_WEDDINGS, books[0].created),
+        Check("unchanged at the repeat", _PLANNER_WEDDINGS, books[1].unchanged),
+        Check("HubSpot's own changes at the repeat", 0, effects[1]),
+        Check("at most 25 batch calls each", [True, True], [count <= _MOST_BATCH_CALLS for count in calls]),
+    ]
+
+
+async def enterprise_snowflake(stage: Stage) -> list[Check]:
+    """An enterprise platform loads 100,000 weddings, two in a hundred of them dirty, into Snowflake."""
+    file = stage.scratch / "weddings.parquet"
+    command = ["-m", "emulators.weddings", "--rows", str(_ENTERPRISE_WEDDINGS), "--dirty-ratio", str(_DIRTY_RATIO)]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *command, "--seed", "7", "--format", "parquet", "--out", str(file), cwd=ROOT
+    )
+    await process.wait()
+    await stage.wedsync.connect_integration(IntegrationConfiguration.model_validate(_example("integration-snowflake")))
+    before = await stage.vendors.table_rows()
+    request = EtlRequest(
+        etl_id="demo-etl",
+        organization_id=ORGANIZATION,
+        target_integration=IntegrationInstance(integration_id="snowflake-main"),
+        source=DataSource(kind=SourceKind.FILE, uri=file.as_uri(), format=SourceFormat.PARQUET),
+    )
+    result = await (await stage.wedsync.start_etl(request)).result()
+    rows = await stage.vendors.table_rows()
+    dirty = round(_ENTERPRISE_WEDDINGS * _DIRTY_RATIO)
+
+    def gained(table: str) -> int:
+        return rows.get(table, 0) - before.get(table, 0)
+
+    return [
+        Check("rows in RAW", _ENTERPRISE_WEDDINGS, gained("WEDDING_RAW.WEDDINGS")),
+        Check("rows in quarantine", dirty, result.data_quality.failed_records),
+        Check("facts", _ENTERPRISE_WEDDINGS - dirty, gained("WEDDING_MARTS.FACT_WEDDINGS")),
+        Check("books closed", expected=True, found=result.books.closed),
+        Check(
+            "analytics tables filled",
+            expected=[True, True],
+            found=[
+                rows.get(f"WEDDING_ANALYTICS.{name}", 0) > 0
+                for name in ("MONTHLY_SUPPLIER_METRICS", "SEASONAL_PATTERNS")
+            ],
+        ),
+    ]
+
+
+async def studio_notify(stage: Stage) -> list[Check]:
+    """A studio's timeline change reaches HubSpot, Tave and Slack once, though it is sent twice."""
+    for name in ("hubspot", "tave", "slack"):
+        await stage.wedsync.connect_integration(
+            IntegrationConfiguration.model_validate(_example(f"integration-{name}"))
+        )
+    since = {name: await stage.vendors.last_effect(name) for name in ("hubspot", "tave", "slack")}
+    routing = CrossSystemRouting.model_validate(_example("route-notification"))
+    results = [await (await stage.wedsync.start_notification(routing)).result() for _ in range(2)]
+    found = {name: dict(await stage.vendors.effects(name, number)) for name, number in since.items()}
+    return [
+        Check("overall status, both times", ["success", "success"], [str(item.overall_status) for item in results]),
+        Check("HubSpot", {"contact.updated": 1, "note.created": 1, "deal.updated": 1}, found["hubspot"]),
+        Check("Tave", {"job.updated": 1, "event.updated": 1}, found["tave"]),
+        Check("Slack", {"message.posted": 1}, found["slack"]),
+    ]
+
+
+async def planner_survey(stage: Stage) -> list[Check]:
+    """A survey goes out 48 hours after a wedding, on a clock that skips the waiting."""
+    await stage.wedsync.connect_integration(
+        integration(
+            "email",
+            "email-main",
+            credential={"user": "sandbox", "password": "sandbox-smtp-password"},
+            host="127.0.0.1",
+            port=25,
+            fromAddress="studio@lumen.example.com",
+            startTls="none",
+        )
+    )
+    example = Wedding.model_validate(_example("wedding-timeline"))
+    survey = [one for one in example.automations if one.trigger_value == "completed"]
+    wedding = example.model_copy(update={"wedding_id": "wed-survey", "automations": survey})
+    settings = stage.settings.model_copy(update={"data_dir": stage.settings.data_dir / "skipped"})
+    counts = []
+    server = await WorkflowEnvironment.start_time_skipping(
+        test_server_existing_path=str(binary("temporal-test-server")), data_converter=data_converter(stage.settings)
+    )
+    async with server as clock, compose(settings) as parts:
+        workers = roster.workers(clock.client, parts.activities, ["orchestration", "system.email"])
+        async with workers[0], workers[1]:
+            handle = await clock.client.start_workflow(
+                WorkflowType.WEDDING_TIMELINE, wedding, id="wedding-timeline/demo", task_queue="orchestration"
+            )
+            event = WeddingEvent(event_id="done", type=WeddingEventType.COMPLETED)
+            await handle.execute_update("apply_event", event)
+            for pause in (timedelta(hours=47, minutes=59), timedelta(minutes=2)):
+                await clock.sleep(pause)
+                counts.append(len(await stage.vendors.objects("email", "messages")))
+            await handle.result()
+    return [Check("surveys 47 h 59 min and 48 h 1 min after the wedding", [0, 1], counts)]
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "photography-tableau": photography_tableau,
+    "planner-hubspot": planner_hubspot,
+    "enterprise-snowflake": enterprise_snowflake,
+    "studio-notify": studio_notify,
+    "planner-survey": planner_survey,
+}

@@ -1,0 +1,53 @@
+"""Reading back, from the stand-ins, what the vendors now hold."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import httpx
+
+
+class Vendors:
+    """The emulators' control API.
+
+    Args:
+        url: where the emulators listen.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._client = httpx.AsyncClient(base_url=f"{url}/_emulators", trust_env=False, timeout=60)
+
+    async def aclose(self) -> None:
+        """Close the client."""
+        await self._client.aclose()
+
+    async def effects(self, system: str, since: int = 0) -> Counter[str]:
+        """Return how often each kind of effect was applied after ledger entry `since`."""
+        return Counter(str(item["kind"]) for item in await self._get(f"/{system}/effects", since=since))
+
+    async def last_effect(self, system: str) -> int:
+        """Return the number of the newest ledger entry, 0 when there is none."""
+        return max((int(item["seq"]) for item in await self._get(f"/{system}/effects")), default=0)
+
+    async def calls(self, system: str, path_part: str) -> int:
+        """Return how many requests to paths that contain `path_part` were answered."""
+        return sum(path_part in item["path"] for item in await self._get(f"/{system}/requests"))
+
+    async def objects(self, system: str, object_type: str) -> list[dict[str, Any]]:
+        """Return the current objects of a type."""
+        found: list[dict[str, Any]] = await self._get(f"/{system}/objects/{object_type}", limit=100_000)
+        return found
+
+    async def table_rows(self) -> dict[str, int]:
+        """Return the warehouse's rows by `SCHEMA.TABLE`."""
+        found: dict[str, int] = await self._get("/snowflake/counts")
+        return found
+
+    async def weddings(self, organization_id: str, rows: int) -> None:
+        """Set how many weddings the emulated WedSync reports hold for an organisation."""
+        body = {"organizationId": organization_id, "reportId": "weddings", "rows": rows, "dirtyRatio": 0, "seed": 7}
+        (await self._client.post("/wedsync/scenario", json=body)).raise_for_status()
+
+    async def _get(self, path: str, **params: int) -> Any:
+        return (await self._client.get(path, params=params)).raise_for_status().json()

@@ -1,0 +1,140 @@
+"""One real stack for all end-to-end tests of a session."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from tests.e2e.documents import HUBSPOT, ORGANIZATION, SLACK
+from tests.support.emulators import Emulators
+
+ROOT = Path(__file__).parents[2]
+_SLOW_S = 900
+_STOP_S = 30
+_PORTS = ("--temporal-port", "--ui-port", "--api-port", "--emulators-port")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything below this folder starts processes, and the first test pays for the stack."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+            item.add_marker(pytest.mark.timeout(_SLOW_S))
+
+
+def environment() -> dict[str, str]:
+    """The environment without settings of another stack."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("WEDSYNC_")}
+
+
+class RunningStack:
+    """A stack started by `wedsync up`, and what tests do with it.
+
+    Args:
+        data_dir: where it keeps its data.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self.process: subprocess.Popen[str] | None = None
+        self.ready: dict[str, Any] = {}
+
+    def start(self) -> None:
+        """Start the stack and wait for its ready line."""
+        command = [sys.executable, "-m", "starters", "up", "--json", "--data-dir", str(self.data_dir)]
+        command += [argument for port in _PORTS for argument in (port, "0")]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment())
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            pytest.fail(f"the stack ended with code {self.process.wait()} before it was ready")
+        self.ready = json.loads(line)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """End the stack and return its exit code."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(_STOP_S)
+
+    def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of `wedsync` against this stack."""
+        command = [sys.executable, "-m", "starters", *arguments, "--data-dir", str(self.data_dir)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment())
+
+    def json(self, *arguments: str) -> Any:
+        """Run a command that must succeed and return its JSON."""
+        done = self.cli(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def file(self, document: dict[str, Any]) -> str:
+        """Write a document to a file of its own and return the file's name."""
+        path = self.data_dir / f"{uuid.uuid4().hex}.json"
+        path.write_text(json.dumps(document))
+        return str(path)
+
+    def connect(self, document: dict[str, Any]) -> Any:
+        """Connect an integration that is not connected yet."""
+        listed = self.json("integrations", "list", "--organization", ORGANIZATION)["integrations"]
+        if not any(one["integrationId"] == document["integrationId"] and one["state"] == "active" for one in listed):
+            self.json("integrations", "connect", self.file(document))
+
+    def parts(self) -> dict[str, int]:
+        """Return the process id of every part that runs, by the words of its command line."""
+        assert self.process is not None
+        words = {"starters.api": "api", "workers": "worker", "emulators": "emulators", "start-dev": "temporal"}
+        found: dict[str, int] = {}
+        for child in psutil.Process(self.process.pid).children():
+            line = child.cmdline()
+            found |= {name: child.pid for word, name in words.items() if word in line}
+        return found
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """The session's stack: everything on free ports."""
+    running = RunningStack(tmp_path_factory.mktemp("stack") / "data")
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def connected(stack: RunningStack) -> RunningStack:
+    """The session's stack with a CRM and a chat connected."""
+    stack.connect(HUBSPOT)
+    stack.connect(SLACK)
+    return stack
+
+
+@pytest.fixture
+def emulators(stack: RunningStack) -> Iterator[Emulators]:
+    """What the emulated vendors of the session's stack hold."""
+    with httpx.Client(base_url=stack.ready["emulators"], trust_env=False, timeout=60) as client:
+        yield Emulators(client)
+
+
+@pytest.fixture
+def api(stack: RunningStack) -> Iterator[httpx.Client]:
+    """A client of the session's API with the development key."""
+    headers = {"Authorization": f"Bearer {stack.ready['api_key']}"}
+    with httpx.Client(base_url=stack.ready["api"], headers=headers, trust_env=False, timeout=120) as client:
+        yield client
+
+
+@pytest.fixture
+def fresh() -> str:
+    """An id nobody used."""
+    return uuid.uuid4().hex[:12]

@@ -1,0 +1,63 @@
+"""Files a tenant would write, for the emulated accounts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+ORGANIZATION = "lumen-studios"
+
+HUBSPOT: dict[str, Any] = {
+    "integrationId": "hubspot-main",
+    "organizationId": ORGANIZATION,
+    "platform": "hubspot",
+    "connectionConfig": {"credential": {"accessToken": "sandbox-hubspot-token"}},
+    "dataMapping": [
+        {"source": "clientName", "target": "wedding_name"},
+        {"source": "weddingDate", "target": "wedding_date"},
+        {"source": "status", "target": "booking_status"},
+    ],
+    "securityConfig": {"minTlsVersion": "1.3", "piiFields": ["clientName"]},
+}
+SLACK: dict[str, Any] = {
+    "integrationId": "slack-main",
+    "organizationId": ORGANIZATION,
+    "platform": "slack",
+    "connectionConfig": {
+        "credential": {"botToken": "sandbox-slack-token", "signingSecret": "sandbox-slack-signing-secret"}
+    },
+}
+
+
+def routing(routing_id: str, *, integration_id: str = "slack-main") -> dict[str, Any]:
+    """Return a notification to the team's channel."""
+    return {
+        "routingId": routing_id,
+        "organizationId": ORGANIZATION,
+        "sourceNotification": {
+            "notificationId": f"n-{routing_id}",
+            "type": "timeline_change",
+            "title": "Ceremony moved to 15:30",
+            "message": "The ceremony now starts at 15:30.",
+            "priority": "high",
+        },
+        "targetSystems": [
+            {
+                "systemId": "team-chat",
+                "systemType": "slack",
+                "integrationId": integration_id,
+                "channels": [{"channelId": "C0WEDDINGS"}],
+            }
+        ],
+    }
+
+
+def wedding(wedding_id: str) -> dict[str, Any]:
+    """Return a wedding that writes to nobody."""
+    return {
+        "organizationId": ORGANIZATION,
+        "weddingId": wedding_id,
+        "weddingDate": "2031-06-12",
+        "ceremonyTime": "15:30",
+        "timeZone": "Europe/London",
+        "bookingStatus": "confirmed",
+    }

@@ -1,0 +1,72 @@
+"""The HTTP API against a real stack."""
+
+from __future__ import annotations
+
+import time
+
+import httpx
+
+from tests.e2e.conftest import RunningStack
+from tests.e2e.documents import ORGANIZATION, routing, wedding
+from tests.support.emulators import Emulators
+
+BASE = f"/v1/organizations/{ORGANIZATION}"
+
+
+def finished(api: httpx.Client, url: str) -> dict[str, object]:
+    while (view := api.get(url).raise_for_status().json())["status"] == "running":
+        time.sleep(0.1)  # noqa: TID251 - a test outside Temporal
+    return dict(view)
+
+
+def test_a_notification_is_accepted_and_its_run_ends_with_a_result(
+    connected: RunningStack, api: httpx.Client, fresh: str
+) -> None:
+    answer = api.post(f"{BASE}/notifications", json=routing(fresh))
+    assert answer.status_code == 202
+    view = finished(api, answer.headers["location"])
+    assert (view["status"], view["outcome"]) == ("completed", "success")
+
+
+def test_a_repeat_with_the_same_key_shows_once_at_the_vendor(
+    connected: RunningStack, api: httpx.Client, emulators: Emulators, fresh: str
+) -> None:
+    before = len(emulators.effects("slack"))
+    headers = {"Idempotency-Key": fresh}
+    answers = [api.post(f"{BASE}/notifications", json=routing(fresh), headers=headers) for _ in range(3)]
+    finished(api, answers[0].headers["location"])
+    assert len({answer.content for answer in answers}) == 1
+    assert len(emulators.effects("slack")) == before + 1
+
+
+def test_a_run_is_not_found_through_another_organisation(
+    connected: RunningStack, api: httpx.Client, fresh: str
+) -> None:
+    run_id = api.post(f"{BASE}/notifications", json=routing(fresh)).json()["runId"]
+    answer = api.get(f"/v1/organizations/somebody-else/runs/{run_id}")
+    assert (answer.status_code, answer.json()["code"]) == (404, "run_not_found")
+
+
+def test_a_wedding_can_be_started_told_and_read(stack: RunningStack, api: httpx.Client, fresh: str) -> None:
+    started = api.post(f"{BASE}/weddings", json=wedding(fresh))
+    assert started.status_code == 202
+    event = {"eventId": f"e-{fresh}", "type": "moved", "weddingDate": "2031-07-01"}
+    told = api.post(f"{BASE}/weddings/{fresh}/events", json=event)
+    assert told.json()["wedding"]["weddingDate"] == "2031-07-01"
+    assert api.get(started.headers["location"]).json()["wedding"]["weddingDate"] == "2031-07-01"
+
+
+def test_an_unknown_wedding_is_not_found(stack: RunningStack, api: httpx.Client, fresh: str) -> None:
+    answer = api.get(f"{BASE}/weddings/{fresh}")
+    assert (answer.status_code, answer.json()["code"]) == (404, "wedding_not_found")
+
+
+def test_integrations_are_listed_without_their_credentials(connected: RunningStack, api: httpx.Client) -> None:
+    answer = api.get(f"{BASE}/integrations")
+    assert {"hubspot-main", "slack-main"} <= {one["integrationId"] for one in answer.json()["integrations"]}
+    assert "sandbox" not in answer.text
+
+
+def test_the_stack_is_ready(stack: RunningStack, api: httpx.Client) -> None:
+    assert api.get("/healthz").status_code == 200
+    assert api.get("/readyz").json()["ready"]

@@ -1,0 +1,70 @@
+"""The command line against a real stack."""
+
+from __future__ import annotations
+
+import json
+
+from tests.e2e.conftest import RunningStack
+from tests.e2e.documents import HUBSPOT, ORGANIZATION, SLACK, routing, wedding
+from tests.support.emulators import Emulators
+
+
+def test_a_notification_reaches_the_channel_once_however_often_it_is_sent(
+    connected: RunningStack, emulators: Emulators, fresh: str
+) -> None:
+    before = len(emulators.effects("slack"))
+    file = connected.file(routing(fresh))
+    first = connected.json("notify", file)
+    second = connected.json("notify", file)
+    assert first["overallStatus"] == "success"
+    assert second == first
+    assert len(emulators.effects("slack")) == before + 1
+
+
+def test_a_wrong_token_is_a_sentence_and_leaves_nothing_behind(stack: RunningStack, fresh: str) -> None:
+    wrong = {**SLACK, "integrationId": fresh, "connectionConfig": {"credential": {"botToken": "canary-wrong-token"}}}
+    done = stack.cli("integrations", "connect", stack.file(wrong), "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["error"]["kind"] == "AuthExpired"
+    assert "canary" not in done.stdout + done.stderr
+    listed = stack.json("integrations", "list", "--organization", ORGANIZATION)["integrations"]
+    assert all(one["state"] == "disconnected" for one in listed if one["integrationId"] == fresh)
+
+
+def test_a_paused_integration_says_so_until_it_is_resumed(stack: RunningStack, fresh: str) -> None:
+    stack.json("integrations", "connect", stack.file({**HUBSPOT, "integrationId": fresh}))
+    org = ("--organization", ORGANIZATION)
+    assert stack.json("integrations", "pause", fresh, *org)["state"] == "paused"
+    assert stack.json("integrations", "show", fresh, *org)["state"] == "paused"
+    assert stack.json("integrations", "resume", fresh, *org)["state"] == "active"
+    assert stack.json("integrations", "test", fresh, *org)["probe"]["ok"]
+    assert stack.json("integrations", "disconnect", fresh, *org)["state"] == "disconnected"
+
+
+def test_an_unknown_integration_is_a_sentence(stack: RunningStack) -> None:
+    done = stack.cli("integrations", "show", "nobody", "--organization", ORGANIZATION)
+    assert done.returncode == 1
+    assert "nobody" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_moved_wedding_shows_its_new_day(stack: RunningStack, fresh: str) -> None:
+    stack.json("weddings", "start", stack.file(wedding(fresh)))
+    org = ("--organization", ORGANIZATION)
+    assert stack.json("weddings", "show", fresh, *org)["wedding"]["weddingDate"] == "2031-06-12"
+    moved = stack.json("weddings", "move", fresh, "--date", "2031-06-19", *org)
+    assert moved["wedding"]["weddingDate"] == "2031-06-19"
+    assert stack.json("weddings", "cancel", fresh, *org)["status"] == "cancelled"
+
+
+def test_the_doctor_finds_a_running_stack_healthy(stack: RunningStack) -> None:
+    done = stack.cli("doctor", "--json")
+    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    assert {name for name, check in checks.items() if not check["ok"]} == set()
+
+
+def test_the_health_schedule_is_there(stack: RunningStack) -> None:
+    schedules = stack.json("schedules", "list")["schedules"]
+    assert [one["workflow"] for one in schedules if one["scheduleId"] == "schedule/monitor-health/all"] == [
+        "MonitorHealth"
+    ]
