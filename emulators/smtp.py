@@ -193,7 +193,7 @@ def _authenticate(_server: SMTP, _session: Session, _envelope: Envelope, _mechan
 
 def _cut(server: SMTP) -> None:
     transport = server.transport
-    if transport is None:
+    if not isinstance(transport, asyncio.WriteTransport):
         return
     connection = transport.get_extra_info("socket")
     if connection is not None:

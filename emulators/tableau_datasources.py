@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -308,7 +308,7 @@ def matches(item: Mapping[str, Any], text: str) -> bool:
     """
     field, operator, value = text.split(":", 2)
     held = {**item, "projectName": item.get("project")}.get(field)
-    tests = {
+    tests: dict[str, Callable[[], bool]] = {
         "eq": lambda: held == value,
         "in": lambda: held in value.strip("[]").split(","),
         "has": lambda: value in str(held),

@@ -23,10 +23,10 @@ from contracts.errors import ErrorKind, InvalidInput, WedSyncError
 from contracts.etl import EtlRequest, ETLResult
 from contracts.health import MonitorHealthInput, MonitorHealthResult
 from contracts.integration import (
-    CredentialRef,
     ConnectionAction,
     ConnectionActionKind,
     ConnectionResult,
+    CredentialRef,
     IntegrationConfiguration,
     IntegrationState,
 )
@@ -101,7 +101,9 @@ class WedSync:
     async def _with_reference(self, lifted: Lifted, before: StoredConnection | None) -> IntegrationConfiguration:
         configuration = lifted.configuration
         if lifted.values:
-            ref: CredentialRef | None = await self._secrets.put(configuration.organization_id, configuration.integration_id, lifted.values)
+            ref: CredentialRef | None = await self._secrets.put(
+                configuration.organization_id, configuration.integration_id, lifted.values
+            )
         else:
             ref = before.configuration.connection_config.credential_ref if before else None
             if ref is None or (before is not None and before.state is IntegrationState.DISCONNECTED):

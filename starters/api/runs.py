@@ -7,7 +7,6 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from activities.storage.idempotency import Answer
-from contracts.base import Contract
 from contracts.etl import EtlRequest
 from contracts.health import MonitorHealthResult
 from contracts.notification import CrossSystemRouting

@@ -249,7 +249,9 @@ class House:
             "platform": "snowflake",
             "connectionConfig": {
                 "credentialRef": reference.model_dump(by_alias=True),
-                "account": "sandbox", "warehouse": "COMPUTE_WH", "database": "WEDSYNC",
+                "account": "sandbox",
+                "warehouse": "COMPUTE_WH",
+                "database": "WEDSYNC",
             },
         }
         await self._connections.put(IntegrationConfiguration.model_validate(given), IntegrationState.ACTIVE)

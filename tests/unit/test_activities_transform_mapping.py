@@ -75,7 +75,9 @@ def test_the_refusal_names_the_target_the_part_and_the_columns():
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(expression=st.text(max_size=60) | st.sampled_from(["adults", "'", '"', ";", "x'; DROP TABLE source; --", "$$a$$"]))
+@given(
+    expression=st.text(max_size=60) | st.sampled_from(["adults", "'", '"', ";", "x'; DROP TABLE source; --", "$$a$$"])
+)
 def test_f64_a_hostile_expression_is_refused_or_harmless(database, expression):
     try:
         sql = check_expression(expression, COLUMNS)

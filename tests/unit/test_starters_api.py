@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path

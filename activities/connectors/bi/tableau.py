@@ -17,6 +17,7 @@ from requests import Response, Session  # noqa: TID251 - the SDK takes its trans
 from requests.adapters import HTTPAdapter  # noqa: TID251
 from requests.exceptions import ConnectTimeout, RequestException  # noqa: TID251
 from tableauserverclient.server.endpoint import exceptions as refusals
+from tableauserverclient.server.exceptions import EndpointUnavailableError
 
 from activities.connectors.bi.tableau_hyper import write_hyper
 from activities.connectors.bi.tableau_schedule import interval_of
@@ -210,7 +211,7 @@ class _Exchange:
             yield
         except refusals.TableauError as error:
             failure = self._refused(operation, str(getattr(error, "code", "")), writes=writes)
-        except (tsc.EndpointUnavailableError, ParseError, IndexError, AttributeError):
+        except (EndpointUnavailableError, ParseError, IndexError, AttributeError):
             failure = _unusable(operation, writes=writes)
         except RequestException as error:
             failure = _unanswered(operation, error, writes=writes)
@@ -273,7 +274,7 @@ def _ensure_schedule(server: tsc.Server, exchange: _Exchange, datasource_id: str
 def _sign_out(server: tsc.Server) -> None:
     try:
         server.auth.sign_out()
-    except (tsc.TableauError, RequestException):
+    except (refusals.TableauError, RequestException):
         # The work is done or has its own error; a session that is left open ends by itself.
         logging.getLogger(__name__).info("tableau did not confirm the sign-out")
 
