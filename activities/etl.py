@@ -223,12 +223,7 @@ class Etl:
         return TablesBuilt(tables=dict.fromkeys(done, 0), rebuilt=bool(done))
 
     async def _warehouse(self, batch: EtlBatch) -> WarehouseConnector:
-        # mypy sees a Protocol with @runtime_checkable as abstract; `connector` only asks isinstance.
-        return await self._access.connector(
-            batch.organization_id,
-            batch.integration_id,
-            WarehouseConnector,  # type: ignore[type-abstract]
-        )
+        return await self._access.connector(batch.organization_id, batch.integration_id, WarehouseConnector)
 
 
 def _layer(layer: Layer, staged: dict[Layer, list[DatasetRef]], rows: int, digest: str) -> StagedLayer:

@@ -117,7 +117,7 @@ class _Compiler:
             tokens = sqlglot.tokenize(expression, read="duckdb")
             if len(tokens) > MAX_TOKENS or max(_depths(expression)) > MAX_NESTING:
                 raise self._refused("expression_too_deep", "is too long or nested too deeply")
-            tree = sqlglot.parse_one(expression, read="duckdb", into=exp.Condition)
+            tree: exp.Expression = sqlglot.parse_one(expression, read="duckdb", into=exp.Expression)
         except (SqlglotError, RecursionError, ValueError):
             raise self._refused("expression_unparsable", "is not an SQL expression") from None
         return tree
