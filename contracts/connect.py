@@ -1,10 +1,17 @@
-"""Inputs of the activities that keep an integration."""
+"""Inputs of the entity workflow that keeps an integration, and of its activities."""
 
 from __future__ import annotations
 
 from contracts.base import Contract
 from contracts.health import IntegrationKey
 from contracts.integration import IntegrationConfiguration, IntegrationState, SynchronizationSchedule
+
+
+class IntegrationRun(IntegrationConfiguration):
+    """Input of `Integration`: a configuration is enough; one argument, because Temporal types them by their count."""
+
+    state: IntegrationState = IntegrationState.CONNECTING
+    """Where the run before this one left the integration; clients leave it out."""
 
 
 class IntegrationRecord(Contract):

@@ -175,6 +175,13 @@ class WeddingState(Contract):
     last_event_at: Instant | None = None
 
 
+class WeddingRun(Wedding):
+    """Input of `WeddingTimeline`: a wedding is enough; one argument, because Temporal types them by their count."""
+
+    resumed: WeddingState | None = None
+    """What the run before this one ended with; clients leave it out."""
+
+
 class PlanTimelineInput(Contract):
     """Input of `timeline.plan`: compute the steps of a wedding as of an instant."""
 

@@ -168,6 +168,14 @@ def _of_rpc(error: RPCError) -> ErrorDetail:
         ).detail
     if error.status is RPCStatusCode.RESOURCE_EXHAUSTED:
         return RateLimited("temporal_busy", "Temporal is busy.", retry_after_s=RETRY_AFTER_S).detail
+    if error.status is RPCStatusCode.FAILED_PRECONDITION:
+        return Transient(
+            "workflow_not_answering",
+            "The workflow cannot answer now: no worker runs it, or its worker fails at it.",
+            owner=Owner.OPERATOR,
+            action="Read the worker's log and the run's pending workflow task in the Web UI.",
+            retry_after_s=RETRY_AFTER_S,
+        ).detail
     return Permanent(
         "temporal_refused",
         f"Temporal refused the request with {error.status.name}.",

@@ -8,11 +8,12 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from temporalio.client import Client
 
@@ -29,9 +30,11 @@ from workers.settings import Profile, Settings, Stack
 from workers.temporal import connect
 
 log = logging.getLogger("wedsync.up")
+T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_WITHIN_S = 600
+ASK_AGAIN_S = 0.1
 API_KEY_FILE = "api.key"
 SANDBOX_REPORT_TOKEN = "sandbox-wedsync-token"  # noqa: S105 - published with the emulators
 _HARMLESS = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE")
@@ -167,20 +170,16 @@ class _Stack:
         for part in self._parts():
             supervisor.add(part)
         client = await self._temporal()
-        await register_missing(client)
+        await _insist(lambda: register_missing(client))
         supervisor.add(self._worker())
-        await apply_schedules(client)
+        await _insist(lambda: apply_schedules(client))
         await supervisor.until_ready()
 
     async def _temporal(self) -> Client:
         settings = self._settings.model_copy(
             update={"temporal_address": self._stack.temporal, "temporal_tls": False, "metrics_address": ""}
         )
-        while True:
-            try:
-                return await connect(settings)
-            except Transient:
-                await asyncio.sleep(0.1)
+        return await _insist(lambda: connect(settings))
 
     def _parts(self) -> Iterator[Part]:
         yield self._part(
@@ -270,6 +269,15 @@ class _Stack:
             owner=Owner.OPERATOR,
             action="Read the logs in the data directory's logs folder.",
         )
+
+
+async def _insist(call: Callable[[], Awaitable[T]]) -> T:
+    """Repeat an idempotent call while Temporal is still starting; the whole start has its own time limit."""
+    while True:
+        try:
+            return await call()
+        except Transient:
+            await asyncio.sleep(ASK_AGAIN_S)
 
 
 def _settle(stopped: asyncio.Future[None], error: Permanent | None = None) -> None:

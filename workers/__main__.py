@@ -11,9 +11,11 @@ import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
+from activities.connectors import registry
 from activities.storage.database import migrate
 from activities.transform import rules
 from contracts.errors import WedSyncError
+from contracts.names import system_queue
 from workers import roster
 from workers.composition import compose
 from workers.settings import Settings
@@ -27,8 +29,7 @@ async def run(settings: Settings, only: Sequence[str]) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     await asyncio.to_thread(migrate, settings.database_url)
-    # The CEL grammar is built on first use and takes half a second, which no notification should wait for.
-    await asyncio.to_thread(rules.holds, "true", {}, name="warm-up")
+    await asyncio.to_thread(_warm_up, only)
     client = await connect(settings)
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(compose(settings))
@@ -37,6 +38,12 @@ async def run(settings: Settings, only: Sequence[str]) -> None:
         sys.stdout.write(json.dumps({"event": "ready", "queues": list(only) or roster.queues()}) + "\n")
         sys.stdout.flush()
         await stop.wait()
+
+
+def _warm_up(only: Sequence[str]) -> None:
+    """Pay for vendors' SDKs and for the CEL grammar before the first call, which would wait for them."""
+    registry.load(name for name in registry.CONNECTORS if not only or system_queue(name) in only)
+    rules.holds("true", {}, name="warm-up")
 
 
 def main() -> int:

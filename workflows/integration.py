@@ -6,7 +6,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from contracts.connect import IntegrationRecord, ScheduledSync
+    from contracts.connect import IntegrationRecord, IntegrationRun, ScheduledSync
     from contracts.errors import ErrorDetail, ErrorKind, Owner
     from contracts.health import IntegrationKey
     from contracts.integration import (
@@ -29,24 +29,24 @@ class Integration:
     """Runs until disconnected; `connect` and `act` are Updates, `show` is a Query."""
 
     @workflow.init
-    def __init__(self, configuration: IntegrationConfiguration) -> None:
-        """Take the configuration the first client gave; a later `connect` may replace it."""
-        self._configuration = configuration
-        self._state = IntegrationState.CONNECTING
+    def __init__(self, integration: IntegrationRun) -> None:
+        """Take the configuration the first client gave, or what the run before this one ended with."""
+        self._configuration: IntegrationConfiguration = integration
+        self._state = integration.state
         self._result = self._answer()
         self._busy = False
         self._finished = False
 
     @workflow.run
-    async def run(self, configuration: IntegrationConfiguration) -> ConnectionResult:
+    async def run(self, integration: IntegrationRun) -> ConnectionResult:
         """Wait for updates until the integration is disconnected, or its first connection failed."""
-        _refuse_secrets(configuration)
+        _refuse_secrets(integration)
         tag(
-            organization_id=configuration.organization_id,
-            integration_id=configuration.integration_id,
-            platform=configuration.platform,
+            organization_id=integration.organization_id,
+            integration_id=integration.integration_id,
+            platform=integration.platform,
             run_kind="integration",
-            outcome=self._state.value,
+            outcome=integration.state.value,
         )
         self._describe()
         while not self._finished:
@@ -55,7 +55,7 @@ class Integration:
             )
             if not self._finished:
                 await workflow.wait_condition(workflow.all_handlers_finished)
-                workflow.continue_as_new(self._configuration)
+                workflow.continue_as_new(IntegrationRun(**{**dict(self._configuration), "state": self._state}))
         await workflow.wait_condition(workflow.all_handlers_finished)
         return self._result
 

@@ -52,8 +52,8 @@ INTERACTIVE = Policy(attempt=timedelta(seconds=30), total=timedelta(hours=6))
 BULK = Policy(attempt=timedelta(minutes=30), total=timedelta(hours=12), heartbeat=timedelta(seconds=20))
 """Many vendor calls or much data; resumes from its heartbeat."""
 
-PROBE = Policy(attempt=timedelta(seconds=10), total=timedelta(seconds=20), first_retry=timedelta(seconds=1))
-"""A health check: two or three attempts, then the answer is that there is none."""
+PROBE = Policy(attempt=timedelta(seconds=20), total=timedelta(seconds=50), first_retry=timedelta(seconds=1))
+"""A health check: a few attempts, then the answer is that there is none, in less time than a door waits for it."""
 
 SETUP = Policy(attempt=timedelta(minutes=2), total=timedelta(minutes=5))
 """Provisioning at a vendor while somebody waits for the connection."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
@@ -19,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
         Wedding,
         WeddingEvent,
         WeddingEventType,
+        WeddingRun,
         WeddingState,
     )
     from workflows import policies
@@ -39,14 +41,14 @@ class WeddingTimeline:
     """Runs until the wedding is closed: `apply_event` is an Update, `state` a Query."""
 
     @workflow.init
-    def __init__(self, wedding: Wedding, resumed: WeddingState | None = None) -> None:
+    def __init__(self, wedding: WeddingRun) -> None:
         """Take the wedding, or the state a long run continues with."""
-        self._state = resumed or WeddingState(wedding=wedding)
+        self._state = wedding.resumed or WeddingState(wedding=Wedding(**_facts(wedding)))
         self._plan_version = 0
         self._planned_version = -1
 
     @workflow.run
-    async def run(self, wedding: Wedding, resumed: WeddingState | None = None) -> WeddingState:
+    async def run(self, wedding: WeddingRun) -> WeddingState:
         """Plan, sleep until the next step, make it stand, and plan anew after every event.
 
         Ends when the wedding is completed or cancelled and no step is pending.
@@ -57,7 +59,7 @@ class WeddingTimeline:
             run_kind="wedding",
             outcome=self._state.status,
         )
-        if resumed is None:
+        if wedding.resumed is None:
             self._note("booking_status", wedding.booking_status, workflow.now())
             self._note("completion_status", wedding.completion_status, workflow.now())
         while True:
@@ -67,7 +69,7 @@ class WeddingTimeline:
                 break
             if workflow.info().is_continue_as_new_suggested():
                 await workflow.wait_condition(workflow.all_handlers_finished)
-                workflow.continue_as_new(args=[self._state.wedding, self._state])
+                workflow.continue_as_new(WeddingRun(**dict(self._state.wedding), resumed=self._state))
             if step is None:
                 await workflow.wait_condition(self._stale)
             elif step.due_at <= workflow.now():
@@ -189,3 +191,7 @@ class WeddingTimeline:
             f"- {step.due_at:%Y-%m-%d %H:%M}Z {step.action.type}: {step.status.value}" for step in self._state.steps
         ]
         workflow.set_current_details("\n".join(lines[:50]))
+
+
+def _facts(wedding: WeddingRun) -> dict[str, Any]:
+    return {name: value for name, value in wedding if name != "resumed"}

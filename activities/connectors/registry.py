@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -21,6 +22,12 @@ CONNECTORS = {
     "wedsync": "activities.connectors.source.wedsync:WedSyncReports",
 }
 """System name -> module and class; modules load on first use because vendor SDKs are heavy."""
+
+
+def load(platforms: Iterable[str]) -> None:
+    """Import the connectors of these platforms, which takes seconds that no call should wait for."""
+    for platform in platforms:
+        connector_class(platform)
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import hashlib
 import shutil
 import tempfile
@@ -17,6 +18,8 @@ from activities.security.envelope import MasterKey, seal_stream, unseal_stream
 from contracts.dataset import DatasetRef
 from contracts.errors import Permanent, Transient
 
+_LOCK = ".lock"
+
 
 class Staging:
     """An object store (a directory, or S3, GCS, Azure by URL) whose objects are sealed per organisation.
@@ -24,7 +27,7 @@ class Staging:
     Args:
         url: `file:///...`, `s3://bucket/prefix`, `gs://...` or `az://...`.
         key: the master key; objects are sealed under `staging/<first part of the key>`.
-        scratch_dir: where plain files live while an activity runs; emptied by `clear_scratch`.
+        scratch_dir: where plain files live while an activity runs; what killed processes left there is removed.
     """
 
     def __init__(self, url: str, key: MasterKey, scratch_dir: Path) -> None:
@@ -34,18 +37,12 @@ class Staging:
         else:
             self._store = from_url(url)
         self._key = key
-        self._scratch_dir = scratch_dir
-        scratch_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-
-    def clear_scratch(self) -> None:
-        """Remove plain files that a killed process left behind."""
-        for leftover in self._scratch_dir.iterdir():
-            shutil.rmtree(leftover, ignore_errors=True)
+        self._scratch = _Scratch(scratch_dir)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """Yield an empty private directory that is gone afterwards."""
-        path = Path(tempfile.mkdtemp(dir=self._scratch_dir))
+        path = Path(tempfile.mkdtemp(dir=self._scratch.path))
         try:
             yield path
         finally:
@@ -108,6 +105,32 @@ class Staging:
 
     def _sealing_key(self, key: str) -> bytes:
         return self._key.derive(f"staging/{key.split('/', 1)[0]}")
+
+
+class _Scratch:
+    """A private directory of this process, held by a lock that ends with the process."""
+
+    def __init__(self, root: Path) -> None:
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (root / _LOCK).open("w") as every:
+            # Nobody may find a directory between its making and its locking.
+            fcntl.flock(every, fcntl.LOCK_EX)
+            for other in root.iterdir():
+                _remove_unheld(other)
+            self.path = Path(tempfile.mkdtemp(dir=root))
+            self._held = (self.path / _LOCK).open("w")
+            fcntl.flock(self._held, fcntl.LOCK_EX)
+
+
+def _remove_unheld(directory: Path) -> None:
+    if not directory.is_dir():
+        return
+    try:
+        with (directory / _LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 class _Reader:

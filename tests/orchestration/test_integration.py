@@ -1,0 +1,192 @@
+"""Integration: connecting, failing to, pausing, resuming and disconnecting."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from temporalio import activity
+from temporalio.client import WithStartWorkflowOperation, WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.testing import WorkflowEnvironment
+
+from activities.boundary import as_application_error
+from contracts.connect import IntegrationRecord, ScheduledSync
+from contracts.errors import AuthExpired, Transient, WedSyncError
+from contracts.health import IntegrationKey
+from contracts.integration import (
+    ConnectionAction,
+    ConnectionProbe,
+    ConnectionResult,
+    IntegrationConfiguration,
+    IntegrationState,
+    ProvisionResult,
+)
+from contracts.names import ORCHESTRATION_QUEUE
+from tests.support.temporal import polling, time_skipping
+
+EXAMPLE = json.loads((Path(__file__).parents[2] / "examples" / "integration-hubspot.json").read_text())
+
+
+class FakeConnect:
+    """Records what the workflow publishes; `trouble` is raised by the next probes."""
+
+    def __init__(self) -> None:
+        self.states: list[str] = []
+        self.schedules: list[bool] = []
+        self.forgotten = 0
+        self.trouble: list[WedSyncError] = []
+
+    def activities(self) -> list[Any]:
+        return [self.record, self.probe, self.provision, self.forget, self.schedule_sync]
+
+    @activity.defn(name="connect.record")
+    async def record(self, record: IntegrationRecord) -> None:
+        self.states.append(record.state.value)
+
+    @activity.defn(name="connect.probe")
+    async def probe(self, key: IntegrationKey) -> ConnectionProbe:
+        assert key.integration_id == "hubspot-main"
+        if self.trouble:
+            raise as_application_error(self.trouble.pop(0))
+        return ConnectionProbe.model_validate({"accountId": "portal-1"})
+
+    @activity.defn(name="connect.provision")
+    async def provision(self, key: IntegrationKey) -> ProvisionResult:
+        assert key.platform == "hubspot"
+        return ProvisionResult()
+
+    @activity.defn(name="connect.forget")
+    async def forget(self, key: IntegrationKey) -> None:
+        assert key.integration_id == "hubspot-main"
+        self.forgotten += 1
+
+    @activity.defn(name="connect.schedule_sync")
+    async def schedule_sync(self, scheduled: ScheduledSync) -> None:
+        self.schedules.append(scheduled.schedule is not None)
+
+
+def configuration(**connection: Any) -> IntegrationConfiguration:
+    config = {name: value for name, value in EXAMPLE["connectionConfig"].items() if name != "credential"}
+    return IntegrationConfiguration.model_validate({**EXAMPLE, "connectionConfig": {**config, **connection}})
+
+
+@asynccontextmanager
+async def stage(fake: FakeConnect) -> AsyncIterator[WorkflowEnvironment]:
+    async with time_skipping() as environment, polling(environment, fake.activities(), "system.hubspot"):
+        yield environment
+
+
+async def connect(
+    environment: WorkflowEnvironment, wanted: IntegrationConfiguration | None = None, *, workflow_id: str = ""
+) -> tuple[WorkflowHandle[Any, Any], ConnectionResult]:
+    wanted = wanted or configuration()
+    operation: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
+        "Integration",
+        wanted,
+        id=workflow_id or f"integration-{uuid4()}",
+        task_queue=ORCHESTRATION_QUEUE,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+    )
+    result = await environment.client.execute_update_with_start_workflow(
+        "connect", wanted, start_workflow_operation=operation, result_type=ConnectionResult
+    )
+    return await operation.workflow_handle(), result
+
+
+async def act(handle: WorkflowHandle[Any, Any], action: str) -> ConnectionResult:
+    wanted = ConnectionAction.model_validate({"action": action})
+    return await handle.execute_update("act", wanted, result_type=ConnectionResult)
+
+
+async def test_a_connected_integration_is_tested_provisioned_and_active():
+    fake = FakeConnect()
+    async with stage(fake) as environment:
+        handle, result = await connect(environment)
+        await act(handle, "disconnect")
+    assert (result.state, result.error) == (IntegrationState.ACTIVE, None)
+    assert fake.states == ["connecting", "active"]
+
+
+async def test_a_vendor_that_is_away_for_a_moment_does_not_spoil_connecting():
+    fake = FakeConnect()
+    fake.trouble = [Transient("vendor_away", "The vendor does not answer.")]
+    async with stage(fake) as environment:
+        handle, result = await connect(environment)
+        await act(handle, "disconnect")
+    assert result.state is IntegrationState.ACTIVE
+
+
+async def test_a_first_connection_that_fails_leaves_nothing_half_connected():
+    fake = FakeConnect()
+    fake.trouble = [AuthExpired("credential_refused", "The vendor refuses the credential.")]
+    async with stage(fake) as environment:
+        handle, result = await connect(environment)
+        await handle.result()
+    assert (result.state, fake.forgotten) == (IntegrationState.DISCONNECTED, 1)
+    assert result.error is not None
+    assert result.error.code == "credential_refused"
+
+
+async def test_a_failed_reconnection_keeps_the_integration_as_it_was():
+    fake = FakeConnect()
+    async with stage(fake) as environment:
+        handle, _ = await connect(environment)
+        fake.trouble = [AuthExpired("credential_refused", "The vendor refuses the credential.")]
+        _, result = await connect(environment, workflow_id=handle.id)
+        shown = await handle.query("show", result_type=ConnectionResult)
+        await act(handle, "disconnect")
+    assert result.error is not None
+    assert shown.state is IntegrationState.ACTIVE
+    assert fake.forgotten == 1
+
+
+async def test_pausing_takes_the_schedule_away_and_resuming_brings_it_back():
+    fake = FakeConnect()
+    async with stage(fake) as environment:
+        handle, _ = await connect(environment)
+        fake.schedules.clear()
+        paused = await act(handle, "pause")
+        assert (paused.state, fake.schedules) == (IntegrationState.PAUSED, [False])
+        resumed = await act(handle, "resume")
+        await act(handle, "disconnect")
+    assert resumed.state is IntegrationState.ACTIVE
+
+
+async def test_a_disconnected_integration_is_forgotten_and_its_workflow_ends():
+    fake = FakeConnect()
+    async with stage(fake) as environment:
+        handle, _ = await connect(environment)
+        await act(handle, "disconnect")
+        ended = ConnectionResult.model_validate(await handle.result())
+    assert (ended.state, fake.forgotten) == (IntegrationState.DISCONNECTED, 1)
+
+
+async def test_a_credential_never_enters_the_workflow():
+    fake = FakeConnect()
+    async with stage(fake) as environment:
+        handle, _ = await connect(environment)
+        with pytest.raises(WorkflowUpdateFailedError) as caught:
+            await connect(environment, configuration(credential={"accessToken": "secret"}), workflow_id=handle.id)
+        await act(handle, "disconnect")
+    assert "must not travel" in str(caught.value.cause)
+    assert fake.states == ["connecting", "active"]
+
+
+async def test_a_long_life_continues_in_the_state_it_had():
+    fake = FakeConnect()
+    async with stage(fake) as environment:
+        handle: WorkflowHandle[Any, Any] = await environment.client.start_workflow(
+            "Integration",
+            {**configuration().model_dump(mode="json"), "state": "paused"},
+            id=f"integration-{uuid4()}",
+            task_queue=ORCHESTRATION_QUEUE,
+        )
+        shown = await handle.query("show", result_type=ConnectionResult)
+        await act(handle, "disconnect")
+    assert shown.state is IntegrationState.PAUSED

@@ -1,0 +1,85 @@
+"""Record one history per workflow: `python -m tests.replay.record` after a change that old runs need not survive."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from temporalio.client import WorkflowHandle
+
+from tests.orchestration import test_integration as integration
+from tests.orchestration import test_monitor_health as health
+from tests.orchestration import test_route_notification as routing
+from tests.orchestration import test_wedding_timeline as wedding
+
+HISTORIES = Path(__file__).parent / "histories"
+
+
+@asynccontextmanager
+async def integration_paused_and_resumed() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    async with integration.stage(integration.FakeConnect()) as environment:
+        handle, _ = await integration.connect(environment)
+        for action in ("pause", "resume", "disconnect"):
+            await integration.act(handle, action)
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
+async def health_of_two_pages() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    fake = health.FakeHealth(12)
+    fake.broken = {"slack-07"}
+    async with health.stage(fake) as environment:
+        handle = await health.monitor(environment)
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
+async def routing_with_failover() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    fake = routing.FakeNotify()
+    fake.trouble = {"team-chat-0": [routing.refused()]}
+    fake.decide("crm", routing.DeliveryStatus.SKIPPED, "standby")
+    async with routing.stage(fake) as environment:
+        handle = await routing.route(environment, errorHandling={"failover": {"team-chat": ["crm"]}})
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
+async def wedding_moved_and_completed() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    async with wedding.stage() as (environment, _):
+        handle = await wedding.planned(environment)
+        await environment.sleep(timedelta(hours=25))
+        await wedding.tell(handle, "moved", weddingDate="2031-05-01")
+        await wedding.tell(handle, "completed")
+        await handle.result()
+        yield handle
+
+
+PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, Any]]]] = {
+    play.__name__: play
+    for play in (
+        health_of_two_pages,
+        integration_paused_and_resumed,
+        routing_with_failover,
+        wedding_moved_and_completed,
+    )
+}
+
+
+async def main() -> None:
+    """Play every story and write its history."""
+    HISTORIES.mkdir(exist_ok=True)
+    for name, play in PLAYS.items():
+        async with play() as handle:
+            history = await handle.fetch_history()
+        (HISTORIES / f"{name}.json").write_text(history.to_json() + "\n")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

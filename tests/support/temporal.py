@@ -1,0 +1,60 @@
+"""A time-skipping Temporal for orchestration tests, and workers on it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.converter import DataConverter
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+
+from activities.boundary import BoundaryInterceptor
+from contracts.names import ORCHESTRATION_QUEUE, SearchAttribute
+from workers.converter import ContractPayloadConverter
+from workers.roster import WORKFLOWS
+from workers.sandbox import workflow_runner
+
+PLAIN = DataConverter(payload_converter_class=ContractPayloadConverter)
+"""The project's converter without the codec, so that stored histories need no key."""
+
+
+@asynccontextmanager
+async def time_skipping() -> AsyncIterator[WorkflowEnvironment]:
+    """Yield a server whose clock runs ahead while everybody waits, with the project's search attributes."""
+    async with await WorkflowEnvironment.start_time_skipping(
+        test_server_existing_path=str(Path(sys.executable).with_name("temporal-test-server")), data_converter=PLAIN
+    ) as environment:
+        wanted = {name.value: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD for name in SearchAttribute}
+        await environment.client.operator_service.add_search_attributes(
+            AddSearchAttributesRequest(namespace=environment.client.namespace, search_attributes=wanted)
+        )
+        yield environment
+
+
+@asynccontextmanager
+async def polling(environment: WorkflowEnvironment, activities: Sequence[Any], *queues: str) -> AsyncIterator[None]:
+    """Run every workflow on the orchestration queue, and `activities` on it and on `queues`."""
+    workers = [
+        Worker(
+            environment.client,
+            task_queue=queue,
+            workflows=WORKFLOWS if queue == ORCHESTRATION_QUEUE else [],
+            activities=activities,
+            workflow_runner=workflow_runner(),
+            interceptors=[BoundaryInterceptor()],
+        )
+        for queue in (ORCHESTRATION_QUEUE, *queues)
+    ]
+    running = [asyncio.create_task(worker.run()) for worker in workers]
+    try:
+        yield
+    finally:
+        await asyncio.gather(*(worker.shutdown() for worker in workers))
+        await asyncio.gather(*running)

@@ -1,0 +1,88 @@
+"""The ledger: one claim wins, and a receipt is the last word."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from activities.storage.database import Database, metadata
+from activities.storage.ledger import ClaimKind, EffectLedger
+from contracts.effects import EffectStep
+
+LEASE = timedelta(minutes=2)
+STEP = EffectStep(
+    effect_id="effect-1",
+    organization_id="lumen-studios",
+    integration_id="slack-main",
+    system="slack",
+    kind="message.post",
+    payload={"text": "Amelia Hart moved to 16:00"},
+)
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    database = Database(f"sqlite:///{tmp_path}/store.db")
+    async with database.engine.begin() as connection:
+        await connection.run_sync(metadata.create_all)
+    yield database
+    await database.aclose()
+
+
+@pytest.fixture
+def ledger(database: Database) -> EffectLedger:
+    return EffectLedger(database)
+
+
+async def test_of_many_runs_at_once_one_may_apply_the_effect(ledger: EffectLedger):
+    claims = await asyncio.gather(*(ledger.claim(STEP, f"run-{number}", LEASE) for number in range(20)))
+    assert Counter(claim.kind for claim in claims) == {ClaimKind.FRESH: 1, ClaimKind.BUSY: 19}
+
+
+async def test_the_run_that_lost_its_answer_is_told_to_look_first(ledger: EffectLedger):
+    await ledger.claim(STEP, "run-1", LEASE)
+    assert (await ledger.claim(STEP, "run-1", LEASE)).kind is ClaimKind.TRIED
+
+
+async def test_another_run_takes_over_once_the_lease_is_over_and_is_told_to_look_first(ledger: EffectLedger):
+    await ledger.claim(STEP, "run-1", timedelta(seconds=-1))
+    assert (await ledger.claim(STEP, "run-2", LEASE)).kind is ClaimKind.TRIED
+
+
+async def test_an_applied_effect_answers_every_run_with_its_receipt(ledger: EffectLedger):
+    await ledger.claim(STEP, "run-1", LEASE)
+    at = await ledger.receipt(STEP, "remote-7")
+    for owner in ("run-1", "run-2"):
+        claim = await ledger.claim(STEP, owner, LEASE)
+        assert (claim.kind, claim.remote_id, claim.applied_at) == (ClaimKind.APPLIED, "remote-7", at)
+
+
+async def test_an_intent_whose_call_had_no_effect_is_forgotten(ledger: EffectLedger):
+    await ledger.claim(STEP, "run-1", LEASE)
+    await ledger.withdraw(STEP)
+    assert (await ledger.claim(STEP, "run-2", LEASE)).kind is ClaimKind.FRESH
+
+
+async def test_a_receipt_cannot_be_withdrawn(ledger: EffectLedger):
+    await ledger.claim(STEP, "run-1", LEASE)
+    await ledger.receipt(STEP, None)
+    await ledger.withdraw(STEP)
+    assert (await ledger.claim(STEP, "run-2", LEASE)).kind is ClaimKind.APPLIED
+
+
+async def test_a_second_process_sees_the_claim_of_the_first(ledger: EffectLedger, database: Database):
+    await ledger.claim(STEP, "run-1", LEASE)
+    other = Database(str(database.engine.url))
+    assert (await EffectLedger(other).claim(STEP, "run-2", LEASE)).kind is ClaimKind.BUSY
+    await other.aclose()
+
+
+async def test_the_ledger_keeps_nothing_of_the_payload(ledger: EffectLedger, tmp_path: Path):
+    await ledger.claim(STEP, "run-1", LEASE)
+    await ledger.receipt(STEP, "remote-7")
+    assert not any(b"Amelia" in file.read_bytes() for file in tmp_path.iterdir())
