@@ -12,7 +12,7 @@ from activities.ports.connector import Connector
 from activities.storage.connections import ConnectionStore, StoredConnection
 from contracts.errors import WedSyncError
 from contracts.health import HealthMetric, HealthPage, HealthPageRequest, HealthStatus, HealthWord, IntegrationKey
-from contracts.integration import IntegrationState
+from contracts.integration import IntegrationState, SyncObservation
 
 SLOW_MS = 5_000.0
 OVERDUE_FACTOR = 1.5
@@ -67,6 +67,11 @@ class Health:
             checked_at=now,
             changed=stored.health is not word,
         )
+
+    @activity.defn(name="health.observe_sync")
+    async def observe_sync(self, seen: SyncObservation) -> None:
+        """Note a sync's outcome, which the freshness of the integration is judged by. Idempotent: yes."""
+        await self._connections.observe_sync(seen.organization_id, seen.integration_id, seen.synced_at, seen.status)
 
     async def _connection(self, stored: StoredConnection) -> HealthMetric:
         started = time.monotonic()

@@ -278,8 +278,10 @@ class ConnectionResult(Contract):
 
 
 class SyncObservation(Contract):
-    """The outcome of a sync, told to the integration it concerns."""
+    """The outcome of a sync, noted with the integration it concerns."""
 
-    run_id: OpaqueId
+    organization_id: OpaqueId
+    integration_id: OpaqueId
     status: ShortText
-    finished_at: Instant
+    synced_at: Instant | None = None
+    """When the target was last brought up to date; absent when this sync did not do so."""

@@ -6,6 +6,7 @@ import hmac
 from collections.abc import Awaitable, Callable
 
 from google.protobuf import json_format
+from pydantic_core import from_json
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -82,11 +83,14 @@ async def _payloads(request: Request) -> Payloads:
         if len(body) > MAX_BODY_BYTES:
             raise InvalidInput("payload_too_large", "The payloads are larger than 8 MiB.", action="Send fewer at once.")
     try:
-        return json_format.Parse(bytes(body), Payloads())
-    except (json_format.ParseError, UnicodeDecodeError) as error:
-        raise InvalidInput(
-            "not_payloads", "The body is not a Payloads message in JSON.", action="Point Temporal's own tools here."
-        ) from error
+        given = from_json(bytes(body))
+        if isinstance(given, dict):
+            return json_format.ParseDict(given, Payloads())
+    except (json_format.ParseError, ValueError):
+        pass
+    raise InvalidInput(
+        "not_payloads", "The body is not a Payloads message in JSON.", action="Point Temporal's own tools here."
+    )
 
 
 def _refusal(detail: ErrorDetail) -> Response:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import JsonValue, ValidationError
+from pydantic_core import from_json
 
 from activities.boundary import invalid_input
 from contracts.base import Contract, unknown_fields
@@ -41,22 +41,16 @@ def read_file(path: Path, model: type[M], organization_id: str | None = None) ->
 def parse(text: str | bytes, model: type[M], organization_id: str | None = None) -> M:
     """Return the contract in a JSON text; the arguments and errors are those of `read_file`."""
     try:
-        given: JsonValue = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        where = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
+        given: JsonValue = from_json(text, allow_inf_nan=False)
+    except ValueError as error:
         raise InvalidInput(
-            "not_json", f"What was sent is not valid JSON{where}.", action="Correct it and send it again."
-        ) from error
+            "not_json", f"What was sent is not valid JSON: {error}.", action="Correct it and send it again."
+        ) from None
     if not isinstance(given, dict):
         raise InvalidInput(
             "not_an_object", "What was sent is not a JSON object.", action=f"Send one {model.__name__} object."
         )
     return validate(given, model, organization_id)
-
-
-def _refuse_constant(word: str) -> None:
-    message = f"{word} is not JSON"
-    raise ValueError(message)
 
 
 def validate(given: dict[str, JsonValue], model: type[M], organization_id: str | None = None) -> M:

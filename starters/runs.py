@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pydantic import JsonValue
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 
 from contracts.base import Contract, Instant
-from contracts.errors import ErrorDetail, WedSyncError
+from contracts.errors import ErrorDetail, Transient, WedSyncError
 from contracts.etl import ETLResult
 from contracts.health import MonitorHealthResult
 from contracts.notification import RoutingResult
@@ -21,6 +22,9 @@ from contracts.wedding import WeddingState
 from starters.failures import not_found, translated
 
 R = TypeVar("R", bound=Contract)
+
+_AWAY_AT_ONCE_S = 5.0
+"""A question refused sooner than this was never waited for: Temporal is away for good."""
 
 
 class RunState(StrEnum):
@@ -104,13 +108,20 @@ class Run(Generic[R]):
         return run_id_of(self.handle.id)
 
     async def result(self) -> R:
-        """Wait for the run and return its result.
+        """Wait for the run and return its result; Temporal may be away for a while meanwhile.
 
         Raises:
             WedSyncError: the run failed; the typed error says why.
         """
-        with translated():
-            return await self.handle.result()
+        loop = asyncio.get_running_loop()
+        while True:
+            asked = loop.time()
+            try:
+                with translated():
+                    return await self.handle.result()
+            except Transient:
+                if loop.time() - asked < _AWAY_AT_ONCE_S:
+                    raise
 
 
 async def view_run(client: Client, workflow_id: str) -> RunView:

@@ -217,7 +217,9 @@ class _Stack:
                 _foreign_environment(),
             )
             command += ["--snowflake-url", self._urls["snowflake"]]
-        yield self._part("emulators", command, _foreign_environment() | {"PYTHONPATH": _python_path()})
+        yield self._part(
+            "emulators", command, _foreign_environment() | _emulator_settings() | {"PYTHONPATH": _python_path()}
+        )
 
     def _worker(self) -> Part:
         environment = self._own_environment()
@@ -292,6 +294,10 @@ def _settle(stopped: asyncio.Future[None], error: Permanent | None = None) -> No
 def _foreign_environment() -> dict[str, str]:
     """What a part that is not ours to trust with secrets gets of this environment."""
     return {name: os.environ[name] for name in _HARMLESS if name in os.environ} | {"PYTHONUNBUFFERED": "1"}
+
+
+def _emulator_settings() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith("WEDSYNC_EMULATOR_")}
 
 
 def _python_path() -> str:

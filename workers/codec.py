@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Self
 
 from temporalio.api.common.v1 import Payload
@@ -23,6 +24,9 @@ _KEY_ID = "encryption-key-id"
 _BOUND_TO = "bound-to"
 
 
+_SCHEDULED_AT = re.compile(r"-\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
+
+
 @dataclass(frozen=True)
 class SealingCodec(PayloadCodec, WithSerializationContext):
     """AES-256-GCM over whole payloads, bound to namespace and workflow id.
@@ -34,23 +38,24 @@ class SealingCodec(PayloadCodec, WithSerializationContext):
         key: the master key.
         namespace: the Temporal namespace.
         allow_plain: whether payloads from clients without the codec are accepted.
+        place: what payloads are bound to; `with_context` sets it from the workflow id.
     """
 
     key: MasterKey
     namespace: str
     allow_plain: bool
-    workflow_id: str | None = field(default=None)
+    place: str | None = None
 
     def with_context(self, context: SerializationContext) -> Self:
         """Return this codec bound to the workflow of `context`."""
         if isinstance(context, WorkflowSerializationContext | ActivitySerializationContext):
-            return replace(self, workflow_id=context.workflow_id)
+            return replace(self, place=_place(context.workflow_id))
         return self
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Return the payloads sealed."""
         key = self.key.derive(f"codec/{self.namespace}")
-        place = self.workflow_id or ""
+        place = self.place or ""
         return [
             Payload(
                 metadata={
@@ -83,7 +88,7 @@ class SealingCodec(PayloadCodec, WithSerializationContext):
                 )
             return payload
         place = payload.metadata.get(_BOUND_TO, b"").decode()
-        if self.workflow_id is not None and place and not self._belongs(place, self.workflow_id):
+        if self.place is not None and place and place != self.place:
             raise Permanent(
                 "payload_moved",
                 "A sealed payload belongs to another workflow.",
@@ -92,7 +97,7 @@ class SealingCodec(PayloadCodec, WithSerializationContext):
             )
         return Payload.FromString(unseal(key, payload.data, f"{self.namespace}|{place}"))
 
-    @staticmethod
-    def _belongs(place: str, workflow_id: str) -> bool:
-        """A schedule seals its input under the id that each of its runs gets an instant appended to."""
-        return workflow_id == place or workflow_id.startswith(f"{place}-")
+
+def _place(workflow_id: str) -> str:
+    """A schedule's runs share a place: each has an instant appended, and is given the result of the one before."""
+    return _SCHEDULED_AT.sub("", workflow_id)

@@ -49,7 +49,7 @@ class Policy:
 INTERACTIVE = Policy(attempt=timedelta(seconds=30), total=timedelta(hours=6))
 """One vendor call that somebody waits for; survives an outage of hours."""
 
-BULK = Policy(attempt=timedelta(minutes=30), total=timedelta(hours=12), heartbeat=timedelta(seconds=20))
+BULK = Policy(attempt=timedelta(minutes=30), total=timedelta(hours=12), heartbeat=timedelta(seconds=45))
 """Many vendor calls or much data; resumes from its heartbeat."""
 
 PROBE = Policy(attempt=timedelta(seconds=20), total=timedelta(seconds=50), first_retry=timedelta(seconds=1))

@@ -12,6 +12,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_
 
 with workflow.unsafe.imports_passed_through():
     from contracts.errors import ErrorDetail, ErrorKind, Owner
+    from contracts.integration import SyncObservation
     from contracts.names import DATA_QUEUE, WorkflowType, system_queue
     from contracts.sync import Books, DataSynchronizationRequest, SynchronizationResult, SyncStatus
     from contracts.sync_steps import (
@@ -79,11 +80,13 @@ class SyncReport:
             detail = detail_of(error)
             tag(outcome=SyncStatus.FAILED.value)
             self._show(f"failed: {detail.code}")
+            await self._observe(request, SyncStatus.FAILED)
             raise failure(detail) from error
         books = done.finished.books
         status = SyncStatus.PARTIAL if books.rejected or books.held else SyncStatus.SUCCESS
         tag(outcome=status.value)
         self._show(status.value)
+        await self._observe(request, status)
         return SynchronizationResult(
             sync_id=request.sync_id,
             status=status,
@@ -226,6 +229,21 @@ class SyncReport:
             summary="move the watermark",
             **policies.LOCAL.options(),
         )
+
+    async def _observe(self, request: DataSynchronizationRequest, status: SyncStatus) -> None:
+        """Tell the integration, so that its health check knows how fresh its data is; never a reason to fail."""
+        seen = SyncObservation(
+            organization_id=request.organization_id,
+            integration_id=request.target_integration.integration_id,
+            status=status.value,
+            synced_at=None if status is SyncStatus.FAILED else workflow.now(),
+        )
+        try:
+            await workflow.execute_local_activity("health.observe_sync", seen, **policies.local_options(policies.LOCAL))
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
+            workflow.logger.warning("the sync's outcome was not noted: %s", detail_of(error).code)
 
     def _show(self, step: str) -> None:
         books = self._books

@@ -125,9 +125,12 @@ class ConnectionStore:
             for row in rows
         ]
 
-    async def observe_sync(self, organization_id: str, integration_id: str, at: datetime, status: str) -> None:
-        """Note when the last sync ended, and how."""
-        await self._set(organization_id, integration_id, {"last_sync_at": at, "last_sync_status": status})
+    async def observe_sync(self, organization_id: str, integration_id: str, at: datetime | None, status: str) -> None:
+        """Note how the last sync ended, and with `at` that it brought the target up to date then."""
+        noted: dict[str, object] = {"last_sync_status": status}
+        if at is not None:
+            noted["last_sync_at"] = at
+        await self._set(organization_id, integration_id, noted)
 
     async def observe_health(self, organization_id: str, integration_id: str, word: HealthWord) -> None:
         """Note the last health word, so that a change can be told from a repeat."""

@@ -134,7 +134,16 @@ async def enterprise_snowflake(stage: Stage) -> list[Check]:
     file = stage.scratch / "weddings.parquet"
     command = ["-m", "emulators.weddings", "--rows", str(_ENTERPRISE_WEDDINGS), "--dirty-ratio", str(_DIRTY_RATIO)]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *command, "--seed", "7", "--format", "parquet", "--out", str(file), cwd=ROOT
+        sys.executable,
+        *command,
+        "--seed",
+        "7",
+        "--format",
+        "parquet",
+        "--out",
+        str(file),
+        stdout=asyncio.subprocess.DEVNULL,
+        cwd=ROOT,
     )
     await process.wait()
     await stage.wedsync.connect_integration(IntegrationConfiguration.model_validate(_example("integration-snowflake")))
@@ -193,10 +202,7 @@ async def planner_survey(stage: Stage) -> list[Check]:
             "email",
             "email-main",
             credential={"user": "sandbox", "password": "sandbox-smtp-password"},
-            host="127.0.0.1",
-            port=25,
             fromAddress="studio@lumen.example.com",
-            encryption="none",
         )
     )
     example = Wedding.model_validate(_example("wedding-timeline"))

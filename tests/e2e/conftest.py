@@ -51,11 +51,13 @@ class RunningStack:
         self.process: subprocess.Popen[str] | None = None
         self.ready: dict[str, Any] = {}
 
-    def start(self) -> None:
-        """Start the stack and wait for its ready line."""
+    def start(self, extra: dict[str, str] | None = None) -> None:
+        """Start the stack, with `extra` environment, and wait for its ready line."""
         command = [sys.executable, "-m", "starters", "up", "--json", "--data-dir", str(self.data_dir)]
         command += [argument for port in _PORTS for argument in (port, "0")]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment())
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment() | (extra or {})
+        )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:

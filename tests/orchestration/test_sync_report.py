@@ -27,6 +27,7 @@ from activities.access import Access
 from activities.boundary import BoundaryInterceptor, as_application_error
 from activities.connectors.crm.hubspot import HubSpot
 from activities.connectors.source.wedsync import WedSyncReports
+from activities.health import Health
 from activities.ports.connection import Connection
 from activities.ports.connector import OutboundRecord
 from activities.security.envelope import MasterKey
@@ -39,7 +40,7 @@ from activities.sync import Sync
 from activities.sync_parts import Parts
 from contracts.dataset import DatasetRef
 from contracts.errors import AuthExpired
-from contracts.integration import IntegrationConfiguration, IntegrationState
+from contracts.integration import IntegrationConfiguration, IntegrationState, SyncObservation
 from contracts.names import DATA_QUEUE, ORCHESTRATION_QUEUE, SearchAttribute, system_queue
 from contracts.sync import Books, DataSynchronizationRequest, RecordResult, SynchronizationResult, SyncStatus
 from contracts.sync_steps import (
@@ -101,7 +102,14 @@ async def server() -> AsyncIterator[Client]:
 @asynccontextmanager
 async def workers(client: Client, activities: list[Any], *systems: str) -> AsyncIterator[None]:
     runner = workflow_runner()
-    decider = Worker(client, task_queue=ORCHESTRATION_QUEUE, workflows=[SyncReport], workflow_runner=runner)
+    decider = Worker(
+        client,
+        task_queue=ORCHESTRATION_QUEUE,
+        workflows=[SyncReport],
+        activities=activities,
+        workflow_runner=runner,
+        interceptors=[BoundaryInterceptor()],
+    )
     queues = [DATA_QUEUE, *(system_queue(system) for system in systems)]
     hands = [
         Worker(client, task_queue=queue, activities=activities, interceptors=[BoundaryInterceptor()])
@@ -126,10 +134,11 @@ class FakeSync:
         self.parts, self.rejected, self.lost, self.held, self.ratio = parts, rejected, lost, held, ratio
         self.pushed: list[int] = []
         self.watermarks: list[WatermarkRecord] = []
+        self.observed: list[SyncObservation] = []
         self.refuse_push = False
 
     def activities(self) -> list[Any]:
-        return [self.prepare, self.extract, self.push_records, self.finish, self.record_watermark]
+        return [self.prepare, self.extract, self.push_records, self.finish, self.record_watermark, self.observe_sync]
 
     @activity.defn(name="sync.prepare")
     async def prepare(self, given: PrepareSync) -> SyncPlan:
@@ -181,10 +190,29 @@ class FakeSync:
     async def record_watermark(self, given: WatermarkRecord) -> None:
         self.watermarks.append(given)
 
+    @activity.defn(name="health.observe_sync")
+    async def observe_sync(self, seen: SyncObservation) -> None:
+        self.observed.append(seen)
+
 
 async def run_fake(fake: FakeSync) -> SynchronizationResult:
     async with server() as client, workers(client, fake.activities(), "hubspot"):
         return await run(client, asked())
+
+
+async def test_a_run_tells_its_integration_that_it_is_up_to_date():
+    fake = FakeSync()
+    await run_fake(fake)
+    assert [(seen.integration_id, seen.status, seen.synced_at is None) for seen in fake.observed] == [
+        ("hubspot-main", "success", False)
+    ]
+
+
+async def test_a_failed_run_is_told_and_freshens_nothing():
+    fake = FakeSync()
+    fake.refuse_push = True
+    await failure_of(fake)
+    assert [(seen.status, seen.synced_at) for seen in fake.observed] == [("failed", None)]
 
 
 async def failure_of(fake: FakeSync) -> ApplicationError:
@@ -266,6 +294,7 @@ class House:
         return [
             *(steps.prepare, steps.extract, steps.push_records),
             *(steps.publish_dataset, steps.finish, steps.record_watermark),
+            Health(self.access, self._connections).observe_sync,
         ]
 
     async def connect(self, platform: str, credential: dict[str, str], **rest: Any) -> None:

@@ -68,7 +68,11 @@ async def test_outside_the_embedded_profile_a_key_is_needed(token: str, status: 
     assert answer.status_code == status
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]", b'{"payloads": [{"data": 5}]}', b"x" * (MAX_BODY_BYTES + 1)])
+@pytest.mark.parametrize(
+    "content",
+    [b"{", b"[]", b'{"payloads": [{"data": 5}]}', b"x" * (MAX_BODY_BYTES + 1)],
+    ids=["cut", "list", "number", "too large"],
+)
 async def test_a_body_that_is_no_payloads_message_is_answered_with_400(content: bytes) -> None:
     async with client() as one:
         assert (await one.post("/decode", content=content)).status_code == 400

@@ -39,7 +39,11 @@ def test_a_file_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
     assert caught.value.detail.code == "file_unreadable"
 
 
-@pytest.mark.parametrize("text", ["{", "[1", "", '{"syncId": NaN}', b"\xff\xfe", "[" * 100_000])
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[1", "", '{"syncId": NaN}', b"\xff\xfe", "[" * 100_000],
+    ids=["cut", "cut list", "empty", "no number", "no text", "deep"],
+)
 def test_what_is_not_json_is_refused(text: str | bytes) -> None:
     assert refused(text).detail.code == "not_json"
 

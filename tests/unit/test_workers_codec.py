@@ -68,6 +68,11 @@ async def test_a_run_of_a_schedule_opens_what_the_schedule_was_given():
     assert await codec("monitor-health/all-2027-06-12T14:00:00Z").decode(sealed) == [payload()]
 
 
+async def test_a_run_of_a_schedule_opens_the_result_of_the_run_before_it():
+    sealed = await codec("monitor-health/all-2027-06-12T14:00:00Z").encode([payload()])
+    assert await codec("monitor-health/all-2027-06-12T14:05:00Z").decode(sealed) == [payload()]
+
+
 async def test_the_codec_server_opens_a_payload_without_knowing_its_workflow():
     assert await codec().decode(await codec("wed/1").encode([payload()])) == [payload()]
 

@@ -1,0 +1,126 @@
+"""Every measurement in one run, each beside its bare path: `make bench`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 1_800
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure, the limit it should keep, and what it is of."""
+
+    what: str
+    found: float
+    limit: float | None
+    unit: str
+
+    @property
+    def verdict(self) -> str:
+        """`within`, `beyond`, or nothing where no limit is set."""
+        if self.limit is None:
+            return ""
+        return "within" if self.found <= self.limit else "beyond"
+
+
+def run(*command: str) -> dict[str, Any]:
+    """Run one measurement in a process of its own and return the JSON line it prints."""
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env=os.environ | {"WEDSYNC_EMULATOR_RATE_LIMITS": "off"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    lines = [line[line.index("{") :] for line in done.stdout.splitlines() if "{" in line]
+    if done.returncode or not lines:
+        message = f"{' '.join(command)} ended with code {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+        raise RuntimeError(message)
+    found: dict[str, Any] = json.loads(lines[-1])
+    return found
+
+
+def etl(rows: int) -> tuple[dict[str, Any], list[Row]]:
+    """Return the figures of a load into the Snowflake stand-in."""
+    found = run("-m", "tests.benchmarks.bench_etl", "--rows", str(rows))
+    name = f"{rows:,} weddings into Snowflake"
+    asked = rows == 100_000
+    return found, [
+        Row(f"{name}: ours", found["ours_s"], 20 if asked else None, "s"),
+        Row(f"{name}: bare path", found["bare_s"], None, "s"),
+        Row(f"{name}: ours / bare path", found["ratio"], 3, "x"),
+        Row(f"{name}: worker's peak memory", found["peak_rss_mb"], 600, "MB"),
+        Row(f"{name}: history", found["history_bytes"] / 1_000, 200, "KB"),
+        Row(f"{name}: history", found["history_events"], 500, "events"),
+    ]
+
+
+def sync() -> list[Row]:
+    """Return the figures of a sync into the HubSpot stand-in and of its repeat."""
+    found = run("-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "tests/benchmarks/bench_sync.py")
+    name = "2,000 weddings into HubSpot"
+    return [
+        Row(f"{name}: batch calls, first run", found["calls_first"], 25, "calls"),
+        Row(f"{name}: batch calls, repeated run", found["calls_repeat"], 25, "calls"),
+        Row(f"{name}: writes, repeated run", found["writes_repeat"], 0, "calls"),
+        Row(f"{name}: ours", found["ours_s"], None, "s"),
+        Row(f"{name}: bare path", found["bare_s"], None, "s"),
+        Row(f"{name}: ours / bare path", found["ratio"], None, "x"),
+    ]
+
+
+def notify() -> list[Row]:
+    """Return the figures of one notification to three systems."""
+    found = run("-m", "tests.benchmarks.bench_notify")
+    name = "one notification to three systems"
+    return [
+        Row(f"{name}: p50", found["p50_ms"], 200, "ms"),
+        Row(f"{name}: p95", found["p95_ms"], 500, "ms"),
+        Row(f"{name}: bare path, p50", found["bare_p50_ms"], None, "ms"),
+        Row(f"{name}: p50 ours / bare path", found["ratio"], None, "x"),
+    ]
+
+
+def measured(sizes: list[int]) -> Iterator[Row]:
+    """Yield every row as it is measured."""
+    yield from notify()
+    yield from sync()
+    peaks = []
+    for rows in sizes:
+        found, table = etl(rows)
+        peaks.append(found["peak_rss_mb"])
+        yield from table
+    if len(peaks) > 1:
+        yield Row(f"worker's peak memory, {sizes[-1]:,} / {sizes[0]:,} weddings", peaks[-1] / peaks[0], 1.2, "x")
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", default="100000,1000000", help="sizes of the warehouse loads, comma-separated")
+    sizes = [int(size) for size in parser.parse_args().rows.split(",")]
+    table = Table("figure", "found", "limit", "unit", "")
+    for row in measured(sizes):
+        limit = "" if row.limit is None else f"{row.limit:g}"
+        table.add_row(row.what, f"{row.found:,.2f}", limit, row.unit, row.verdict)
+        sys.stderr.write(f"{row.what}: {row.found:,.2f} {row.unit}\n")
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""What a couple must never notice: killed workers, lost answers and vendors that ask to wait."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import ROOT, RunningStack
+from tests.e2e.documents import ORGANIZATION
+from tests.support.emulators import Emulators
+
+BASE = f"/v1/organizations/{ORGANIZATION}"
+EXAMPLES = ROOT / "examples"
+INTENDED = {
+    "hubspot": {"contact.updated": 1, "note.created": 1, "deal.updated": 1},
+    "tave": {"job.updated": 1, "event.updated": 1},
+    "slack": {"message.posted": 1},
+}
+ROWS, DIRTY = 5_000, 100
+
+
+def example(name: str) -> Any:
+    return json.loads((EXAMPLES / f"{name}.json").read_text())
+
+
+@pytest.fixture
+def studio(api: httpx.Client, emulators: Emulators) -> Emulators:
+    """The three vendors of the example, fresh, without faults and connected."""
+    for name in INTENDED:
+        emulators.clear_faults(name)
+    emulators.reset()
+    for name in INTENDED:
+        api.post(f"{BASE}/integrations", json=example(f"integration-{name}")).raise_for_status()
+    return emulators
+
+
+def started(api: httpx.Client, routing_id: str) -> str:
+    given = {**example("route-notification"), "routingId": routing_id}
+    return str(api.post(f"{BASE}/notifications", json=given).raise_for_status().headers["location"])
+
+
+def ended(api: httpx.Client, location: str) -> dict[str, Any]:
+    while (view := api.get(location).raise_for_status().json())["status"] == "running":
+        time.sleep(0.2)  # noqa: TID251 - a test outside Temporal
+    return dict(view)
+
+
+def gained(emulators: Emulators, since: dict[str, int]) -> dict[str, dict[str, int]]:
+    return {name: dict(Counter(item["kind"] for item in emulators.effects(name, since[name]))) for name in INTENDED}
+
+
+def marks(emulators: Emulators) -> dict[str, int]:
+    return {name: max((item["seq"] for item in emulators.effects(name)), default=0) for name in INTENDED}
+
+
+def kill_worker(stack: RunningStack) -> None:
+    os.kill(stack.parts()["worker"], signal.SIGKILL)
+
+
+def until_asked(emulators: Emulators, system: str, path: str, since: int) -> None:
+    while not any(path in item["path"] for item in emulators.requests(system, since)):
+        time.sleep(0.05)  # noqa: TID251 - a test outside Temporal
+
+
+def test_an_answer_lost_after_the_effect_doubles_nothing(studio: Emulators, api: httpx.Client, fresh: str) -> None:
+    since = marks(studio)
+    for name in INTENDED:
+        studio.fault(name, "drop_after_effect", count=1)
+    view = ended(api, started(api, fresh))
+    assert view["outcome"] == "success"
+    assert gained(studio, since) == INTENDED
+
+
+def test_a_vendor_that_asks_to_wait_is_waited_for(studio: Emulators, api: httpx.Client, fresh: str) -> None:
+    since = marks(studio)
+    for name in INTENDED:
+        studio.fault(name, "rate_limit", retryAfter=2, count=2)
+    view = ended(api, started(api, fresh))
+    assert view["outcome"] == "success"
+    assert gained(studio, since) == INTENDED
+
+
+def test_a_worker_killed_while_it_waits_for_the_chat_doubles_nothing(
+    stack: RunningStack, studio: Emulators, api: httpx.Client, fresh: str
+) -> None:
+    since = marks(studio)
+    asked = max((item["seq"] for item in studio.requests("slack")), default=0)
+    studio.fault("slack", "hang", path="chat.postMessage", delayS=20, count=1)
+    location = started(api, fresh)
+    until_asked(studio, "slack", "chat.postMessage", asked)
+    kill_worker(stack)
+    view = ended(api, location)
+    assert view["outcome"] == "success"
+    assert gained(studio, since) == INTENDED
+
+
+def test_a_worker_killed_in_the_middle_of_a_load_loses_and_doubles_no_row(
+    stack: RunningStack, api: httpx.Client, emulators: Emulators, tmp_path: Path, fresh: str
+) -> None:
+    file = tmp_path / "weddings.parquet"
+    command = [sys.executable, "-m", "emulators.weddings", "--rows", str(ROWS), "--dirty-ratio", str(DIRTY / ROWS)]
+    subprocess.run([*command, "--seed", "7", "--format", "parquet", "--out", str(file)], cwd=ROOT, check=True)
+    api.post(f"{BASE}/integrations", json=example("integration-snowflake")).raise_for_status()
+    before = counts(stack)
+    given = {
+        "etlId": f"etl-{fresh}",
+        "organizationId": ORGANIZATION,
+        "targetIntegration": {"integrationId": "snowflake-main"},
+        "source": {"kind": "file", "uri": file.as_uri(), "format": "parquet"},
+    }
+    location = api.post(f"{BASE}/etl-runs", json=given).raise_for_status().headers["location"]
+    while counts(stack)["WEDDING_RAW.WEDDINGS"] == before.get("WEDDING_RAW.WEDDINGS", 0):
+        time.sleep(0.05)  # noqa: TID251 - a test outside Temporal
+    kill_worker(stack)
+    view = ended(api, location)
+    after = counts(stack)
+    assert view["status"] == "completed"
+    assert {name: after[name] - before.get(name, 0) for name in TABLES} == {TABLES[0]: ROWS, TABLES[1]: ROWS - DIRTY}
+
+
+TABLES = ("WEDDING_RAW.WEDDINGS", "WEDDING_MARTS.FACT_WEDDINGS")
+
+
+def counts(stack: RunningStack) -> dict[str, int]:
+    answer = httpx.get(f"{stack.ready['emulators']}/_emulators/snowflake/counts", trust_env=False, timeout=60)
+    return dict.fromkeys(TABLES, 0) | dict(answer.raise_for_status().json())
