@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import cast
 
 import sqlglot
 from sqlglot import exp
@@ -117,7 +118,8 @@ class _Compiler:
             tokens = sqlglot.tokenize(expression, read="duckdb")
             if len(tokens) > MAX_TOKENS or max(_depths(expression)) > MAX_NESTING:
                 raise self._refused("expression_too_deep", "is too long or nested too deeply")
-            tree: exp.Expression = sqlglot.parse_one(expression, read="duckdb", into=exp.Expression)
+            # Condition is the parser to use; the library's types do not say that it yields expressions.
+            tree = cast("exp.Expression", sqlglot.parse_one(expression, read="duckdb", into=exp.Condition))
         except (SqlglotError, RecursionError, ValueError):
             raise self._refused("expression_unparsable", "is not an SQL expression") from None
         return tree
