@@ -209,7 +209,9 @@ async def planner_survey(stage: Stage) -> list[Check]:
     survey = [one for one in example.automations if one.trigger_value == "completed"]
     wedding = example.model_copy(update={"wedding_id": "wed-survey", "automations": survey})
     server = await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=str(binary("temporal-test-server")), data_converter=data_converter(stage.settings)
+        test_server_existing_path=str(binary("temporal-test-server")),
+        test_server_startup_timeout=timedelta(minutes=5),
+        data_converter=data_converter(stage.settings),
     )
     async with server as clock, compose(stage.settings) as parts:
         workers = roster.workers(clock.client, parts.activities, ["orchestration", "system.email"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,12 +12,8 @@ from uuid import uuid4
 
 import pytest
 from temporalio import activity
-from temporalio.api.enums.v1 import IndexedValueType
-from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import Client, WorkflowFailureError
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import ApplicationError
-from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from activities.access import Access
@@ -46,10 +41,11 @@ from contracts.etl import (
     TablesBuilt,
 )
 from contracts.integration import IntegrationConfiguration, IntegrationState, ProvisionResult
-from contracts.names import DATA_QUEUE, ORCHESTRATION_QUEUE, SearchAttribute, system_queue
+from contracts.names import DATA_QUEUE, ORCHESTRATION_QUEUE, system_queue
 from emulators.wedding_files import write
 from emulators.wedding_rows import DataSet
 from tests.contract.test_snowflake import INTERPRETER, Account
+from tests.support.temporal import time_skipping
 from workers.sandbox import workflow_runner
 from workflows.run_warehouse_etl import RunWarehouseEtl
 
@@ -78,14 +74,7 @@ def asked(**changes: Any) -> EtlRequest:
 
 @asynccontextmanager
 async def server() -> AsyncIterator[Client]:
-    async with await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=str(Path(sys.executable).with_name("temporal-test-server")),
-        data_converter=pydantic_data_converter,
-    ) as environment:
-        wanted = {name.value: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD for name in SearchAttribute}
-        await environment.client.operator_service.add_search_attributes(
-            AddSearchAttributesRequest(namespace=environment.client.namespace, search_attributes=wanted)
-        )
+    async with time_skipping() as environment:
         yield environment.client
 
 

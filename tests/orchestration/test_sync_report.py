@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -15,12 +14,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 from temporalio import activity
-from temporalio.api.enums.v1 import IndexedValueType
-from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import Client, WorkflowFailureError
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import ApplicationError
-from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from activities.access import Access
@@ -41,7 +36,7 @@ from activities.sync_parts import Parts
 from contracts.dataset import DatasetRef
 from contracts.errors import AuthExpired
 from contracts.integration import IntegrationConfiguration, IntegrationState, SyncObservation
-from contracts.names import DATA_QUEUE, ORCHESTRATION_QUEUE, SearchAttribute, system_queue
+from contracts.names import DATA_QUEUE, ORCHESTRATION_QUEUE, system_queue
 from contracts.sync import Books, DataSynchronizationRequest, RecordResult, SynchronizationResult, SyncStatus
 from contracts.sync_steps import (
     ExtractedReport,
@@ -56,6 +51,7 @@ from contracts.sync_steps import (
 )
 from tests.contract.conftest import emulators, served_emulators  # noqa: F401 - fixtures
 from tests.support.emulators import Emulators
+from tests.support.temporal import time_skipping
 from workers.sandbox import workflow_runner
 from workflows.sync_report import SyncReport
 
@@ -88,14 +84,7 @@ def asked(**changes: Any) -> DataSynchronizationRequest:
 @asynccontextmanager
 async def server() -> AsyncIterator[Client]:
     """A time-skipping Temporal with the project's search attributes."""
-    async with await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=str(Path(sys.executable).with_name("temporal-test-server")),
-        data_converter=pydantic_data_converter,
-    ) as environment:
-        wanted = {name.value: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD for name in SearchAttribute}
-        await environment.client.operator_service.add_search_attributes(
-            AddSearchAttributesRequest(namespace=environment.client.namespace, search_attributes=wanted)
-        )
+    async with time_skipping() as environment:
         yield environment.client
 
 

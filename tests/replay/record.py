@@ -1,8 +1,9 @@
-"""Record one history per workflow: `python -m tests.replay.record` after a change that old runs need not survive."""
+"""Record histories: `python -m tests.replay.record [NAME ...]`, after a change that old runs need not survive."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
@@ -14,6 +15,8 @@ from temporalio.client import WorkflowHandle
 from tests.orchestration import test_integration as integration
 from tests.orchestration import test_monitor_health as health
 from tests.orchestration import test_route_notification as routing
+from tests.orchestration import test_run_warehouse_etl as etl
+from tests.orchestration import test_sync_report as sync
 from tests.orchestration import test_wedding_timeline as wedding
 
 HISTORIES = Path(__file__).parent / "histories"
@@ -40,12 +43,34 @@ async def health_of_two_pages() -> AsyncIterator[WorkflowHandle[Any, Any]]:
 
 
 @asynccontextmanager
+async def load_with_a_lost_part() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    fake = etl.FakeEtl(corrupt=1)
+    async with etl.server() as client, etl.workers(client, fake.activities()):
+        handle = await client.start_workflow(
+            etl.RunWarehouseEtl.run, etl.asked(), id="load-recorded", task_queue=etl.ORCHESTRATION_QUEUE
+        )
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
 async def routing_with_failover() -> AsyncIterator[WorkflowHandle[Any, Any]]:
     fake = routing.FakeNotify()
     fake.trouble = {"team-chat-0": [routing.refused()]}
     fake.decide("crm", routing.DeliveryStatus.SKIPPED, "standby")
     async with routing.stage(fake) as environment:
         handle = await routing.route(environment, errorHandling={"failover": {"team-chat": ["crm"]}})
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
+async def sync_of_two_parts() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    fake = sync.FakeSync()
+    async with sync.server() as client, sync.workers(client, fake.activities(), "hubspot"):
+        handle = await client.start_workflow(
+            sync.SyncReport.run, sync.asked(), id="sync-recorded", task_queue=sync.ORCHESTRATION_QUEUE
+        )
         await handle.result()
         yield handle
 
@@ -66,7 +91,9 @@ PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, An
     for play in (
         health_of_two_pages,
         integration_paused_and_resumed,
+        load_with_a_lost_part,
         routing_with_failover,
+        sync_of_two_parts,
         wedding_moved_and_completed,
     )
 }
@@ -75,7 +102,8 @@ PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, An
 async def main() -> None:
     """Play every story and write its history."""
     HISTORIES.mkdir(exist_ok=True)
-    for name, play in PLAYS.items():
+    wanted = sys.argv[1:] or list(PLAYS)
+    for name, play in ((name, PLAYS[name]) for name in wanted):
         async with play() as handle:
             history = await handle.fetch_history()
         (HISTORIES / f"{name}.json").write_text(history.to_json() + "\n")

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from workers.converter import ContractPayloadConverter
 from workers.roster import WORKFLOWS
 from workers.sandbox import workflow_runner
 
+PATIENCE = timedelta(minutes=5)
+"""A busy machine may take this long to start a server."""
 PLAIN = DataConverter(payload_converter_class=ContractPayloadConverter)
 """The project's converter without the codec, so that stored histories need no key."""
 
@@ -29,7 +32,9 @@ PLAIN = DataConverter(payload_converter_class=ContractPayloadConverter)
 async def time_skipping() -> AsyncIterator[WorkflowEnvironment]:
     """Yield a server whose clock runs ahead while everybody waits, with the project's search attributes."""
     async with await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=str(Path(sys.executable).with_name("temporal-test-server")), data_converter=PLAIN
+        test_server_existing_path=str(Path(sys.executable).with_name("temporal-test-server")),
+        test_server_startup_timeout=PATIENCE,
+        data_converter=PLAIN,
     ) as environment:
         wanted = {name.value: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD for name in SearchAttribute}
         await environment.client.operator_service.add_search_attributes(
