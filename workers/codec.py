@@ -48,9 +48,9 @@ class SealingCodec(PayloadCodec, WithSerializationContext):
 
     def with_context(self, context: SerializationContext) -> Self:
         """Return this codec bound to the workflow of `context`."""
-        if isinstance(context, WorkflowSerializationContext | ActivitySerializationContext):
-            return replace(self, place=_place(context.workflow_id))
-        return self
+        if not isinstance(context, WorkflowSerializationContext | ActivitySerializationContext):
+            return self
+        return replace(self, place=_place(context.workflow_id)) if context.workflow_id else self
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Return the payloads sealed."""

@@ -54,7 +54,7 @@ class FakeConnect:
         assert key.integration_id == "hubspot-main"
         if self.trouble:
             raise as_application_error(self.trouble.pop(0))
-        return ConnectionProbe.model_validate({"accountId": "portal-1"})
+        return ConnectionProbe(ok=True, latency_ms=1)
 
     @activity.defn(name="connect.provision")
     async def provision(self, key: IntegrationKey) -> ProvisionResult:
