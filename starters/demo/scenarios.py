@@ -201,8 +201,9 @@ async def planner_survey(stage: Stage) -> list[Check]:
         integration(
             "email",
             "email-main",
-            credential={"user": "sandbox", "password": "sandbox-smtp-password"},
             fromAddress="studio@lumen.example.com",
+            encryption="none",
+            **await stage.vendors.mail_server(),
         )
     )
     example = Wedding.model_validate(_example("wedding-timeline"))
@@ -230,7 +231,7 @@ async def _surveys_over_time(clock: WorkflowEnvironment, wedding: Wedding, vendo
     counts = []
     for pause in (timedelta(hours=47, minutes=59), timedelta(minutes=2)):
         await clock.sleep(pause)
-        counts.append(len(await vendors.objects("email", "messages")))
+        counts.append(len(await vendors.objects("smtp", "messages")))
     await handle.result()
     return counts
 

@@ -34,6 +34,11 @@ class Vendors:
         """Return how many requests to paths that contain `path_part` were answered."""
         return sum(path_part in item["path"] for item in await self._get(f"/{system}/requests"))
 
+    async def mail_server(self) -> dict[str, Any]:
+        """Return host and port of the mail sink."""
+        systems = (await self._client.get("", follow_redirects=True)).raise_for_status().json()["systems"]
+        return {name: systems["smtp"][name] for name in ("host", "port")}
+
     async def objects(self, system: str, object_type: str) -> list[dict[str, Any]]:
         """Return the current objects of a type."""
         found: list[dict[str, Any]] = await self._get(f"/{system}/objects/{object_type}", limit=100_000)
