@@ -52,7 +52,7 @@ class Condition:
             if self.operator == "is_null":
                 return pc.is_null(values) if self.value is not False else pc.is_valid(values)
             return pc.fill_null(_OPERATORS[self.operator](values, self.value), fill_value=False)
-        except (pa.ArrowException, TypeError, ValueError, NotImplementedError) as error:
+        except (pa.ArrowException, TypeError, ValueError) as error:
             message = f"The filter on {self.field} has a value that does not fit the field."
             raise BadQueryError("invalid_filter", message) from error
 

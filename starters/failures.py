@@ -48,7 +48,7 @@ _CLASSES: dict[ErrorKind, type[WedSyncError]] = {
         AuthExpired,
     )
 }
-_AWAY = {RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.UNKNOWN}
+AWAY = {RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.UNKNOWN}
 RETRY_AFTER_S = 5.0
 
 
@@ -154,7 +154,7 @@ def _ended(cause: BaseException) -> ErrorDetail | None:
 
 
 def _of_rpc(error: RPCError) -> ErrorDetail:
-    if error.status in _AWAY:
+    if error.status in AWAY:
         return Transient(
             "temporal_unreachable",
             "Temporal does not answer.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 from dataclasses import dataclass
@@ -10,21 +9,21 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from pydantic import JsonValue
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
+from temporalio.client import Client, RPCError, WorkflowExecutionStatus, WorkflowHandle
 
 from contracts.base import Contract, Instant
-from contracts.errors import ErrorDetail, Transient, WedSyncError
+from contracts.errors import ErrorDetail, WedSyncError
 from contracts.etl import ETLResult
 from contracts.health import MonitorHealthResult
 from contracts.notification import RoutingResult
 from contracts.sync import SynchronizationResult
 from contracts.wedding import WeddingState
-from starters.failures import not_found, translated
+from starters.failures import AWAY, not_found, translated
 
 R = TypeVar("R", bound=Contract)
 
-_AWAY_AT_ONCE_S = 5.0
-"""A question refused sooner than this was never waited for: Temporal is away for good."""
+_ASKS = 3
+"""How often a wait is taken up again after Temporal broke it off."""
 
 
 class RunState(StrEnum):
@@ -108,20 +107,19 @@ class Run(Generic[R]):
         return run_id_of(self.handle.id)
 
     async def result(self) -> R:
-        """Wait for the run and return its result; Temporal may be away for a while meanwhile.
+        """Wait for the run and return its result; a wait that Temporal breaks off is taken up again twice.
 
         Raises:
-            WedSyncError: the run failed; the typed error says why.
+            WedSyncError: the run failed, or Temporal stays away; the typed error says why.
         """
-        loop = asyncio.get_running_loop()
-        while True:
-            asked = loop.time()
-            try:
-                with translated():
+        with translated():
+            for _ in range(_ASKS - 1):
+                try:
                     return await self.handle.result()
-            except Transient:
-                if loop.time() - asked < _AWAY_AT_ONCE_S:
-                    raise
+                except RPCError as error:
+                    if error.status not in AWAY:
+                        raise
+            return await self.handle.result()
 
 
 async def view_run(client: Client, workflow_id: str) -> RunView:

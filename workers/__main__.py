@@ -52,6 +52,9 @@ def main() -> int:
     parser.add_argument("--queues", default="", help="comma-separated task queues; all when empty")
     only = [name for name in parser.parse_args().queues.split(",") if name]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    # Their routine lines hold whole addresses and statements, which may be personal.
+    for talkative in ("httpx", "snowflake.connector"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
     try:
         asyncio.run(run(Settings(), only))
     except WedSyncError as error:

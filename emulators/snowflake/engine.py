@@ -337,7 +337,7 @@ def qualified(cursor: FakeSnowflakeCursor, statement: Statement) -> tuple[str | 
 
 
 def is_temporary(cursor: FakeSnowflakeCursor, statement: Statement) -> bool:
-    """Whether the statement's table exists only in this session."""
+    """Whether the statement's table is a temporary one, which ends with its connection."""
     name = statement.object_name.rpartition(".")[2]
     sql = "SELECT 1 FROM duckdb_tables() WHERE temporary AND table_name = ?"
     table = cursor._arrow_table

@@ -17,13 +17,12 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
-from contracts.errors import ErrorDetail, InvalidInput, Owner, Permanent, WedSyncError
+from contracts.errors import InvalidInput, Owner, Permanent, WedSyncError
 from starters.client import open_wedsync
 from starters.demo.scenarios import ROOT, SCENARIOS, Check, Stage
 from starters.demo.vendors import Vendors
+from starters.stack import SANDBOX_REPORT_TOKEN
 from workers.settings import Settings, Stack
-
-_REPORT_TOKEN = "sandbox-wedsync-token"  # noqa: S105 - the stand-in's published token
 
 
 def run(names: Sequence[str], *, json: bool = False, keep: bool = False) -> int:
@@ -53,7 +52,7 @@ async def _play(names: list[str], *, as_json: bool, keep: bool) -> int:
                 temporal_address=stack.temporal,
                 emulators_url=stack.emulators,
                 report_url=f"{stack.emulators}/wedsync",
-                report_token=SecretStr(_REPORT_TOKEN),
+                report_token=SecretStr(SANDBOX_REPORT_TOKEN),
             )
             vendors = Vendors(stack.emulators)
             async with open_wedsync(settings) as wedsync:
@@ -77,11 +76,7 @@ async def _scenario(name: str, stage: Stage) -> list[Check]:
     try:
         return await SCENARIOS[name](stage)
     except WedSyncError as error:
-        return [Check("the scenario runs to its end", "yes", _sentence(error.detail))]
-
-
-def _sentence(detail: ErrorDetail) -> str:
-    return detail.sentence()
+        return [Check("the scenario runs to its end", "yes", error.detail.sentence())]
 
 
 @asynccontextmanager
