@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from contracts.integration import FieldMapping
 
 MEMORY_LIMIT = "256MB"
 PART_ROWS = 250_000
+_DELIMITERS = (",", ";", "\t", "|")
 _TEXTS = ", ".join(quote(field.column) for field in FIELDS)
 
 
@@ -76,11 +78,13 @@ def columns_of(connection: duckdb.DuckDBPyConnection, path: Path, file_format: S
                 "WHERE json_type(json) = 'OBJECT' ORDER BY name"
             ).fetchall()
             names = [str(name) for (name,) in rows]
+        elif file_format is SourceFormat.CSV:
+            _, names = _csv_heading(path)
         else:
-            reader = _csv(path) if file_format is SourceFormat.CSV else f"read_parquet({literal(str(path))})"
+            reader = f"read_parquet({literal(str(path))})"
             described = connection.execute(f"SELECT * FROM {reader} LIMIT 0").description or []
             names = [str(item[0]) for item in described]
-    except duckdb.Error:
+    except (duckdb.Error, csv.Error, UnicodeError):
         raise _not_readable(file_format) from None
     if not names or len({name.lower() for name in names}) != len(names):
         raise _not_readable(file_format)
@@ -99,7 +103,7 @@ def read(connection: duckdb.DuckDBPyConnection, path: Path, file_format: SourceF
     connection.execute("CREATE TABLE broken (line VARCHAR)")
     try:
         if file_format is SourceFormat.CSV:
-            reader = _csv(path, ", store_rejects = true, rejects_limit = 0")
+            reader = _csv(path, names)
             connection.execute(f"CREATE TABLE source AS SELECT row_number() OVER () AS {quality.ROW}, * FROM {reader}")
             connection.execute(
                 "INSERT INTO broken SELECT any_value(csv_line) FROM reject_errors GROUP BY file_id, line ORDER BY line"
@@ -222,8 +226,25 @@ def _number(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
     return int(row[0]) if row else 0
 
 
-def _csv(path: Path, more: str = "") -> str:
-    return f"read_csv({literal(str(path))}, header = true, all_varchar = true, sample_size = 2000{more})"
+def _csv(path: Path, names: Sequence[str]) -> str:
+    # Detection by content would take a ragged line at the end for the heading.
+    delimiter, _ = _csv_heading(path)
+    columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
+    return (
+        f"read_csv({literal(str(path))}, auto_detect = false, header = true, delim = {literal(delimiter)}, "
+        f"quote = '\"', escape = '\"', columns = {{{columns}}}, store_rejects = true, rejects_limit = 0)"
+    )
+
+
+def _csv_heading(path: Path) -> tuple[str, list[str]]:
+    """Return the delimiter that splits the first line most often, and the names that the line holds."""
+    best: tuple[str, list[str]] = (",", [])
+    for delimiter in _DELIMITERS:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            names = next(csv.reader(lines, delimiter=delimiter), [])
+        if len(names) > len(best[1]):
+            best = (delimiter, [name.strip() or f"column{number}" for number, name in enumerate(names, 1)])
+    return best
 
 
 def _json_text(name: str) -> str:

@@ -19,6 +19,7 @@ from snowflake.connector import errors
 from sqlglot import Expr, exp
 from sqlglot.errors import SqlglotError
 
+_split_autoincrement = transforms.create_table_autoincrement
 _MERGE_COUNTS = {"inserted": "INSERT", "updated": "UPDATE", "deleted": "DELETE"}
 _ERRORS: tuple[tuple[type[Exception], int, str, str], ...] = (
     (duckdb.TransactionException, 625, "57014", "the statement was aborted by a lock that another transaction holds"),
@@ -37,6 +38,7 @@ def install() -> None:
     arrow.timestamp_to_sf_struct = nullable_timestamp
     copy_into._source_urls = source_urls
     transforms.merge = native_merge
+    transforms.create_table_autoincrement = qualified_autoincrement
     server.from_binding = bound_value
 
 
@@ -85,6 +87,19 @@ def native_merge(expression: Expr) -> list[Expr]:
                 assignment.set("this", exp.column(assignment.this.this))
         expression.set("returning", exp.Returning(expressions=[exp.column("merge_action")]))
     return [expression]
+
+
+def qualified_autoincrement(expression: Expr) -> list[Expr]:
+    """CREATE TABLE with AUTOINCREMENT, its sequence beside a qualified table, where every session finds it."""
+    statements = _split_autoincrement(expression)
+    table = expression.find(exp.Table) if len(statements) > 1 else None
+    if table is not None and table.db:
+        sequence, create = statements[0].this, statements[1]
+        sequence.set("db", table.args["db"].copy())
+        for call in create.find_all(exp.Anonymous):
+            if call.name == "NEXTVAL":
+                call.set("expressions", [exp.Literal.string(f"{table.db}.{sequence.name}")])
+    return statements
 
 
 def count_merge(cursor: FakeSnowflakeCursor) -> None:

@@ -69,5 +69,6 @@ async def test_a_report_that_was_never_synced_has_no_watermark(receipts: Receipt
 
 
 def test_the_upsert_compiles_for_postgresql():
-    statement = postgresql.insert(record_receipts).values(record_id="x").on_conflict_do_nothing()
+    keys = {column.name: "x" for column in record_receipts.primary_key}
+    statement = postgresql.insert(record_receipts).values(keys).on_conflict_do_nothing()
     assert "ON CONFLICT" in str(statement.compile(dialect=postgresql.dialect()))
