@@ -6,7 +6,7 @@ export PYTHONDONTWRITEBYTECODE :=
 PYTHON ?= python3
 BIN := .venv/bin
 UV := .venv-uv/bin/uv
-INSTALL := $(UV) pip install --quiet --compile-bytecode --require-hashes
+INSTALL := $(UV) pip install --quiet --require-hashes
 
 help: ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -38,7 +38,7 @@ check: setup ## format, lint, types, import rules
 	$(BIN)/lint-imports
 
 test: setup ## every test but the measurements
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests
 
 bench: setup ## ratios against the bare paths, in one run
 	$(BIN)/python -m tests.benchmarks

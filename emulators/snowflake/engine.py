@@ -25,6 +25,10 @@ from statements import Statement, read
 
 DATABASE = "WEDSYNC"
 _SUCCESS = "SELECT 'Statement executed successfully.' AS status"
+_SCHEMAS = """SELECT schema_name FROM duckdb_schemas() WHERE database_name = ? AND NOT internal
+    AND schema_name NOT IN ('main', '_fs_information_schema')"""
+_UNQUALIFIED_TABLES = "SELECT table_name FROM duckdb_tables() WHERE database_name = ? AND schema_name = 'main'"
+_BOOKS = "SELECT database_name, table_name FROM duckdb_tables() WHERE schema_name = '_fs_information_schema'"
 _OPTION_OFF = re.compile(r"\b(?:FORCE|PURGE)\s*=\s*FALSE\b", re.IGNORECASE)
 _PATTERN = re.compile(r"\bPATTERN\s*=\s*'((?:[^']|'')*)'", re.IGNORECASE)
 _STAGE = re.compile(r"@(?P<name>[%\w$.\"]+)(?P<path>/[^\s'();]*)?")
@@ -77,13 +81,20 @@ class Engine:
             connection.close()
 
     def reset(self) -> None:
-        """Close every session and drop all data, staged files and the ledger."""
-        self.close()
-        for path in (*self._directory.glob("*.db"), *self._directory.glob("*.db.wal")):
-            path.unlink()
+        """Close every session and drop all schemas, staged files and the ledger; the account itself stays open."""
+        for token in list(fakesnow_server.sessions):
+            self.close_session(token)
+        with self._warehouse.duck_conn.cursor() as cursor:
+            for (schema,) in cursor.execute(_SCHEMAS, [DATABASE]).fetchall():
+                cursor.execute(f'DROP SCHEMA "{DATABASE}"."{schema}" CASCADE')
+            for (table,) in cursor.execute(_UNQUALIFIED_TABLES, [DATABASE]).fetchall():
+                cursor.execute(f'DROP TABLE "{DATABASE}"."main"."{table}"')
+            for database, table in cursor.execute(_BOOKS).fetchall():
+                cursor.execute(f'DELETE FROM "{database}"."_fs_information_schema"."{table}"')
+        self._warehouse.results_cache.clear()
         shutil.rmtree(self.files, ignore_errors=True)
+        self.files.mkdir(parents=True)
         self._ledger.clear()
-        self._open()
 
     def close(self) -> None:
         """Close every session and write the databases out."""

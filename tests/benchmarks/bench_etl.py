@@ -31,8 +31,9 @@ from contracts.etl import EtlRequest, Layer
 from contracts.names import DATA_QUEUE, ORCHESTRATION_QUEUE, SearchAttribute, system_queue
 from emulators.wedding_files import write
 from emulators.wedding_rows import DataSet
-from tests.contract.test_snowflake import Account
+from tests.contract.test_snowflake import snowflake_at
 from tests.orchestration.test_run_warehouse_etl import EXAMPLE, House
+from tests.support.snowflake_account import Account
 from workers.sandbox import workflow_runner
 from workflows.run_warehouse_etl import RunWarehouseEtl
 
@@ -55,7 +56,7 @@ def bare(account: Account, source: Path, folder: Path) -> float:
         extract.judge(connection, EtlRequest.model_validate(EXAMPLE).data_mapping, names)
         parts = list(extract.write_parts(connection, folder, "bare", datetime.now(UTC), part_rows=10_000_000))
     path = next(part.path for part in parts if part.layer is Layer.STAGING)
-    session = Session(account.connector()._connection, "bare")
+    session = Session(snowflake_at(account)._connection, "bare")
     for _, statement in sql.migrations():
         session.run("create", statement)
     for statement in sql.first_rows():
@@ -179,7 +180,6 @@ def measure(rows: int, dirty: float) -> dict[str, Any]:
         bare_s = bare(plain, source, folder / "bare")
         plain.stop()
         account = Account(folder / "account")
-        account.connector()
         with temporal(folder) as address:
             command = [sys.executable, "-m", "tests.benchmarks.bench_etl", "--serve", address, account.url]
             worker = subprocess.Popen([*command, str(folder / "ours")], stderr=subprocess.DEVNULL)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import zipfile
 from collections.abc import Callable, Iterator
 from datetime import time
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pantab
@@ -165,8 +167,10 @@ def test_a_large_extract_arrives_whole_in_several_blocks(
 ) -> None:
     monkeypatch.setenv("TSC_FILESIZE_LIMIT_MB", "1")
     monkeypatch.setenv("TSC_CHUNK_SIZE_MB", "1")
-    digits = [str(number * 7919 % 1_000_003) * 12 for number in range(60_000)]
-    _publish(server, extract(id=digits), as_job=True)
+    source = Random(7)
+    file = extract(id=[base64.b85encode(source.randbytes(48)).decode() for _ in range(60_000)])
+    assert file.stat().st_size > 1_500_000, "the extract is too small to be sent in blocks"
+    _publish(server, file, as_job=True)
     blocks = [r for r in emulators.requests("tableau") if r.get("operation") == "appendToFileUpload"]
     assert len(blocks) > 1
     assert _held(emulators)["rows"] == 60_000
@@ -185,7 +189,9 @@ def test_data_sources_are_found_by_name(server: TSC.Server, extract: Callable[..
     assert server.datasources.get_by_id(wanted.id).project_name == "WedSync"
 
 
-def test_a_download_holds_the_published_rows(server: TSC.Server, extract: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_download_holds_the_published_rows(
+    server: TSC.Server, engine: HyperProcess, extract: Callable[..., Path], tmp_path: Path
+) -> None:
     published = _publish(server, extract(id=["a", "b"]))
     package = server.datasources.download(published.id, filepath=str(tmp_path / "download"))
     with zipfile.ZipFile(package) as archive:

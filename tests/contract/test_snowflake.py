@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import duckdb
-import httpx
 import pytest
 from pydantic import SecretStr
 
@@ -23,65 +19,16 @@ from activities.transform import quality
 from activities.transform.star import FIELDS
 from contracts.errors import AuthExpired, InvalidInput, Permanent, Transient
 from contracts.etl import EtlBatch, Layer
+from tests.support.snowflake_account import Account
 
-ROOT = Path(__file__).resolve().parents[2]
-INTERPRETER = ROOT / ".venv-snowflake" / "bin" / "python"
-
-pytestmark = [
-    pytest.mark.skipif(not INTERPRETER.exists(), reason="the environment .venv-snowflake has not been built"),
-    pytest.mark.timeout(600),
-]
+pytestmark = pytest.mark.timeout(600)
 
 
-class Account:
-    """The stand-in's process and its control API."""
-
-    def __init__(self, directory: Path) -> None:
-        command = [str(INTERPRETER), str(ROOT / "emulators" / "snowflake"), "--port", "0", "--data-dir", str(directory)]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert self._process.stdout is not None
-        self.url: str = json.loads(self._process.stdout.readline())["url"]
-
-    def stop(self) -> None:
-        self._process.terminate()
-        self._process.wait(timeout=60)
-
-    def rows(self, table: str) -> list[dict[str, Any]]:
-        return self._get(f"objects/{table}")
-
-    def counts(self) -> dict[str, int]:
-        return self._get("counts")
-
-    def changes(self) -> list[tuple[str, str]]:
-        return [(effect["kind"], effect["objectId"]) for effect in self._get("effects")]
-
-    def drop_after(self, statement: str) -> None:
-        rule = {"kind": "drop_after_effect", "match": {"sql": statement}, "count": 1}
-        httpx.post(f"{self.url}/_emulators/faults", json=rule, timeout=60).raise_for_status()
-
-    def reset(self) -> None:
-        httpx.post(f"{self.url}/_emulators/reset", timeout=60).raise_for_status()
-
-    def connector(self, password: str = "sandbox", url: str | None = None, **settings: str) -> Snowflake:
-        known = {"account": "sandbox", "warehouse": "COMPUTE_WH", "database": "WEDSYNC", **settings}
-        credential = {"user": SecretStr("sandbox"), "password": SecretStr(password)}
-        return Snowflake(Connection("lumen", "snowflake-main", "snowflake", url or self.url, known, credential))
-
-    def _get(self, path: str) -> Any:
-        return httpx.get(f"{self.url}/_emulators/{path}", timeout=60).raise_for_status().json()
-
-
-@pytest.fixture(scope="module")
-def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    standing = Account(tmp_path_factory.mktemp("snowflake"))
-    yield standing
-    standing.stop()
-
-
-@pytest.fixture
-def account(process: Account) -> Account:
-    process.reset()
-    return process
+def snowflake_at(account: Account, password: str = "sandbox", url: str | None = None, **settings: str) -> Snowflake:
+    """Return the connector to the stand-in's account."""
+    known = {"account": "sandbox", "warehouse": "COMPUTE_WH", "database": "WEDSYNC", **settings}
+    credential = {"user": SecretStr("sandbox"), "password": SecretStr(password)}
+    return Snowflake(Connection("lumen", "snowflake-main", "snowflake", url or account.url, known, credential))
 
 
 def batch(etl_id: str = "etl-1", run_id: str = "run-1", day: str = "2027-01-10") -> EtlBatch:
@@ -132,13 +79,13 @@ async def load(connector: Snowflake, folder: Path, weddings: list[dict[str, str]
 
 
 async def test_it_is_a_warehouse_that_answers(account):
-    connector = account.connector()
+    connector = snowflake_at(account)
     assert isinstance(connector, WarehouseConnector)
     assert (await connector.probe()).ok
 
 
 async def test_a_second_provision_changes_nothing(account):
-    connector = account.connector()
+    connector = snowflake_at(account)
     assert sql.FACT_TABLE in (await connector.provision()).created
     before = account.changes()
     assert (await connector.provision()).created == []
@@ -147,27 +94,27 @@ async def test_a_second_provision_changes_nothing(account):
 
 async def test_a_refused_password_asks_the_tenant_to_connect_again(account):
     with pytest.raises(AuthExpired):
-        await account.connector(password="wrong").probe()
+        await snowflake_at(account, password="wrong").probe()
 
 
 async def test_an_account_that_does_not_answer_is_tried_again(account):
     with pytest.raises(Transient):
-        await account.connector(url="http://127.0.0.1:9").probe()
+        await snowflake_at(account, url="http://127.0.0.1:9").probe()
 
 
 async def test_f64_a_hostile_database_name_reaches_no_statement(account):
     with pytest.raises(InvalidInput):
-        await account.connector(database='x"; DROP TABLE T').probe()
+        await snowflake_at(account, database='x"; DROP TABLE T').probe()
 
 
 async def test_marts_without_their_tables_name_the_missing_object(account):
     with pytest.raises(Permanent) as caught:
-        await account.connector().load_marts(batch())
+        await snowflake_at(account).load_marts(batch())
     assert caught.value.detail.code == "object_missing"
 
 
 async def test_a_load_fills_facts_and_dimensions_once(account, tmp_path):
-    connector = account.connector()
+    connector = snowflake_at(account)
     await connector.provision()
     first = await load(connector, tmp_path, WEDDINGS, batch())
     assert (first.created, first.updated, first.standing, first.dimension_rows) == (4, 0, 4, 2 + 4 + 1)
@@ -178,7 +125,7 @@ async def test_a_load_fills_facts_and_dimensions_once(account, tmp_path):
 
 
 async def test_the_same_rows_under_another_id_leave_every_fact_as_it_is(account, tmp_path):
-    connector = account.connector()
+    connector = snowflake_at(account)
     await connector.provision()
     await load(connector, tmp_path, WEDDINGS, batch())
     again = await load(connector, tmp_path, WEDDINGS, batch("etl-2", "run-2"))
@@ -186,7 +133,7 @@ async def test_the_same_rows_under_another_id_leave_every_fact_as_it_is(account,
 
 
 async def test_a_changed_supplier_gets_a_new_version_and_keeps_the_old_one(account, tmp_path):
-    connector = account.connector()
+    connector = snowflake_at(account)
     await connector.provision()
     await load(connector, tmp_path, WEDDINGS, batch())
     changed = [{**wedding, "supplierCategory": "video"} for wedding in WEDDINGS if wedding["supplierId"] == "sup-0"]
@@ -200,7 +147,7 @@ async def test_a_changed_supplier_gets_a_new_version_and_keeps_the_old_one(accou
 
 
 async def test_a_wedding_without_supplier_points_to_the_unknown_member(account, tmp_path):
-    connector = account.connector()
+    connector = snowflake_at(account)
     await connector.provision()
     await load(connector, tmp_path, [{"weddingId": "wed-1", "weddingDate": "2027-06-12"}], batch())
     fact = account.rows(sql.FACT_TABLE)[0]
@@ -209,7 +156,7 @@ async def test_a_wedding_without_supplier_points_to_the_unknown_member(account, 
 
 @pytest.mark.parametrize("statement", ["COPY INTO", "COMMIT"])
 async def test_f21_a_lost_answer_to_the_raw_load_doubles_nothing(account, tmp_path, statement):
-    connector = account.connector()
+    connector = snowflake_at(account)
     await connector.provision()
     files = layer(tmp_path, Layer.RAW, WEDDINGS)
     account.drop_after(statement)
@@ -220,7 +167,7 @@ async def test_f21_a_lost_answer_to_the_raw_load_doubles_nothing(account, tmp_pa
 
 @pytest.mark.parametrize("statement", ["MERGE INTO WEDDING_MARTS.FACT_WEDDINGS", "COMMIT"])
 async def test_f21_a_lost_answer_to_the_marts_load_keeps_the_counts_of_the_run(account, tmp_path, statement):
-    connector = account.connector()
+    connector = snowflake_at(account)
     await connector.provision()
     for name in Layer:
         await connector.load_layer(batch(), layer(tmp_path, name, WEDDINGS))
@@ -232,7 +179,7 @@ async def test_f21_a_lost_answer_to_the_marts_load_keeps_the_counts_of_the_run(a
 
 
 async def test_a_part_with_too_few_rows_commits_nothing(account, tmp_path):
-    connector = account.connector()
+    connector = snowflake_at(account)
     await connector.provision()
     files = layer(tmp_path, Layer.RAW, WEDDINGS)
     with pytest.raises(Permanent):
@@ -241,7 +188,7 @@ async def test_a_part_with_too_few_rows_commits_nothing(account, tmp_path):
 
 
 async def test_the_analytics_are_built_once_per_change_of_the_marts(account, tmp_path):
-    connector = account.connector()
+    connector = snowflake_at(account)
     await connector.provision()
     await load(connector, tmp_path, WEDDINGS, batch())
     assert (await connector.build_analytics(batch())).tables == {sql.METRICS_TABLE: 2, sql.SEASONS_TABLE: 1}

@@ -13,7 +13,6 @@ import pytest
 from temporalio import activity
 from temporalio.client import WithStartWorkflowOperation, WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.common import WorkflowIDConflictPolicy
-from temporalio.testing import WorkflowEnvironment
 
 from activities.boundary import as_application_error
 from contracts.connect import IntegrationRecord, ScheduledSync
@@ -28,7 +27,8 @@ from contracts.integration import (
     ProvisionResult,
 )
 from contracts.names import ORCHESTRATION_QUEUE
-from tests.support.temporal import polling, time_skipping
+from tests.support.temporal import SkippedTime, polling, time_skipping
+from workflows.integration import Integration
 
 EXAMPLE = json.loads((Path(__file__).parents[2] / "examples" / "integration-hubspot.json").read_text())
 
@@ -77,13 +77,16 @@ def configuration(**connection: Any) -> IntegrationConfiguration:
 
 
 @asynccontextmanager
-async def stage(fake: FakeConnect) -> AsyncIterator[WorkflowEnvironment]:
-    async with time_skipping() as environment, polling(environment, fake.activities(), "system.hubspot"):
+async def stage(fake: FakeConnect) -> AsyncIterator[SkippedTime]:
+    async with (
+        time_skipping() as environment,
+        polling(environment.client, [Integration], fake.activities(), "system.hubspot"),
+    ):
         yield environment
 
 
 async def connect(
-    environment: WorkflowEnvironment, wanted: IntegrationConfiguration | None = None, *, workflow_id: str = ""
+    environment: SkippedTime, wanted: IntegrationConfiguration | None = None, *, workflow_id: str = ""
 ) -> tuple[WorkflowHandle[Any, Any], ConnectionResult]:
     wanted = wanted or configuration()
     operation: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(

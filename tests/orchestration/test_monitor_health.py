@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 from temporalio import activity
 from temporalio.client import WorkflowHandle
-from temporalio.testing import WorkflowEnvironment
 
 from activities.boundary import as_application_error
 from contracts.errors import Permanent
@@ -24,7 +22,7 @@ from contracts.health import (
     MonitorHealthResult,
 )
 from contracts.names import ORCHESTRATION_QUEUE
-from tests.support.temporal import polling, time_skipping
+from tests.support.temporal import SkippedTime, polling, time_skipping
 from workflows.monitor_health import MonitorHealth
 
 
@@ -60,19 +58,20 @@ class FakeHealth:
             platform=key.platform,
             status=self.words.get(key.integration_id, HealthWord.HEALTHY),
             state=key.state,
-            checked_at=datetime.now(UTC),
+            checked_at=activity.info().started_time,
         )
 
 
 @asynccontextmanager
-async def stage(fake: FakeHealth) -> AsyncIterator[WorkflowEnvironment]:
-    async with time_skipping() as environment, polling(environment, fake.activities(), "system.slack"):
+async def stage(fake: FakeHealth) -> AsyncIterator[SkippedTime]:
+    async with (
+        time_skipping() as environment,
+        polling(environment.client, [MonitorHealth], fake.activities(), "system.slack"),
+    ):
         yield environment
 
 
-async def monitor(
-    environment: WorkflowEnvironment, page_size: int = 10
-) -> WorkflowHandle[MonitorHealth, MonitorHealthResult]:
+async def monitor(environment: SkippedTime, page_size: int = 10) -> WorkflowHandle[MonitorHealth, MonitorHealthResult]:
     return await environment.client.start_workflow(
         MonitorHealth.run,
         MonitorHealthInput(page_size=page_size),

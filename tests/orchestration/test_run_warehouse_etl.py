@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,10 +13,9 @@ import pytest
 from temporalio import activity
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.exceptions import ApplicationError
-from temporalio.worker import Worker
 
 from activities.access import Access
-from activities.boundary import BoundaryInterceptor, as_application_error
+from activities.boundary import as_application_error
 from activities.connectors.warehouse import snowflake_sql as sql
 from activities.etl import Etl
 from activities.security.envelope import MasterKey
@@ -44,9 +42,8 @@ from contracts.integration import IntegrationConfiguration, IntegrationState, Pr
 from contracts.names import DATA_QUEUE, ORCHESTRATION_QUEUE, system_queue
 from emulators.wedding_files import write
 from emulators.wedding_rows import DataSet
-from tests.contract.test_snowflake import INTERPRETER, Account
-from tests.support.temporal import time_skipping
-from workers.sandbox import workflow_runner
+from tests.support.snowflake_account import Account
+from tests.support.temporal import polling, time_skipping
 from workflows.run_warehouse_etl import RunWarehouseEtl
 
 ORGANIZATION = "lumen-studios"
@@ -78,20 +75,8 @@ async def server() -> AsyncIterator[Client]:
         yield environment.client
 
 
-@asynccontextmanager
-async def workers(client: Client, activities: list[Any]) -> AsyncIterator[None]:
-    runner = workflow_runner()
-    decider = Worker(client, task_queue=ORCHESTRATION_QUEUE, workflows=[RunWarehouseEtl], workflow_runner=runner)
-    hands = [
-        Worker(client, task_queue=queue, activities=activities, interceptors=[BoundaryInterceptor()])
-        for queue in (DATA_QUEUE, system_queue("snowflake"))
-    ]
-    running = [asyncio.create_task(worker.run()) for worker in (decider, *hands)]
-    try:
-        yield
-    finally:
-        await asyncio.gather(*(worker.shutdown() for worker in (decider, *hands)))
-        await asyncio.gather(*running)
+def workers(client: Client, activities: list[Any]) -> AbstractAsyncContextManager[None]:
+    return polling(client, [RunWarehouseEtl], activities, DATA_QUEUE, system_queue("snowflake"))
 
 
 async def run(client: Client, request: EtlRequest) -> ETLResult:
@@ -257,18 +242,8 @@ class House:
         await self.database.aclose()
 
 
-@pytest.fixture(scope="module")
-def account(tmp_path_factory: pytest.TempPathFactory):
-    if not INTERPRETER.exists():
-        pytest.skip("the environment .venv-snowflake has not been built")
-    standing = Account(tmp_path_factory.mktemp("snowflake"))
-    yield standing
-    standing.stop()
-
-
 @pytest.fixture
 async def house(account: Account, tmp_path: Path):
-    account.reset()
     made = House(account, tmp_path)
     await made.connect()
     yield made

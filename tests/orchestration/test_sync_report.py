@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,10 +15,9 @@ from pydantic import SecretStr
 from temporalio import activity
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.exceptions import ApplicationError
-from temporalio.worker import Worker
 
 from activities.access import Access
-from activities.boundary import BoundaryInterceptor, as_application_error
+from activities.boundary import as_application_error
 from activities.connectors.crm.hubspot import HubSpot
 from activities.connectors.source.wedsync import WedSyncReports
 from activities.health import Health
@@ -51,8 +49,7 @@ from contracts.sync_steps import (
 )
 from tests.contract.conftest import emulators, served_emulators  # noqa: F401 - fixtures
 from tests.support.emulators import Emulators
-from tests.support.temporal import time_skipping
-from workers.sandbox import workflow_runner
+from tests.support.temporal import polling, time_skipping
 from workflows.sync_report import SyncReport
 
 EMULATED = ("hubspot", "tableau", "wedsync")
@@ -88,28 +85,8 @@ async def server() -> AsyncIterator[Client]:
         yield environment.client
 
 
-@asynccontextmanager
-async def workers(client: Client, activities: list[Any], *systems: str) -> AsyncIterator[None]:
-    runner = workflow_runner()
-    decider = Worker(
-        client,
-        task_queue=ORCHESTRATION_QUEUE,
-        workflows=[SyncReport],
-        activities=activities,
-        workflow_runner=runner,
-        interceptors=[BoundaryInterceptor()],
-    )
-    queues = [DATA_QUEUE, *(system_queue(system) for system in systems)]
-    hands = [
-        Worker(client, task_queue=queue, activities=activities, interceptors=[BoundaryInterceptor()])
-        for queue in queues
-    ]
-    running = [asyncio.create_task(worker.run()) for worker in (decider, *hands)]
-    try:
-        yield
-    finally:
-        await asyncio.gather(*(worker.shutdown() for worker in (decider, *hands)))
-        await asyncio.gather(*running)
+def workers(client: Client, activities: list[Any], *systems: str) -> AbstractAsyncContextManager[None]:
+    return polling(client, [SyncReport], activities, DATA_QUEUE, *(system_queue(system) for system in systems))
 
 
 async def run(client: Client, request: DataSynchronizationRequest) -> SynchronizationResult:

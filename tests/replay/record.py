@@ -19,6 +19,7 @@ from tests.orchestration import test_route_notification as routing
 from tests.orchestration import test_run_warehouse_etl as etl
 from tests.orchestration import test_sync_report as sync
 from tests.orchestration import test_wedding_timeline as wedding
+from tests.support.temporal import stop_servers
 
 HISTORIES = Path(__file__).parent / "histories"
 
@@ -114,10 +115,13 @@ async def main() -> None:
     """Play every story and write its history."""
     HISTORIES.mkdir(exist_ok=True)
     wanted = sys.argv[1:] or list(PLAYS)
-    for name, play in ((name, PLAYS[name]) for name in wanted):
-        async with play() as handle:
-            history = await handle.fetch_history()
-        (HISTORIES / f"{name}.json").write_text(json.dumps(scrubbed(json.loads(history.to_json())), indent=2) + "\n")
+    try:
+        for name, play in ((name, PLAYS[name]) for name in wanted):
+            async with play() as handle:
+                history = scrubbed(json.loads((await handle.fetch_history()).to_json()))
+            (HISTORIES / f"{name}.json").write_text(json.dumps(history, indent=2) + "\n")
+    finally:
+        await stop_servers()
 
 
 if __name__ == "__main__":

@@ -31,7 +31,8 @@ class SleepsFirst:
 
 
 def replayer(*workflows: type) -> Replayer:
-    return Replayer(workflows=workflows, data_converter=PLAIN, workflow_runner=workflow_runner())
+    # The decisions are judged and not their speed, for which the SDK gives 2 s.
+    return Replayer(workflows=workflows, data_converter=PLAIN, workflow_runner=workflow_runner(), debug_mode=True)
 
 
 def history(path: Path) -> WorkflowHistory:
