@@ -10,7 +10,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, CancelledError, FailureError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
-from contracts.errors import NON_RETRYABLE, ErrorDetail, ErrorKind, InvalidInput, Owner, WedSyncError
+from contracts.errors import NON_RETRYABLE, ErrorDetail, ErrorKind, InvalidInput, Owner, Permanent, WedSyncError
 
 
 def as_application_error(error: WedSyncError) -> ApplicationError:
@@ -36,6 +36,18 @@ def invalid_input(error: ValidationError) -> InvalidInput:
     )
 
 
+def _broken_contract(error: ValidationError) -> Permanent:
+    # What a tenant sends is validated before a run begins; what does not validate in here was made here.
+    fields = sorted({".".join(str(part) for part in item["loc"]) for item in error.errors(include_input=False)})
+    return Permanent(
+        "contract_broken",
+        f"A {error.title} made by an activity does not fit its contract.",
+        action="Correct the activity, or the model of the vendor's answer, at the named fields.",
+        operation=activity.info().activity_type,
+        evidence={"fields": ", ".join(fields[:5])},
+    )
+
+
 class BoundaryInterceptor(Interceptor):
     """Turns what activities raise into typed Temporal failures."""
 
@@ -51,7 +63,7 @@ class _Boundary(ActivityInboundInterceptor):
         except WedSyncError as error:
             raise as_application_error(error) from None
         except ValidationError as error:
-            raise as_application_error(invalid_input(error)) from None
+            raise as_application_error(_broken_contract(error)) from None
         except (FailureError, CancelledError):
             raise
         except Exception as error:

@@ -27,7 +27,7 @@ from contracts.integration import (
     ProvisionResult,
 )
 from contracts.names import ORCHESTRATION_QUEUE
-from tests.support.temporal import SkippedTime, polling, time_skipping
+from tests.support.temporal import PATIENCE, SkippedTime, polling, time_skipping
 from workflows.integration import Integration
 
 EXAMPLE = json.loads((Path(__file__).parents[2] / "examples" / "integration-hubspot.json").read_text())
@@ -95,6 +95,7 @@ async def connect(
         id=workflow_id or f"integration-{uuid4()}",
         task_queue=ORCHESTRATION_QUEUE,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        task_timeout=PATIENCE,
     )
     result = await environment.client.execute_update_with_start_workflow(
         "connect", wanted, start_workflow_operation=operation, result_type=ConnectionResult

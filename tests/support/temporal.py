@@ -13,7 +13,15 @@ from uuid import uuid4
 
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
-from temporalio.client import Client, Interceptor, OutboundInterceptor, StartWorkflowInput, WorkflowHandle
+from temporalio.client import (
+    Client,
+    Interceptor,
+    OutboundInterceptor,
+    StartWorkflowInput,
+    StartWorkflowUpdateWithStartInput,
+    WorkflowHandle,
+    WorkflowUpdateHandle,
+)
 from temporalio.converter import DataConverter
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
@@ -79,30 +87,40 @@ class _NoteStarts(OutboundInterceptor):
         self._ids.add(input.id)
         return await super().start_workflow(input)
 
+    async def start_update_with_start_workflow(
+        self,
+        input: StartWorkflowUpdateWithStartInput,  # noqa: A002
+    ) -> WorkflowUpdateHandle[Any]:
+        self._ids.add(input.start_workflow_input.id)
+        return await super().start_update_with_start_workflow(input)
+
 
 _servers: list[WorkflowEnvironment] = []
 
 
 @asynccontextmanager
 async def time_skipping() -> AsyncIterator[SkippedTime]:
-    """Yield a namespace with the project's search attributes on the process's server, which the first call starts."""
+    """Yield a namespace on the process's server, which the first call starts with the project's search attributes."""
     if not _servers:
-        _servers.append(
-            await WorkflowEnvironment.start_time_skipping(
-                test_server_existing_path=str(Path(sys.executable).with_name("temporal-test-server")),
-                test_server_startup_timeout=PATIENCE,
-                data_converter=PLAIN,
-            )
-        )
+        _servers.append(await _server())
     environment = SkippedTime(_servers[0])
-    wanted = {name.value: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD for name in SearchAttribute}
-    await environment.client.operator_service.add_search_attributes(
-        AddSearchAttributesRequest(namespace=environment.client.namespace, search_attributes=wanted)
-    )
     try:
         yield environment
     finally:
         await environment.aclose()
+
+
+async def _server() -> WorkflowEnvironment:
+    server = await WorkflowEnvironment.start_time_skipping(
+        test_server_existing_path=str(Path(sys.executable).with_name("temporal-test-server")),
+        test_server_startup_timeout=PATIENCE,
+        data_converter=PLAIN,
+    )
+    wanted = {name.value: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD for name in SearchAttribute}
+    await server.client.operator_service.add_search_attributes(
+        AddSearchAttributesRequest(namespace=server.client.namespace, search_attributes=wanted)
+    )
+    return server
 
 
 async def stop_servers() -> None:
