@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,10 @@ class Control:
         """Serve these emulators and point at the external ones."""
         self._emulators = {emulator.system: emulator for emulator in emulators}
         self._external = dict(external)
+        # The other processes are on loopback and speak plain HTTP: loading certificates for them would be in vain.
+        self._client = httpx.AsyncClient(
+            timeout=_PROXY_TIMEOUT_S, trust_env=False, verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        )
 
     def routes(self) -> list[BaseRoute]:
         """The control API's routes."""
@@ -123,7 +128,7 @@ class Control:
     async def _reset(self, _request: Request) -> Response:
         for emulator in self._emulators.values():
             emulator.reset()
-        failed = [name for name, url in self._external.items() if not await _reset_external(url)]
+        failed = [name for name, url in self._external.items() if not await self._reset_external(url)]
         if failed:
             return JSONResponse(
                 {"error": f"These systems could not be reset: {', '.join(failed)}."},
@@ -131,18 +136,23 @@ class Control:
             )
         return JSONResponse({"reset": [*self._emulators, *self._external]})
 
+    async def _reset_external(self, url: str) -> bool:
+        try:
+            return (await self._client.post(f"{url.rstrip('/')}/_emulators/reset")).is_success
+        except httpx.HTTPError:
+            return False
+
     def _proxy(self, url: str) -> Callable[[Request], Awaitable[Response]]:
         async def forward(request: Request) -> Response:
             target = f"{url.rstrip('/')}/_emulators/{request.path_params['rest']}"
             try:
-                async with httpx.AsyncClient(timeout=_PROXY_TIMEOUT_S, trust_env=False) as client:
-                    answer = await client.request(
-                        request.method,
-                        target,
-                        params=str(request.query_params),
-                        content=await request.body(),
-                        headers={"Content-Type": request.headers.get("Content-Type", "application/json")},
-                    )
+                answer = await self._client.request(
+                    request.method,
+                    target,
+                    params=str(request.query_params),
+                    content=await request.body(),
+                    headers={"Content-Type": request.headers.get("Content-Type", "application/json")},
+                )
             except httpx.HTTPError:
                 return JSONResponse(
                     {"error": "The stand-in that serves this system does not answer."},
@@ -156,13 +166,9 @@ class Control:
 
         return forward
 
-
-async def _reset_external(url: str) -> bool:
-    try:
-        async with httpx.AsyncClient(timeout=_PROXY_TIMEOUT_S, trust_env=False) as client:
-            return (await client.post(f"{url.rstrip('/')}/_emulators/reset")).is_success
-    except httpx.HTTPError:
-        return False
+    async def aclose(self) -> None:
+        """Close the connections to the external systems."""
+        await self._client.aclose()
 
 
 def _unknown() -> Response:
@@ -185,6 +191,7 @@ def build_app(emulators: Sequence[Emulator], *, external: Mapping[str, str] | No
         emulators: The systems served here.
         external: Systems served by another process: name -> root URL.
     """
+    control = Control(emulators, external or {})
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -192,11 +199,11 @@ def build_app(emulators: Sequence[Emulator], *, external: Mapping[str, str] | No
             for start in emulator.startup:
                 await start()
         yield
+        await control.aclose()
         for emulator in emulators:
             for stop in emulator.shutdown:
                 await stop()
 
-    control = Control(emulators, external or {})
     mounts = [
         Mount(
             f"/{emulator.system}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Mapping
+from functools import cache
 from http import HTTPStatus
 from json import loads
 from typing import cast
@@ -27,8 +28,14 @@ QueryValue = str | int | float | bool | None
 
 def tls_context(connection: Connection) -> ssl.SSLContext:
     """Return the verifying TLS context of a connection, no older than its `min_tls_version`."""
+    return _context(_TLS[connection.min_tls_version])
+
+
+@cache
+def _context(minimum: ssl.TLSVersion) -> ssl.SSLContext:
+    # Loading the system's certificates takes tens of milliseconds: once per process is enough.
     context = ssl.create_default_context()
-    context.minimum_version = _TLS[connection.min_tls_version]
+    context.minimum_version = minimum
     return context
 
 

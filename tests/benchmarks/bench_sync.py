@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from hubspot import Client
 from pydantic import SecretStr
@@ -20,6 +19,7 @@ from contracts.sync import Books
 from tests.contract.conftest import emulators, served_emulators  # noqa: F401 - fixtures
 from tests.orchestration.test_sync_report import MAPPING, ORGANIZATION, House, calls, seen, server, wedsync, workers
 from tests.support.emulators import Emulators
+from tests.support.loopback import loopback_client
 
 EMULATED = ("hubspot", "tableau", "wedsync")
 ROWS, BATCH = 2_000, 100
@@ -48,7 +48,7 @@ def bare(emulated: Emulators) -> float:
     started = time.perf_counter()
     base_url, records, cursor = emulated.base_url("wedsync"), [], None
     headers = {"Authorization": "Bearer sandbox-wedsync-token"}
-    with httpx.Client(base_url=base_url, headers=headers, trust_env=False) as http:
+    with loopback_client(base_url, headers) as http:
         while True:
             params = {"limit": 1_000, **({"cursor": cursor} if cursor else {})}
             path = f"/v1/organizations/{ORGANIZATION}/reports/weddings/records"

@@ -8,15 +8,13 @@ from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-import httpx
 import pytest
 import uvicorn
 from starlette.types import ASGIApp
 
 from emulators import server
 from tests.support.emulators import Emulators
-
-_PATIENCE_S = 300.0
+from tests.support.loopback import loopback_client
 
 
 def _application(data_dir: Path, wanted: Sequence[str]) -> ASGIApp:
@@ -42,7 +40,8 @@ def served_emulators(request: pytest.FixtureRequest, tmp_path_factory: pytest.Te
     thread.start()
     root = f"http://127.0.0.1:{listener.getsockname()[1]}"
     # The listening socket queues this request until the server has started.
-    httpx.get(f"{root}/_emulators", timeout=_PATIENCE_S, trust_env=False).raise_for_status()
+    with loopback_client(root) as client:
+        client.get("/_emulators").raise_for_status()
     yield root
     process.should_exit = True
     thread.join(timeout=10)
@@ -51,7 +50,7 @@ def served_emulators(request: pytest.FixtureRequest, tmp_path_factory: pytest.Te
 @pytest.fixture
 def emulators(served_emulators: str) -> Iterator[Emulators]:
     """The emulated vendors, as they are after a reset."""
-    with httpx.Client(base_url=served_emulators, timeout=_PATIENCE_S, trust_env=False) as client:
+    with loopback_client(served_emulators) as client:
         control = Emulators(client)
         control.reset()
         yield control

@@ -21,6 +21,7 @@ from starlette.routing import BaseRoute, Route
 from emulators import hubspot, slack, tave
 from emulators.core import Emulator, State, build_app
 from emulators.fault_book import KINDS
+from tests.support.loopback import loopback_client
 
 HUBSPOT = {"Authorization": "Bearer sandbox-hubspot-token"}
 SLACK = {"Authorization": "Bearer sandbox-slack-token"}
@@ -63,7 +64,7 @@ def served(app: Starlette) -> Iterator[str]:
 def running(path: Path | None, builders: Sequence[Callable[[State], Emulator]] = (toy,)) -> Iterator[httpx.Client]:
     state = State(path)
     app = build_app([build(state) for build in builders])
-    with served(app) as url, httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
+    with served(app) as url, loopback_client(url) as client:
         yield client
     state.close()
 

@@ -21,6 +21,7 @@ from emulators.wedding_files import write
 from emulators.wedding_rows import DataSet, records
 from emulators.weddings import FIELDS
 from tests.support.emulators import Emulators
+from tests.support.loopback import loopback_client
 
 _ORG = "lumen-studios"
 _CANARIES = ("weddingId", "guestCount", "totalRevenue", "updatedAt", "version")
@@ -30,7 +31,7 @@ _CANARIES = ("weddingId", "guestCount", "totalRevenue", "updatedAt", "version")
 def api(emulators: Emulators) -> Iterator[httpx.Client]:
     headers = {"Authorization": "Bearer sandbox-wedsync-token"}
     base = emulators.base_url("wedsync")
-    with httpx.Client(base_url=base, headers=headers, timeout=300, trust_env=False) as client:
+    with loopback_client(base, headers) as client:
         yield client
 
 
@@ -175,7 +176,8 @@ def test_a_stream_holds_all_pages(api: httpx.Client) -> None:
 
 def test_the_control_plane_answers_the_same_without_a_token(api: httpx.Client) -> None:
     root = str(api.base_url).removesuffix("/wedsync/")
-    answer = httpx.get(f"{root}/_emulators/wedsync/reports/vendors/records", params={"limit": 3}, trust_env=False)
+    with loopback_client(root) as client:
+        answer = client.get("/_emulators/wedsync/reports/vendors/records", params={"limit": 3})
     assert answer.json()["records"] == _read(api, report="vendors", limit=3)["records"]
 
 

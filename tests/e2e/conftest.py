@@ -18,10 +18,12 @@ import pytest
 
 from tests.e2e.documents import HUBSPOT, ORGANIZATION, SLACK
 from tests.support.emulators import Emulators
+from tests.support.loopback import loopback_client
 
 ROOT = Path(__file__).parents[2]
 _SLOW_S = 900
-_STOP_S = 30
+_PATIENCE_S = 300
+
 _PORTS = ("--temporal-port", "--ui-port", "--api-port", "--emulators-port")
 
 
@@ -68,7 +70,7 @@ class RunningStack:
         """End the stack and return its exit code."""
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(_STOP_S)
+        return self.process.wait(_PATIENCE_S)
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command of `wedsync` against this stack."""
@@ -124,7 +126,7 @@ def connected(stack: RunningStack) -> RunningStack:
 @pytest.fixture
 def emulators(stack: RunningStack) -> Iterator[Emulators]:
     """What the emulated vendors of the session's stack hold."""
-    with httpx.Client(base_url=stack.ready["emulators"], trust_env=False, timeout=60) as client:
+    with loopback_client(stack.ready["emulators"]) as client:
         yield Emulators(client)
 
 
@@ -132,7 +134,7 @@ def emulators(stack: RunningStack) -> Iterator[Emulators]:
 def api(stack: RunningStack) -> Iterator[httpx.Client]:
     """A client of the session's API with the development key."""
     headers = {"Authorization": f"Bearer {stack.ready['api_key']}"}
-    with httpx.Client(base_url=stack.ready["api"], headers=headers, trust_env=False, timeout=120) as client:
+    with loopback_client(stack.ready["api"], headers) as client:
         yield client
 
 

@@ -18,6 +18,7 @@ import pytest
 from tests.e2e.conftest import ROOT, RunningStack
 from tests.e2e.documents import ORGANIZATION
 from tests.support.emulators import Emulators
+from tests.support.loopback import loopback_client
 
 BASE = f"/v1/organizations/{ORGANIZATION}"
 EXAMPLES = ROOT / "examples"
@@ -132,5 +133,6 @@ TABLES = ("WEDDING_RAW.WEDDINGS", "WEDDING_MARTS.FACT_WEDDINGS")
 
 
 def counts(stack: RunningStack) -> dict[str, int]:
-    answer = httpx.get(f"{stack.ready['emulators']}/_emulators/snowflake/counts", trust_env=False, timeout=60)
+    with loopback_client(stack.ready["emulators"]) as client:
+        answer = client.get("/_emulators/snowflake/counts")
     return dict.fromkeys(TABLES, 0) | dict(answer.raise_for_status().json())

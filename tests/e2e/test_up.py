@@ -8,11 +8,11 @@ import signal
 import time
 from pathlib import Path
 
-import httpx
 import psutil
 
 from tests.e2e.conftest import RunningStack
 from tests.e2e.documents import ORGANIZATION, wedding
+from tests.support.loopback import loopback_client
 
 FIELDS = {"event", "temporal", "namespace", "temporal_ui", "api", "api_key", "codec", "emulators", "metrics"}
 
@@ -62,5 +62,6 @@ def test_a_second_up_on_the_same_data_continues_every_run(tmp_path: Path, fresh:
 
 
 def test_the_web_ui_is_told_where_to_decode(stack: RunningStack) -> None:
-    answer = httpx.get(f"{stack.ready['temporal_ui']}/api/v1/settings", trust_env=False, timeout=60)
+    with loopback_client(stack.ready["temporal_ui"]) as client:
+        answer = client.get("/api/v1/settings")
     assert answer.json()["Codec"]["Endpoint"] == stack.ready["codec"]

@@ -178,7 +178,7 @@ async def test_a_failed_run_is_told_and_freshens_nothing():
     fake = FakeSync()
     fake.refuse_push = True
     await failure_of(fake)
-    assert [(seen.status, seen.synced_at) for seen in fake.observed] == [("failed", None)]
+    assert {(seen.status, seen.synced_at) for seen in fake.observed} == {("failed", None)}
 
 
 async def failure_of(fake: FakeSync) -> ApplicationError:

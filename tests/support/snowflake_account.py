@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import httpx
+from tests.support.loopback import loopback_client
 
 ROOT = Path(__file__).resolve().parents[2]
 INTERPRETER = ROOT / ".venv-snowflake" / "bin" / "python"
@@ -32,6 +32,7 @@ class Account:
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self.url: str = json.loads(self._process.stdout.readline())["url"]
+        self._control = loopback_client(f"{self.url}/_emulators")
 
     def stop(self) -> None:
         """End the process, which writes its databases out."""
@@ -39,6 +40,7 @@ class Account:
         self._process.wait(timeout=_PATIENCE_S)
         assert self._process.stdout is not None
         self._process.stdout.close()
+        self._control.close()
 
     def reset(self) -> None:
         """Drop all data, faults and the ledger."""
@@ -65,7 +67,7 @@ class Account:
         self._post("faults", {"kind": "drop_after_effect", "match": {"sql": statement}, "count": 1})
 
     def _get(self, path: str) -> Any:
-        return httpx.get(f"{self.url}/_emulators/{path}", timeout=_PATIENCE_S).raise_for_status().json()
+        return self._control.get(path).raise_for_status().json()
 
     def _post(self, path: str, body: dict[str, Any] | None = None) -> None:
-        httpx.post(f"{self.url}/_emulators/{path}", json=body, timeout=_PATIENCE_S).raise_for_status()
+        self._control.post(path, json=body).raise_for_status()
