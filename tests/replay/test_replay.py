@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -11,23 +10,12 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
 from contracts.names import WorkflowType
-from contracts.notification import CrossSystemRouting, RoutingResult
+from tests.replay.forgetful import SleepsFirst
 from tests.support.temporal import PLAIN
 from workers.roster import WORKFLOWS
 from workers.sandbox import workflow_runner
 
 HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))
-
-
-@workflow.defn(name=WorkflowType.ROUTE_NOTIFICATION)
-class SleepsFirst:
-    """A change of RouteNotification that forgets the runs that are under way."""
-
-    @workflow.run
-    async def run(self, routing: CrossSystemRouting) -> RoutingResult:
-        """Wait where the recorded run planned."""
-        await asyncio.sleep(60)
-        return RoutingResult.model_validate({"routingId": routing.routing_id, "overallStatus": "success"})
 
 
 def replayer(*workflows: type) -> Replayer:
