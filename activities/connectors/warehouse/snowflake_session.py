@@ -17,7 +17,7 @@ from activities.ports.connection import Connection
 from contracts.errors import AuthExpired, OutcomeUnknown, Owner, Permanent, Transient, WedSyncError
 
 LOGIN_TIMEOUT_S = 30
-REQUEST_TIMEOUT_S = 60
+REQUEST_TIMEOUT_S = 180
 QUERY_TIMEOUT_S = 1_500
 _SYSTEM = "snowflake"
 _LOGIN_STATE = "28000"
