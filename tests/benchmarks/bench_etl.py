@@ -119,11 +119,15 @@ async def serve(address: str, url: str, folder: Path) -> None:
     client = await connected(address)
     activities = house.activities()
     workers = [
-        Worker(client, task_queue=queue, activities=activities, interceptors=[BoundaryInterceptor()])
+        Worker(client, task_queue=queue, activities=activities, interceptors=[BoundaryInterceptor()], build_id="bench")
         for queue in (DATA_QUEUE, system_queue("snowflake"))
     ]
     decider = Worker(
-        client, task_queue=ORCHESTRATION_QUEUE, workflows=[RunWarehouseEtl], workflow_runner=workflow_runner()
+        client,
+        task_queue=ORCHESTRATION_QUEUE,
+        workflows=[RunWarehouseEtl],
+        workflow_runner=workflow_runner(),
+        build_id="bench",
     )
     await asyncio.gather(decider.run(), *(worker.run() for worker in workers))
 

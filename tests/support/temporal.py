@@ -142,6 +142,8 @@ async def polling(
             activities=activities,
             workflow_runner=workflow_runner(),
             interceptors=[BoundaryInterceptor()],
+            # The default hashes the bytecode of every loaded module.
+            build_id="tests",
             # A busy machine may need more than the 2 s that the SDK gives a workflow to decide.
             debug_mode=True,
         )
