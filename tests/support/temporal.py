@@ -18,9 +18,7 @@ from temporalio.client import (
     Interceptor,
     OutboundInterceptor,
     StartWorkflowInput,
-    StartWorkflowUpdateWithStartInput,
     WorkflowHandle,
-    WorkflowUpdateHandle,
 )
 from temporalio.converter import DataConverter
 from temporalio.service import RPCError
@@ -86,13 +84,6 @@ class _NoteStarts(OutboundInterceptor):
     async def start_workflow(self, input: StartWorkflowInput) -> WorkflowHandle[Any, Any]:  # noqa: A002
         self._ids.add(input.id)
         return await super().start_workflow(input)
-
-    async def start_update_with_start_workflow(
-        self,
-        input: StartWorkflowUpdateWithStartInput,  # noqa: A002
-    ) -> WorkflowUpdateHandle[Any]:
-        self._ids.add(input.start_workflow_input.id)
-        return await super().start_update_with_start_workflow(input)
 
 
 _servers: list[WorkflowEnvironment] = []
