@@ -12,20 +12,21 @@ from hypothesis import HealthCheck, settings
 from tests.support.snowflake_account import INTERPRETER, Account
 
 # Machines are noisy: an example is judged by its answer, never by its time.
-settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("house", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
 
 _TELLING = 3_000
 _SHARED = {"stack": "stack", "snowflake_process": "snowflake"}
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a module in one process, and all tests that share something costly in one too."""
-    for item in items:
-        fixtures = getattr(item, "fixturenames", ())
-        group = next((name for fixture, name in _SHARED.items() if fixture in fixtures), item.nodeid.split("::")[0])
-        item.add_marker(pytest.mark.xdist_group(group))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Keep the tests of a module in one process, and all tests that share something costly in one too.
+
+    The marks have to stand before xdist's own hook over the collected items reads them.
+    """
+    fixtures = getattr(item, "fixturenames", ())
+    group = next((name for fixture, name in _SHARED.items() if fixture in fixtures), item.path.name)
+    item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -40,6 +40,7 @@ def connect(account: Account, password: str = "sandbox") -> SnowflakeConnection:
         warehouse="COMPUTE_WH",
         database="WEDSYNC",
         server_session_keep_alive=False,
+        enable_server_session_keep_alive_auto_detection=False,
     )
 
 

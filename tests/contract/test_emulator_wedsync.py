@@ -13,7 +13,7 @@ import duckdb
 import httpx
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emulators.wedding_dirt import REASONS
@@ -84,7 +84,7 @@ def test_two_organisations_hold_different_data(api: httpx.Client) -> None:
     assert ours["records"] != theirs["records"]
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15)
 @given(st.integers(0, 3_000_000), st.integers(1, 6), st.integers(0, 2**31))
 def test_a_row_is_the_same_alone_and_among_others(first: int, count: int, seed: int) -> None:
     data = DataSet(4_000_000, seed, 0.05)
@@ -93,7 +93,7 @@ def test_a_row_is_the_same_alone_and_among_others(first: int, count: int, seed: 
     assert together == alone
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15)
 @given(st.integers(0, 3000), st.floats(0, 0.4), st.integers(0, 2**31))
 def test_the_number_of_dirty_rows_is_exact(rows: int, ratio: float, seed: int) -> None:
     dirt = DataSet(rows, seed, ratio).dirt

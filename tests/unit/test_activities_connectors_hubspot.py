@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
@@ -153,21 +153,18 @@ def test_an_unfit_value_is_refused_by_property_and_never_shown(name: str, given_
     assert isinstance(given_value, bool | list) or given_value not in caught.value.detail.sentence()
 
 
-@settings(deadline=None)
 @given(st.dates(), st.integers(min_value=-12, max_value=14))
 def test_a_wedding_date_stays_the_venues_date(day: date, hours: int) -> None:
     written = f"{day.isoformat()}T23:59:00{hours:+03d}:00"
     assert prepared(wedding_date=written)["wedding_date"] == day.isoformat()
 
 
-@settings(deadline=None)
 @given(st.dates(min_value=date(1971, 1, 1)))
 def test_a_date_read_as_midnight_in_milliseconds_equals_the_date_written(day: date) -> None:
     milliseconds = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
     assert comparable("date", str(milliseconds)) == prepared(wedding_date=day.isoformat())["wedding_date"]
 
 
-@settings(deadline=None)
 @given(
     st.fixed_dictionaries(
         {},

@@ -74,7 +74,7 @@ def test_the_refusal_names_the_target_the_part_and_the_columns():
     assert all(word in sentence for word in ("'guestCount'", "'infants'", "wedding_id, event_day"))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     expression=st.text(max_size=60) | st.sampled_from(["adults", "'", '"', ";", "x'; DROP TABLE source; --", "$$a$$"])
 )
@@ -87,7 +87,7 @@ def test_f64_a_hostile_expression_is_refused_or_harmless(database, expression):
     assert database.execute("SELECT count(*) FROM duckdb_tables()").fetchone() == (1,)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.text(alphabet=st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), min_size=1))
 def test_f64_a_hostile_column_name_stays_a_name(database, name):
     try:

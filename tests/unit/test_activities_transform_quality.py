@@ -138,7 +138,7 @@ def test_the_digest_tells_whether_the_rows_are_the_same():
 VALUES = st.text(max_size=12) | st.sampled_from(["", "5", "-5", "nan", "inf", "2027-06-12", "1e400", "'", "true"])
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.lists(st.fixed_dictionaries(dict.fromkeys(GOOD, VALUES)), min_size=1, max_size=8))
 def test_every_row_is_loaded_or_rejected_with_a_reason(rows):
     with tempfile.TemporaryDirectory() as temporary:
