@@ -38,7 +38,8 @@ check: setup ## format, lint, types, import rules
 	$(BIN)/lint-imports
 
 test: setup ## every test but the measurements
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests
+	$(BIN)/python -m pytest -q -n 2 --ignore tests/e2e tests
+	$(BIN)/python -m pytest -q tests/e2e
 
 bench: setup ## ratios against the bare paths, in one run
 	$(BIN)/python -m tests.benchmarks

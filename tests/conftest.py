@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import PurePath
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.support.snowflake_account import INTERPRETER, Account
 
@@ -16,17 +19,20 @@ settings.register_profile("house", max_examples=50, deadline=None, suppress_heal
 settings.load_profile("house")
 
 _TELLING = 3_000
-_SHARED = {"stack": "stack", "snowflake_process": "snowflake"}
+_ON_SNOWFLAKE = {"test_emulator_snowflake.py", "test_run_warehouse_etl.py", "test_snowflake.py"}
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Keep the tests of a module in one process, and all tests that share something costly in one too.
+class _Scheduling(LoadScopeScheduling):
+    """Keeps the tests of a module in one process, and all that share the Snowflake stand-in in one too."""
 
-    The marks have to stand before xdist's own hook over the collected items reads them.
-    """
-    fixtures = getattr(item, "fixturenames", ())
-    group = next((name for fixture, name in _SHARED.items() if fixture in fixtures), item.path.name)
-    item.add_marker(pytest.mark.xdist_group(group))
+    def _split_scope(self, nodeid: str) -> str:
+        module = PurePath(nodeid.split("::", maxsplit=1)[0])
+        return "snowflake" if module.name in _ON_SNOWFLAKE else str(module)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Hand tests out by module."""
+    return _Scheduling(config, log)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
