@@ -101,7 +101,10 @@ class RunningStack:
         words = {"starters.api": "api", "workers": "worker", "emulators": "emulators", "start-dev": "temporal"}
         found: dict[str, int] = {}
         for child in psutil.Process(self.process.pid).children():
-            line = child.cmdline()
+            try:
+                line = child.cmdline()
+            except (psutil.NoSuchProcess, psutil.ZombieProcess):
+                continue
             found |= {name: child.pid for word, name in words.items() if word in line}
         return found
 

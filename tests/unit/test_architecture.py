@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from activities.connectors.registry import CONNECTORS
+from activities.connectors.registry import CONNECTORS, connector_class
 from workers.roster import WORKFLOWS
 
 ROOT = Path(__file__).parents[2]
@@ -104,6 +104,12 @@ def test_no_test_is_switched_off():
 @pytest.mark.parametrize("system", sorted(CONNECTORS))
 def test_every_connector_has_a_contract_test(system: str):
     assert (ROOT / "tests" / "contract" / f"test_{system}.py").exists()
+
+
+@pytest.mark.parametrize("system", sorted(set(CONNECTORS) - {"wedsync"}))
+def test_the_readme_states_each_connectors_guarantee(system: str):
+    manifest = connector_class(system).manifest
+    assert f"\n| {manifest.title} | {manifest.guarantee} |" in (ROOT / "README.md").read_text()
 
 
 def test_every_workflow_has_an_orchestration_test():
