@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 
 from activities.ports.connector import DatasetColumn
-from activities.transform.expression import literal, quote
+from activities.transform.identifiers import literal, quote
 from contracts.errors import InvalidInput
 from contracts.sync import Books, RecordResult, RecordStatus
 

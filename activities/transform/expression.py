@@ -12,6 +12,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from activities.transform.identifiers import literal, quote, resolve
 from contracts.errors import InvalidInput
 
 MAX_LENGTH = 1_000
@@ -43,29 +44,6 @@ class Compiled:
     sql: str
     kind: Kind = Kind.ANY
     unreadable: str = "FALSE"
-
-
-def quote(name: str) -> str:
-    """Return `name` as a quoted DuckDB identifier, whatever it contains."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """Return `text` as a DuckDB string literal, whatever it contains."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def resolve(name: str, columns: Sequence[str]) -> str | None:
-    """Return the column meant by `name`: the same, else the same but for case and underscores, else None."""
-    if name in columns:
-        return name
-    wanted = _plain(name)
-    found = [column for column in columns if _plain(column) == wanted]
-    return found[0] if len(found) == 1 else None
-
-
-def _plain(name: str) -> str:
-    return name.replace("_", "").lower()
 
 
 def read_as(sql: str, kind: Kind, exact_type: str = "") -> str:

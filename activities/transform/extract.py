@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 
 from activities.transform import quality
-from activities.transform.expression import literal, quote
+from activities.transform.identifiers import literal, quote
 from activities.transform.star import FIELDS
 from contracts.dataset import SourceFormat
 from contracts.errors import InvalidInput

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from activities.transform.expression import Compiled, compile_expression, listed, quote, resolve
+from activities.transform.expression import Compiled, compile_expression, listed
+from activities.transform.identifiers import quote, resolve
 from contracts.errors import InvalidInput
 from contracts.integration import FieldMapping
 

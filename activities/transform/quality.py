@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from activities.transform.expression import Compiled, listed, literal, quote, resolve
+from activities.transform.expression import Compiled, listed
+from activities.transform.identifiers import literal, quote, resolve
 from activities.transform.mapping import compile_mapping, missing_column
 from activities.transform.star import FIELDS, FINGERPRINTS, Field, FieldType
 from contracts.errors import InvalidInput

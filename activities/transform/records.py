@@ -20,7 +20,8 @@ from celpy.celparser import CELParseError
 from celpy.evaluation import CELEvalError
 from pydantic import JsonValue
 
-from activities.transform.expression import Compiled, resolve
+from activities.transform.expression import Compiled
+from activities.transform.identifiers import resolve
 from activities.transform.mapping import compile_mapping, missing_column
 from contracts.errors import InvalidInput
 from contracts.integration import FieldMapping, TransformationRule

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -9,13 +10,16 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import psutil
 import pytest
 
+from starters.cli.main import run
 from tests.e2e.documents import HUBSPOT, ORGANIZATION, SLACK
 from tests.support.emulators import Emulators
 from tests.support.loopback import loopback_client
@@ -73,9 +77,15 @@ class RunningStack:
         return self.process.wait(_PATIENCE_S)
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of `wedsync` against this stack."""
-        command = [sys.executable, "-m", "starters", *arguments, "--data-dir", str(self.data_dir)]
-        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment())
+        """Run a command of `wedsync` against this stack, in this process: a new one imports everything again."""
+        command = [*arguments, "--data-dir", str(self.data_dir)]
+        with (
+            redirect_stdout(io.StringIO()) as out,
+            redirect_stderr(io.StringIO()) as err,
+            patch.dict(os.environ, environment(), clear=True),
+        ):
+            code = run(command)
+        return subprocess.CompletedProcess(command, code, out.getvalue(), err.getvalue())
 
     def json(self, *arguments: str) -> Any:
         """Run a command that must succeed and return its JSON."""

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from activities.transform.expression import compile_expression, literal, quote
+from activities.transform.expression import compile_expression
+from activities.transform.identifiers import literal, quote
 from activities.transform.mapping import check_expression, compile_mapping
 from contracts.errors import InvalidInput
 from contracts.integration import FieldMapping
