@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -35,7 +36,7 @@ from contracts.notification import CrossSystemRouting, RoutingResult
 from contracts.sync import DataSynchronizationRequest, SynchronizationResult, SyncPriority
 from contracts.wedding import Wedding, WeddingEvent, WeddingState
 from starters.credentials import Lifted, lift, require_credential
-from starters.failures import as_error, detail_of, translated
+from starters.failures import AWAY, as_error, detail_of, translated
 from starters.runs import Run, RunView, view_run, workflow_id_of
 from workers.settings import Settings
 from workers.temporal import connect
@@ -47,8 +48,7 @@ RUN_TIMEOUT = timedelta(hours=24)
 HEALTH_TIMEOUT = timedelta(minutes=5)
 _UNDECIDED = {ErrorKind.TRANSIENT, ErrorKind.RATE_LIMITED, ErrorKind.OUTCOME_UNKNOWN}
 """After these the connection may still come about, and then needs its credential."""
-ANSWER_TIMEOUT_S = 60.0
-"""How long a door waits for a worker to answer a question or to act."""
+ASK_AGAIN_S = 1.0
 
 
 class WedSync:
@@ -58,10 +58,14 @@ class WedSync:
         client: from the one factory, so that payloads are sealed.
         secrets: where credentials go before anything travels.
         connections: what is known about every integration.
+        answer_timeout_s: how long to wait for a worker to answer a question or to act, in seconds.
     """
 
-    def __init__(self, client: Client, secrets: SecretStore, connections: ConnectionStore) -> None:
+    def __init__(
+        self, client: Client, secrets: SecretStore, connections: ConnectionStore, *, answer_timeout_s: float
+    ) -> None:
         self.client = client
+        self._answer_timeout_s = answer_timeout_s
         self._secrets = secrets
         self._connections = connections
 
@@ -112,6 +116,19 @@ class WedSync:
         return configuration.model_copy(update={"connection_config": config})
 
     async def _connect(self, configuration: IntegrationConfiguration) -> ConnectionResult:
+        update_id = uuid.uuid4().hex
+        with translated():
+            async with asyncio.timeout(self._answer_timeout_s):
+                while True:
+                    try:
+                        return _accepted(await self._start_connecting(configuration, update_id))
+                    except RPCError as error:
+                        # A workflow whose first task is slow fails the call; the same update id joins what it began.
+                        if error.status not in AWAY:
+                            raise
+                    await asyncio.sleep(ASK_AGAIN_S)
+
+    async def _start_connecting(self, configuration: IntegrationConfiguration, update_id: str) -> ConnectionResult:
         operation: WithStartWorkflowOperation[object, object] = WithStartWorkflowOperation(
             WorkflowType.INTEGRATION.value,
             configuration,
@@ -121,12 +138,10 @@ class WedSync:
             static_summary=f"Integration {configuration.integration_id} on {configuration.platform}",
             priority=_fair(SyncPriority.HIGH, configuration.organization_id),
         )
-        with translated():
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                result: ConnectionResult = await self.client.execute_update_with_start_workflow(
-                    "connect", configuration, start_workflow_operation=operation, result_type=ConnectionResult
-                )
-        return _accepted(result)
+        result: ConnectionResult = await self.client.execute_update_with_start_workflow(
+            "connect", configuration, id=update_id, start_workflow_operation=operation, result_type=ConnectionResult
+        )
+        return result
 
     async def act(
         self, organization_id: str, integration_id: str, action: ConnectionActionKind, reason: str = ""
@@ -139,7 +154,7 @@ class WedSync:
         """
         handle = await self._integration(organization_id, integration_id)
         with translated():
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            async with asyncio.timeout(self._answer_timeout_s):
                 result: ConnectionResult = await handle.execute_update(
                     "act", ConnectionAction(action=action, reason=reason), result_type=ConnectionResult
                 )
@@ -154,7 +169,7 @@ class WedSync:
         """
         handle = await self._integration(organization_id, integration_id)
         with translated():
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            async with asyncio.timeout(self._answer_timeout_s):
                 result: ConnectionResult = await handle.query("show", result_type=ConnectionResult)
         return result
 
@@ -241,7 +256,7 @@ class WedSync:
         """
         handle = self.client.get_workflow_handle(names.wedding_workflow_id(organization_id, wedding_id))
         try:
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            async with asyncio.timeout(self._answer_timeout_s):
                 state: WeddingState = await handle.execute_update("apply_event", event, result_type=WeddingState)
         except RPCError as error:
             raise await self._no_wedding(error, handle) from error
@@ -258,7 +273,7 @@ class WedSync:
         """
         handle = self.client.get_workflow_handle(names.wedding_workflow_id(organization_id, wedding_id))
         try:
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            async with asyncio.timeout(self._answer_timeout_s):
                 state: WeddingState = await handle.query("state", result_type=WeddingState)
         except RPCError as error:
             raise await self._no_wedding(error, handle) from error
@@ -317,7 +332,7 @@ class WedSync:
                 priority=_fair(SyncPriority.HIGH, organization_id),
                 static_summary="Check the integrations' health",
             )
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            async with asyncio.timeout(self._answer_timeout_s):
                 result: MonitorHealthResult = await handle.result()
         return result
 
@@ -379,6 +394,6 @@ async def open_wedsync(settings: Settings) -> AsyncIterator[WedSync]:
     client = await connect(settings.model_copy(update={"metrics_address": ""}))
     database, secrets, connections = open_store(settings)
     try:
-        yield WedSync(client, secrets, connections)
+        yield WedSync(client, secrets, connections, answer_timeout_s=settings.answer_timeout_s)
     finally:
         await database.aclose()

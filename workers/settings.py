@@ -66,6 +66,8 @@ class Settings(BaseSettings):
     api_url: str = ""
     api_key: SecretStr = SecretStr("")
     metrics_address: str = ""
+    answer_timeout_s: float = 60.0
+    """How long a door waits for a worker to answer a question or to act."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -38,7 +38,9 @@ class Gateway:
         async with self._lock:
             if self._wedsync is None:
                 client = await connect(self.settings.model_copy(update={"metrics_address": ""}))
-                self._wedsync = WedSync(client, self._secrets, self._connections)
+                self._wedsync = WedSync(
+                    client, self._secrets, self._connections, answer_timeout_s=self.settings.answer_timeout_s
+                )
             return self._wedsync
 
     async def check_store(self) -> None:

@@ -41,8 +41,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def environment() -> dict[str, str]:
-    """The environment without settings of another stack."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("WEDSYNC_")}
+    """The environment without settings of another stack, and with patience for a busy machine."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith("WEDSYNC_")}
+    return others | {"WEDSYNC_ANSWER_TIMEOUT_S": str(_PATIENCE_S)}
 
 
 class RunningStack:

@@ -15,7 +15,7 @@ BASE = f"/v1/organizations/{ORGANIZATION}"
 
 def finished(api: httpx.Client, url: str) -> dict[str, object]:
     while (view := api.get(url).raise_for_status().json())["status"] == "running":
-        time.sleep(0.1)  # noqa: TID251 - a test outside Temporal
+        time.sleep(0.5)  # noqa: TID251 - a test outside Temporal
     return dict(view)
 
 

@@ -52,7 +52,7 @@ def started(api: httpx.Client, routing_id: str) -> str:
 
 def ended(api: httpx.Client, location: str) -> dict[str, Any]:
     while (view := api.get(location).raise_for_status().json())["status"] == "running":
-        time.sleep(0.2)  # noqa: TID251 - a test outside Temporal
+        time.sleep(1)  # noqa: TID251 - a test outside Temporal
     return dict(view)
 
 
@@ -70,7 +70,7 @@ def kill_worker(stack: RunningStack) -> None:
 
 def until_asked(emulators: Emulators, system: str, path: str, since: int) -> None:
     while not any(path in item["path"] for item in emulators.requests(system, since)):
-        time.sleep(0.05)  # noqa: TID251 - a test outside Temporal
+        time.sleep(0.3)  # noqa: TID251 - a test outside Temporal
 
 
 def test_an_answer_lost_after_the_effect_doubles_nothing(studio: Emulators, api: httpx.Client, fresh: str) -> None:
@@ -121,7 +121,7 @@ def test_a_worker_killed_in_the_middle_of_a_load_loses_and_doubles_no_row(
     }
     location = api.post(f"{BASE}/etl-runs", json=given).raise_for_status().headers["location"]
     while counts(stack)["WEDDING_RAW.WEDDINGS"] == before.get("WEDDING_RAW.WEDDINGS", 0):
-        time.sleep(0.05)  # noqa: TID251 - a test outside Temporal
+        time.sleep(0.3)  # noqa: TID251 - a test outside Temporal
     kill_worker(stack)
     view = ended(api, location)
     after = counts(stack)

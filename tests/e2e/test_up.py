@@ -28,7 +28,7 @@ def test_a_killed_worker_is_replaced(stack: RunningStack) -> None:
     before = stack.parts()["worker"]
     os.kill(before, signal.SIGKILL)
     while stack.parts().get("worker", before) == before:
-        time.sleep(0.1)  # noqa: TID251 - a test outside Temporal
+        time.sleep(0.5)  # noqa: TID251 - a test outside Temporal
     assert stack.process is not None
     assert stack.process.poll() is None
 
