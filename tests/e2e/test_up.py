@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import time
-from pathlib import Path
 
 import psutil
 
@@ -43,9 +42,7 @@ def test_no_part_has_a_secret_on_its_command_line_or_a_stand_in_in_its_environme
             assert not any(variable.startswith("WEDSYNC_") for variable in part.environ())
 
 
-def test_a_second_up_on_the_same_data_continues_every_run(tmp_path: Path, fresh: str) -> None:
-    stack = RunningStack(tmp_path / "data")
-    stack.start()
+def test_a_second_up_on_the_same_data_continues_every_run(stack: RunningStack, fresh: str) -> None:
     first = stack.ready
     stack.json("weddings", "start", stack.file(wedding(fresh)))
     children = list(stack.parts().values())
@@ -53,12 +50,9 @@ def test_a_second_up_on_the_same_data_continues_every_run(tmp_path: Path, fresh:
     assert not (stack.data_dir / "stack.json").exists()
     assert not any(psutil.pid_exists(pid) for pid in children)
     stack.start()
-    try:
-        assert stack.ready == first
-        state = stack.json("weddings", "show", fresh, "--organization", ORGANIZATION)
-        assert state["wedding"]["weddingId"] == fresh
-    finally:
-        stack.stop()
+    assert stack.ready == first
+    state = stack.json("weddings", "show", fresh, "--organization", ORGANIZATION)
+    assert state["wedding"]["weddingId"] == fresh
 
 
 def test_the_web_ui_is_told_where_to_decode(stack: RunningStack) -> None:
