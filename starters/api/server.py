@@ -14,6 +14,7 @@ from starters.api.settings import ApiSettings
 from workers.settings import Settings
 
 _SHUTDOWN_S = 3
+_KEEP_ALIVE_S = 75
 
 
 async def serve(settings: Settings, api_settings: ApiSettings) -> None:
@@ -26,6 +27,8 @@ async def serve(settings: Settings, api_settings: ApiSettings) -> None:
         log_level="warning",
         server_header=False,
         timeout_graceful_shutdown=_SHUTDOWN_S,
+        # Longer than the minute after which load balancers drop idle connections: the caller closes first.
+        timeout_keep_alive=_KEEP_ALIVE_S,
     )
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
