@@ -25,9 +25,11 @@ SECRET = "sandbox-tableau-secret"
 COLUMNS = [DatasetColumn("season", "text"), DatasetColumn("revenue", "decimal"), DatasetColumn("guests", "integer")]
 
 
-def opened(base_url: str, secret: str = SECRET) -> Tableau:
+def opened(base_url: str, secret: str = SECRET, **settings: str) -> Tableau:
     credential = {"tokenName": SecretStr("sandbox-pat"), "tokenSecret": SecretStr(secret)}
-    return Tableau(Connection("lumen-studios", "tableau-main", "tableau", base_url, {"siteName": "lumen"}, credential))
+    return Tableau(
+        Connection("lumen-studios", "tableau-main", "tableau", base_url, {"siteName": "lumen", **settings}, credential)
+    )
 
 
 @pytest.fixture
@@ -66,9 +68,10 @@ async def test_a_second_publication_replaces_the_first_and_adds_no_schedule(
     assert len(emulators.objects("tableau", "datasources")) == len(emulators.objects("tableau", "tasks")) == 1
 
 
-async def test_provisioning_makes_the_project_once(tableau: Tableau):
-    assert (await tableau.provision()).created == ["project WedSync"]
-    assert (await tableau.provision()).existing == ["project WedSync"]
+async def test_provisioning_makes_the_project_once(emulators: Emulators):
+    tableau = opened(emulators.base_url("tableau"), projectName="Reports")
+    assert (await tableau.provision()).created == ["project Reports"]
+    assert (await tableau.provision()).existing == ["project Reports"]
 
 
 async def test_a_refused_token_is_an_expired_credential_and_stays_secret(emulators: Emulators):
