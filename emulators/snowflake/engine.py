@@ -46,7 +46,9 @@ class PersistentWarehouse(FakeSnow):
         self.db_path = directory
         self.nop_regexes = None
         self.results_cache = {}
-        self.duck_conn = duckdb.connect(database=":memory:", config={"lambda_syntax": "ENABLE_SINGLE_ARROW"})
+        # One thread: the tables are small, and idle threads hand memory back that the next statement asks for again.
+        settings = {"lambda_syntax": "ENABLE_SINGLE_ARROW", "threads": 1}
+        self.duck_conn = duckdb.connect(database=":memory:", config=settings)
         self.duck_conn.execute(f"ATTACH IF NOT EXISTS '{directory / 'account.db'}' AS _fs_global")
         self.duck_conn.execute(info_schema.fs_global_creation_sql())
         self.duck_conn.execute(show.fs_global_creation_sql())
