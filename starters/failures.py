@@ -48,7 +48,15 @@ _CLASSES: dict[ErrorKind, type[WedSyncError]] = {
         AuthExpired,
     )
 }
-AWAY = {RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED, RPCStatusCode.UNKNOWN}
+AWAY = {
+    RPCStatusCode.ABORTED,
+    RPCStatusCode.CANCELLED,
+    RPCStatusCode.DEADLINE_EXCEEDED,
+    RPCStatusCode.INTERNAL,
+    RPCStatusCode.UNAVAILABLE,
+    RPCStatusCode.UNKNOWN,
+}
+"""What a service answers that is starting, overloaded or failing over; the same request may be made again."""
 RETRY_AFTER_S = 5.0
 
 

@@ -19,7 +19,7 @@ from temporalio.client import Client
 
 from activities.storage.api_keys import ApiKeyStore
 from activities.storage.database import Database, migrate
-from contracts.errors import InvalidInput, Owner, Permanent, Transient
+from contracts.errors import InvalidInput, Owner, Permanent, RateLimited, Transient
 from starters.ports import choose_ports
 from starters.private_files import write_private
 from starters.schedules import apply_schedules
@@ -278,7 +278,7 @@ async def _insist(call: Callable[[], Awaitable[T]]) -> T:
     while True:
         try:
             return await call()
-        except Transient:
+        except (RateLimited, Transient):
             await asyncio.sleep(ASK_AGAIN_S)
 
 
