@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from emulators.core import Emulator
 
-_PROXY_TIMEOUT_S = 30.0
+# A stand-in answers after the statement it is busy with, which takes minutes on a machine that has others to serve.
+_PROXY_TIMEOUT_S = 300.0
 
 
 class EmulatorApp(Starlette):

@@ -167,11 +167,12 @@ class _Stack:
             await supervisor.stop()
 
     async def _start(self, supervisor: Supervisor) -> None:
-        for part in self._parts():
-            supervisor.add(part)
+        # Alone at first: on a busy machine Temporal gives up its own start when the others take the processors.
+        supervisor.add(self._engine())
         client = await self._temporal()
         await _insist(lambda: register_missing(client))
-        supervisor.add(self._worker())
+        for part in self._parts():
+            supervisor.add(part)
         await _insist(lambda: apply_schedules(client))
         await supervisor.until_ready()
 
@@ -181,8 +182,8 @@ class _Stack:
         )
         return await _insist(lambda: connect(settings))
 
-    def _parts(self) -> Iterator[Part]:
-        yield self._part(
+    def _engine(self) -> Part:
+        return self._part(
             "temporal",
             server_command(
                 self._settings.data_dir / "temporal.db",
@@ -196,6 +197,9 @@ class _Stack:
             port=self._ports["temporal"],
             last=True,
         )
+
+    def _parts(self) -> Iterator[Part]:
+        yield self._worker()
         yield self._part("api", [sys.executable, "-m", "starters.api"], self._api_environment())
         if self._emulated:
             yield from self._stand_ins()

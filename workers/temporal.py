@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
+from functools import cache
 
 from temporalio.client import Client, TLSConfig
 from temporalio.converter import DataConverter, DefaultFailureConverterWithEncodedAttributes
-from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
+from temporalio.runtime import (
+    LogForwardingConfig,
+    LoggingConfig,
+    PrometheusConfig,
+    Runtime,
+    TelemetryConfig,
+    TelemetryFilter,
+)
 from temporalio.service import KeepAliveConfig, RPCError
 
 from contracts.errors import Owner, Transient
@@ -34,15 +43,6 @@ async def connect(settings: Settings) -> Client:
     Raises:
         Transient: the service does not answer.
     """
-    runtime = None
-    if settings.metrics_address:
-        prometheus = PrometheusConfig(
-            bind_address=settings.metrics_address,
-            durations_as_seconds=True,
-            counters_total_suffix=True,
-            unit_suffix=True,
-        )
-        runtime = Runtime(telemetry=TelemetryConfig(metrics=prometheus))
     try:
         return await Client.connect(
             settings.temporal_address,
@@ -51,7 +51,7 @@ async def connect(settings: Settings) -> Client:
             tls=_tls(settings),
             api_key=settings.temporal_api_key.get_secret_value() if settings.temporal_api_key else None,
             keep_alive_config=KeepAliveConfig(interval_millis=int(timedelta(seconds=15).total_seconds() * 1000)),
-            runtime=runtime,
+            runtime=_runtime(settings.metrics_address),
         )
     except (RuntimeError, RPCError) as error:
         raise Transient(
@@ -60,6 +60,24 @@ async def connect(settings: Settings) -> Client:
             owner=Owner.OPERATOR,
             action="Start it with `wedsync up`, or set WEDSYNC_TEMPORAL_ADDRESS to a running service.",
         ) from error
+
+
+@cache
+def _runtime(metrics_address: str) -> Runtime:
+    """The SDK's core for this process; it logs through Python, because standard output is for a command's result."""
+    metrics = None
+    if metrics_address:
+        metrics = PrometheusConfig(
+            bind_address=metrics_address,
+            durations_as_seconds=True,
+            counters_total_suffix=True,
+            unit_suffix=True,
+        )
+    logs = LoggingConfig(
+        filter=TelemetryFilter(core_level="WARN", other_level="ERROR"),
+        forwarding=LogForwardingConfig(logging.getLogger("temporalio.core")),
+    )
+    return Runtime(telemetry=TelemetryConfig(logging=logs, metrics=metrics))
 
 
 def _tls(settings: Settings) -> TLSConfig | bool:

@@ -26,7 +26,16 @@ from wrapper import Compatibility
 
 
 class Server(uvicorn.Server):
-    """uvicorn without its signal handlers, which would end the process before the databases are written out."""
+    """uvicorn that ticks once a second, without its signal handlers.
+
+    They would end the process before the databases are written out.
+    """
+
+    async def main_loop(self) -> None:
+        """Tick until the server is told to end."""
+        # The end is a flag of uvicorn, not an event.
+        while not await self.on_tick(0):  # noqa: ASYNC110
+            await asyncio.sleep(1)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -70,8 +70,7 @@ class RunningStack:
         if not line:
             pytest.fail(f"the stack ended with code {self.process.wait()} before it was ready")
         self.ready = json.loads(line)
-        if self.ready.get("event") != "ready":
-            pytest.fail(f"the stack did not start: {line}")
+        assert self.ready.get("event") == "ready", f"the stack did not start: {line}"
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """End the stack and return its exit code."""
