@@ -38,8 +38,8 @@ check: setup ## format, lint, types, import rules
 	$(BIN)/lint-imports
 
 test: setup ## every test but the measurements
-	$(BIN)/python -m pytest -q -n 2 --ignore tests/e2e tests
-	$(BIN)/python -m pytest -q tests/e2e
+	$(BIN)/python -m pytest -q -n 2 --durations 15 --ignore tests/e2e tests
+	$(BIN)/python -m pytest -q --durations 10 tests/e2e
 
 bench: setup ## ratios against the bare paths, in one run
 	$(BIN)/python -m tests.benchmarks

@@ -12,19 +12,10 @@ from pathlib import Path
 import uvicorn
 
 from emulators.server import build_all
+from emulators.serving import Server
 
 _SHUTDOWN_S = 2
 _KEEP_ALIVE_S = 600
-
-
-class _Server(uvicorn.Server):
-    """Looks once a second whether to end, not ten times: an idle part leaves the machine to the others."""
-
-    async def main_loop(self) -> None:
-        """Tick until the server is told to end."""
-        # The end is a flag of uvicorn, not an event.
-        while not await self.on_tick(0):  # noqa: ASYNC110
-            await asyncio.sleep(1)
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -51,7 +42,7 @@ async def _serve(options: argparse.Namespace) -> None:
         # A short keep-alive would close connections under a slow client's feet: a fault that nobody asked for.
         timeout_keep_alive=_KEEP_ALIVE_S,
     )
-    server = _Server(config)
+    server = Server(config)
     serving = asyncio.create_task(server.serve())
     # uvicorn offers no event for having started.
     while not server.started and not serving.done():  # noqa: ASYNC110

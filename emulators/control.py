@@ -65,6 +65,8 @@ class Control:
             Route("/_emulators/{system}/effects", self._effects),
             Route("/_emulators/{system}/requests", self._requests),
             Route("/_emulators/{system}/objects/{type:path}", self._objects),
+            Route("/_emulators/{system}/snapshot", self._take_snapshot, methods=["POST"]),
+            Route("/_emulators/{system}/restore", self._restore, methods=["POST"]),
             Route("/_emulators/{system}/faults", self._faults, methods=methods),
             Route(
                 "/_emulators/{system}/faults/{id:int}",
@@ -124,6 +126,21 @@ class Control:
         if emulator is None:
             return _unknown()
         emulator.faults.clear(request.path_params["id"])
+        return Response(status_code=204)
+
+    async def _take_snapshot(self, request: Request) -> Response:
+        emulator = self._system(request)
+        if emulator is None:
+            return _unknown()
+        emulator.snapshot()
+        return Response(status_code=204)
+
+    async def _restore(self, request: Request) -> Response:
+        emulator = self._system(request)
+        if emulator is None:
+            return _unknown()
+        if not emulator.restore():
+            return JSONResponse({"error": "There is no snapshot of this system; take one first."}, 409)
         return Response(status_code=204)
 
     async def _reset(self, _request: Request) -> Response:

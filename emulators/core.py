@@ -48,6 +48,7 @@ CREATE TABLE IF NOT EXISTS windows (system TEXT PRIMARY KEY, closes_at REAL NOT 
 CREATE TABLE IF NOT EXISTS seeded (system TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 _TABLES = ("objects", "effects", "requests", "counters", "faults", "windows", "seeded")
+_KEPT = ("objects", "counters", "seeded")
 _FIRST_ID = 10_000
 _FIELD = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
 
@@ -167,6 +168,7 @@ class Emulator:
         self._seed = seed
         self._db = state.connection
         self._indexed: set[tuple[str, str]] = set()
+        self._snapshot: dict[str, list[tuple[Any, ...]]] = {}
         self._plant()
         self.routes = routes(self)
 
@@ -177,9 +179,30 @@ class Emulator:
 
     def reset(self) -> None:
         """Forget everything, faults included, and seed again."""
+        self._begin_anew(self._plant)
+
+    def snapshot(self) -> None:
+        """Remember in memory what the vendor holds now."""
+        self._snapshot = {
+            table: self._db.execute(f"SELECT * FROM {table} WHERE system = ?", (self.system,)).fetchall()
+            for table in _KEPT
+        }
+
+    def restore(self) -> bool:
+        """Forget everything, faults included, and hold what the snapshot remembers; False when there is none."""
+        if self._snapshot:
+            self._begin_anew(self._replant)
+        return bool(self._snapshot)
+
+    def _replant(self) -> None:
+        for table, rows in self._snapshot.items():
+            if rows:
+                self._db.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)
+
+    def _begin_anew(self, plant: Callable[[], None]) -> None:
         with self.transaction():
             self.state.forget(self.system)
-            self._plant()
+            plant()
         self.faults.load()
         for callback in self.on_reset:
             callback()

@@ -13,6 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from emulators import server
+from emulators.serving import Server
 from tests.support.emulators import Emulators
 from tests.support.loopback import loopback_client
 
@@ -35,7 +36,7 @@ def served_emulators(request: pytest.FixtureRequest, tmp_path_factory: pytest.Te
     config = uvicorn.Config(
         application, log_level="error", access_log=False, timeout_keep_alive=600, timeout_graceful_shutdown=1
     )
-    process = uvicorn.Server(config)
+    process = Server(config)
     thread = threading.Thread(target=process.run, kwargs={"sockets": [listener]}, name="emulators", daemon=True)
     thread.start()
     root = f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -174,6 +174,17 @@ def test_a_reset_brings_the_seed_back_and_forgets_the_rest(client: httpx.Client)
     assert (ledger(client), statuses(client), client.get("/_emulators/toy/faults").json()) == ([], [], [])
 
 
+def test_a_restored_snapshot_holds_the_same_objects_and_empty_books(client: httpx.Client) -> None:
+    assert client.post("/_emulators/toy/restore").status_code == 409
+    client.post("/toy/things", json={})
+    held = client.get("/_emulators/toy/objects/things").json()
+    client.post("/_emulators/toy/snapshot").raise_for_status()
+    client.post("/_emulators/reset").raise_for_status()
+    client.post("/_emulators/toy/restore").raise_for_status()
+    assert client.get("/_emulators/toy/objects/things").json() == held
+    assert (ledger(client), statuses(client)) == ([], [])
+
+
 def test_an_unknown_fault_is_refused(client: httpx.Client) -> None:
     assert client.post("/_emulators/toy/faults", json={"kind": "gremlin"}).status_code == 400
 
@@ -341,6 +352,7 @@ def test_every_documented_kind_can_be_installed(client: httpx.Client) -> None:
 
 def test_hubspot_refuses_calls_over_its_rolling_limit(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("emulators.hubspot_edge.WINDOW_REQUESTS", 5)
+    monkeypatch.setattr("emulators.hubspot_edge.WINDOW_S", 1000)
     answers = [client.get("/hubspot/account-info/v3/details", headers=HUBSPOT) for _ in range(6)]
     assert [answer.status_code for answer in answers] == [200] * 5 + [429]
     assert answers[-1].json()["policyName"] == "TEN_SECONDLY_ROLLING"

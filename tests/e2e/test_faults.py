@@ -35,12 +35,12 @@ def example(name: str) -> Any:
 
 @pytest.fixture
 def studio(api: httpx.Client, emulators: Emulators) -> Emulators:
-    """The three vendors of the example, fresh, without faults and connected."""
-    for name in INTENDED:
-        emulators.clear_faults(name)
-    emulators.reset()
-    for name in INTENDED:
-        connect(api, name)
+    """The three vendors of the example, as they are right after they were connected."""
+    if not all(emulators.restore(name) for name in INTENDED):
+        emulators.reset()
+        for name in INTENDED:
+            connect(api, name)
+            emulators.snapshot(name)
     return emulators
 
 

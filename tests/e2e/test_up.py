@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import time
 
 import psutil
 
@@ -21,15 +18,6 @@ def test_the_ready_line_has_the_agreed_fields_and_stands_in_a_private_file(stack
     file = stack.data_dir / "stack.json"
     assert json.loads(file.read_text()) == stack.ready
     assert file.stat().st_mode & 0o777 == 0o600
-
-
-def test_a_killed_worker_is_replaced(stack: RunningStack) -> None:
-    before = stack.parts()["worker"]
-    os.kill(before, signal.SIGKILL)
-    while stack.parts().get("worker", before) == before:
-        time.sleep(0.5)  # noqa: TID251 - a test outside Temporal
-    assert stack.process is not None
-    assert stack.process.poll() is None
 
 
 def test_no_part_has_a_secret_on_its_command_line_or_a_stand_in_in_its_environment(stack: RunningStack) -> None:

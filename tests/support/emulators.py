@@ -64,6 +64,18 @@ class Emulators:
         """Put every system back to its first state: no effects, no requests, no faults."""
         self._client.post("/_emulators/reset").raise_for_status()
 
+    def snapshot(self, system: str) -> None:
+        """Have a system remember what it holds now."""
+        self._client.post(f"/_emulators/{system}/snapshot").raise_for_status()
+
+    def restore(self, system: str) -> bool:
+        """Put a system back to its snapshot, without effects, requests and faults; False when there is none."""
+        answer = self._client.post(f"/_emulators/{system}/restore")
+        if answer.status_code == httpx.codes.CONFLICT:
+            return False
+        answer.raise_for_status()
+        return True
+
     def _get(self, path: str, **params: int) -> Any:
         answer = self._client.get(f"/_emulators{path}", params=params)
         answer.raise_for_status()
