@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import MetaData, Table, create_engine, event
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, MetaData, Table, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 metadata = MetaData()
 
+_MIGRATIONS = Path(__file__).parent / "migrations"
 _ASYNC_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 _SYNC_DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}
 
@@ -43,7 +42,7 @@ class Database:
 
     def insert(self, table: Table) -> Any:
         """Return the dialect's INSERT, which knows ON CONFLICT."""
-        return sqlite.insert(table) if self.backend == "sqlite" else postgresql.insert(table)
+        return import_module(f"sqlalchemy.dialects.{self.backend}").insert(table)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -53,18 +52,47 @@ class Database:
 def migrate(url: str) -> None:
     """Bring the store's schema to the newest version. Idempotent: yes."""
     parsed = make_url(url)
-    backend = parsed.get_backend_name()
-    if backend == "sqlite" and parsed.database:
+    if parsed.get_backend_name() == "sqlite" and parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    engine = create_engine(parsed.set(drivername=_SYNC_DRIVERS[backend]))
+    with blocking_connection(url) as connection:
+        if version(connection) != newest_version():
+            _upgrade(connection)
+
+
+@contextmanager
+def blocking_connection(url: str) -> Iterator[Connection]:
+    """Yield a connection for code without an event loop, in a transaction that commits at the end."""
+    parsed = make_url(url)
+    engine = create_engine(parsed.set(drivername=_SYNC_DRIVERS[parsed.get_backend_name()]))
     try:
         with engine.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            yield connection
     finally:
         engine.dispose()
+
+
+def newest_version() -> str:
+    """Return the version that the newest migration leads to; a migration's file name begins with it."""
+    return max(path.name for path in (_MIGRATIONS / "versions").glob("[0-9]*.py")).partition("_")[0]
+
+
+def version(connection: Connection) -> str | None:
+    """Return the version of the schema that is there, None for an empty store."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+    return found
+
+
+def _upgrade(connection: Connection) -> None:
+    # Alembic loads every SQL dialect there is, which a process that finds its store current need not wait for.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
 
 
 def _tune_sqlite(connection: Any, _record: object) -> None:

@@ -29,14 +29,14 @@ SLACK: dict[str, Any] = {
 
 
 def routing(routing_id: str, *, integration_id: str = "slack-main") -> dict[str, Any]:
-    """Return a notification to the team's channel."""
+    """Return a notification to the team's channel that says its id."""
     return {
         "routingId": routing_id,
         "organizationId": ORGANIZATION,
         "sourceNotification": {
             "notificationId": f"n-{routing_id}",
             "type": "timeline_change",
-            "title": "Ceremony moved to 15:30",
+            "title": f"Ceremony moved to 15:30 ({routing_id})",
             "message": "The ceremony now starts at 15:30.",
             "priority": "high",
         },

@@ -33,6 +33,10 @@ class Emulators:
         """Return the ledger of applied effects after the sequence number `since`."""
         return self._get(f"/{system}/effects", since=since)
 
+    def messages(self, text: str) -> int:
+        """Return how many messages with `text` somewhere in them the chat has posted."""
+        return sum(text in str(item["body"]) for item in self.effects("slack") if item["kind"] == "message.posted")
+
     def requests(self, system: str, since: int = 0) -> list[dict[str, Any]]:
         """Return the requests seen after the sequence number `since`, with their statuses."""
         return self._get(f"/{system}/requests", since=since)
