@@ -22,7 +22,7 @@ import pytest
 from starters.cli.main import run
 from tests.e2e.documents import HUBSPOT, ORGANIZATION, SLACK
 from tests.support.emulators import Emulators
-from tests.support.loopback import loopback_client
+from tests.support.loopback import loopback_client, patient_client
 
 ROOT = Path(__file__).parents[2]
 _SLOW_S = 900
@@ -149,7 +149,7 @@ def emulators(stack: RunningStack) -> Iterator[Emulators]:
 def api(stack: RunningStack) -> Iterator[httpx.Client]:
     """A client of the session's API with the development key."""
     headers = {"Authorization": f"Bearer {stack.ready['api_key']}"}
-    with loopback_client(stack.ready["api"], headers) as client:
+    with patient_client(stack.ready["api"], headers) as client:
         yield client
 
 
