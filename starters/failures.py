@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
+from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
 from temporalio.client import (
     RPCError,
     WorkflowFailureError,
@@ -168,6 +169,15 @@ def _of_rpc(error: RPCError) -> ErrorDetail:
             "Temporal does not answer.",
             owner=Owner.OPERATOR,
             action="Start it with `wedsync up`, or set WEDSYNC_TEMPORAL_ADDRESS to a running service.",
+            retry_after_s=RETRY_AFTER_S,
+        ).detail
+    if any(one.Is(NamespaceNotFoundFailure.DESCRIPTOR) for one in error.grpc_status.details):
+        # A server that has just started answers before it knows its namespace.
+        return Transient(
+            "namespace_missing",
+            "Temporal has no such namespace.",
+            owner=Owner.OPERATOR,
+            action="Create it, or set WEDSYNC_TEMPORAL_NAMESPACE to one that exists.",
             retry_after_s=RETRY_AFTER_S,
         ).detail
     if error.status is RPCStatusCode.NOT_FOUND:

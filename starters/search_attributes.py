@@ -5,9 +5,7 @@ from __future__ import annotations
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.client import Client
-from temporalio.service import RPCError, RPCStatusCode
 
-from contracts.errors import Owner, Transient
 from contracts.names import SearchAttribute
 from starters.failures import translated
 
@@ -16,22 +14,12 @@ async def missing_attributes(client: Client) -> list[str]:
     """Return the search attributes that workflows set and the namespace does not know.
 
     Raises:
-        Transient: Temporal does not answer, or has no such namespace; a starting server creates it after it answers.
+        Transient: Temporal does not answer.
     """
     with translated():
-        try:
-            known = await client.operator_service.list_search_attributes(
-                ListSearchAttributesRequest(namespace=client.namespace)
-            )
-        except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
-                raise
-            raise Transient(
-                "namespace_missing",
-                f"Temporal has no namespace {client.namespace!r}.",
-                owner=Owner.OPERATOR,
-                action="Create it, or set WEDSYNC_TEMPORAL_NAMESPACE to one that exists.",
-            ) from error
+        known = await client.operator_service.list_search_attributes(
+            ListSearchAttributesRequest(namespace=client.namespace)
+        )
     return [attribute.value for attribute in SearchAttribute if attribute.value not in known.custom_attributes]
 
 
