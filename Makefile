@@ -18,13 +18,13 @@ $(UV): requirements-uv.lock
 	.venv-uv/bin/pip install --quiet --require-hashes -r requirements-uv.lock
 
 .venv/.installed: $(UV) requirements-dev.lock pyproject.toml
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv --without-pip .venv
 	$(INSTALL) --python $(BIN)/python -r requirements-dev.lock
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $@
 
 .venv-snowflake/.installed: $(UV) emulators/snowflake/requirements.lock
-	$(PYTHON) -m venv .venv-snowflake
+	$(PYTHON) -m venv --without-pip .venv-snowflake
 	$(INSTALL) --python .venv-snowflake/bin/python -r emulators/snowflake/requirements.lock
 	touch $@
 

@@ -1,4 +1,4 @@
-"""The HTTP server that every emulator process and every test serves with."""
+"""The HTTP server of the stand-ins that run in the project's own environment."""
 
 from __future__ import annotations
 

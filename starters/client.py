@@ -13,7 +13,6 @@ from typing import TypeVar
 from temporalio.client import Client, RPCError, WithStartWorkflowOperation, WorkflowHandle
 from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.service import RPCStatusCode
 
 from activities.storage.connections import ConnectionStore, StoredConnection
 from activities.storage.credentials import SealedSecretStore, SecretStore
@@ -282,13 +281,15 @@ class WedSync:
         return state
 
     async def _no_wedding(self, error: RPCError, handle: WorkflowHandle[object, object]) -> WedSyncError:
-        if error.status is not RPCStatusCode.NOT_FOUND:
-            return as_error(detail_of(error))
+        detail = detail_of(error)
+        if detail.code != "run_not_found":
+            return as_error(detail)
         try:
             await handle.describe()
         except RPCError as missing:
-            if missing.status is not RPCStatusCode.NOT_FOUND:
-                return as_error(detail_of(missing))
+            detail = detail_of(missing)
+            if detail.code != "run_not_found":
+                return as_error(detail)
             return InvalidInput(
                 "wedding_not_found",
                 "There is no such wedding in this organisation.",

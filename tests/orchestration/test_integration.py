@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 from temporalio import activity
 from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.testing import WorkflowEnvironment
 
 from activities.boundary import as_application_error
 from contracts.connect import IntegrationRecord, ScheduledSync
@@ -26,7 +27,7 @@ from contracts.integration import (
     ProvisionResult,
 )
 from contracts.names import ORCHESTRATION_QUEUE
-from tests.support.temporal import SkippedTime, polling, time_skipping
+from tests.support.temporal import polling, time_skipping
 from workflows.integration import Integration
 
 EXAMPLE = json.loads((Path(__file__).parents[2] / "examples" / "integration-hubspot.json").read_text())
@@ -76,7 +77,7 @@ def configuration(**connection: Any) -> IntegrationConfiguration:
 
 
 @asynccontextmanager
-async def stage(fake: FakeConnect) -> AsyncIterator[SkippedTime]:
+async def stage(fake: FakeConnect) -> AsyncIterator[WorkflowEnvironment]:
     async with (
         time_skipping() as environment,
         polling(environment.client, [Integration], fake.activities(), "system.hubspot"),
@@ -85,7 +86,7 @@ async def stage(fake: FakeConnect) -> AsyncIterator[SkippedTime]:
 
 
 async def connect(
-    environment: SkippedTime, wanted: IntegrationConfiguration | None = None, *, workflow_id: str = ""
+    environment: WorkflowEnvironment, wanted: IntegrationConfiguration | None = None, *, workflow_id: str = ""
 ) -> tuple[WorkflowHandle[Any, Any], ConnectionResult]:
     wanted = wanted or configuration()
     # Two calls where the client makes one: the test server gives up on a first task that a busy machine delays.

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from temporalio import activity
 from temporalio.client import WorkflowHandle
+from temporalio.testing import WorkflowEnvironment
 
 from activities.boundary import as_application_error
 from contracts.errors import Permanent
@@ -22,7 +23,7 @@ from contracts.health import (
     MonitorHealthResult,
 )
 from contracts.names import ORCHESTRATION_QUEUE
-from tests.support.temporal import SkippedTime, polling, time_skipping
+from tests.support.temporal import polling, time_skipping
 from workflows.monitor_health import MonitorHealth
 
 
@@ -63,7 +64,7 @@ class FakeHealth:
 
 
 @asynccontextmanager
-async def stage(fake: FakeHealth) -> AsyncIterator[SkippedTime]:
+async def stage(fake: FakeHealth) -> AsyncIterator[WorkflowEnvironment]:
     async with (
         time_skipping() as environment,
         polling(environment.client, [MonitorHealth], fake.activities(), "system.slack"),
@@ -71,7 +72,9 @@ async def stage(fake: FakeHealth) -> AsyncIterator[SkippedTime]:
         yield environment
 
 
-async def monitor(environment: SkippedTime, page_size: int = 10) -> WorkflowHandle[MonitorHealth, MonitorHealthResult]:
+async def monitor(
+    environment: WorkflowEnvironment, page_size: int = 10
+) -> WorkflowHandle[MonitorHealth, MonitorHealthResult]:
     return await environment.client.start_workflow(
         MonitorHealth.run,
         MonitorHealthInput(page_size=page_size),

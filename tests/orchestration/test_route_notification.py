@@ -12,13 +12,14 @@ from uuid import uuid4
 
 from temporalio import activity
 from temporalio.client import WorkflowHandle
+from temporalio.testing import WorkflowEnvironment
 
 from activities.boundary import as_application_error
 from contracts.effects import EffectOutcome, EffectStep, PlanRouting, RoutingPlan, TargetPlan
 from contracts.errors import Permanent, Transient, WedSyncError
 from contracts.names import ORCHESTRATION_QUEUE
 from contracts.notification import CrossSystemRouting, DeliveryStatus, OverallStatus, RoutingResult
-from tests.support.temporal import SkippedTime, polling, time_skipping
+from tests.support.temporal import polling, time_skipping
 from workflows.route_notification import RouteNotification
 
 EXAMPLE = json.loads((Path(__file__).parents[2] / "examples" / "route-notification.json").read_text())
@@ -77,7 +78,7 @@ class FakeNotify:
 
 
 @asynccontextmanager
-async def stage(fake: FakeNotify) -> AsyncIterator[SkippedTime]:
+async def stage(fake: FakeNotify) -> AsyncIterator[WorkflowEnvironment]:
     async with (
         time_skipping() as environment,
         polling(environment.client, [RouteNotification], fake.activities(), *QUEUES),
@@ -85,7 +86,7 @@ async def stage(fake: FakeNotify) -> AsyncIterator[SkippedTime]:
         yield environment
 
 
-async def route(environment: SkippedTime, **changes: Any) -> WorkflowHandle[Any, RoutingResult]:
+async def route(environment: WorkflowEnvironment, **changes: Any) -> WorkflowHandle[Any, RoutingResult]:
     routing = CrossSystemRouting.model_validate({**EXAMPLE, **changes})
     return await environment.client.start_workflow(
         RouteNotification.run, routing, id=f"route-{uuid4()}", task_queue=ORCHESTRATION_QUEUE

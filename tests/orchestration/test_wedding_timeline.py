@@ -12,13 +12,14 @@ from uuid import uuid4
 
 from temporalio import activity
 from temporalio.client import WorkflowHandle
+from temporalio.testing import WorkflowEnvironment
 
 from activities import timeline
 from contracts.effects import ActionRequest, EffectOutcome, EffectStep, RoutingPlan, TargetPlan
 from contracts.names import ORCHESTRATION_QUEUE
 from contracts.notification import DeliveryStatus, TargetSystem
 from contracts.wedding import WeddingEvent, WeddingState
-from tests.support.temporal import SkippedTime, polling, time_skipping
+from tests.support.temporal import polling, time_skipping
 from workflows.wedding_timeline import WeddingTimeline
 
 EXAMPLE = json.loads((Path(__file__).parents[2] / "examples" / "wedding-timeline.json").read_text())
@@ -30,7 +31,7 @@ DETAILS = "final_details_template"
 class FakeDelivery:
     """Plans one effect per step and keeps a ledger of what was sent and when."""
 
-    def __init__(self, environment: SkippedTime) -> None:
+    def __init__(self, environment: WorkflowEnvironment) -> None:
         self._environment = environment
         self.sent: list[tuple[str, datetime]] = []
 
@@ -58,14 +59,14 @@ class FakeDelivery:
 
 
 @asynccontextmanager
-async def stage() -> AsyncIterator[tuple[SkippedTime, FakeDelivery]]:
+async def stage() -> AsyncIterator[tuple[WorkflowEnvironment, FakeDelivery]]:
     async with time_skipping() as environment:
         fake = FakeDelivery(environment)
         async with polling(environment.client, [WeddingTimeline], fake.activities(), "system.email"):
             yield environment, fake
 
 
-async def planned(environment: SkippedTime, **changes: Any) -> WorkflowHandle[Any, WeddingState]:
+async def planned(environment: WorkflowEnvironment, **changes: Any) -> WorkflowHandle[Any, WeddingState]:
     """Start the example's wedding, half a year from the test server's now."""
     day = (await environment.get_current_time() + timedelta(days=180)).date()
     wedding = {**EXAMPLE, "weddingDate": day.isoformat(), **changes}

@@ -5,23 +5,15 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
-from datetime import datetime, timedelta
+from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
-from temporalio.client import (
-    Client,
-    Interceptor,
-    OutboundInterceptor,
-    StartWorkflowInput,
-    WorkflowHandle,
-)
+from temporalio.client import Client
 from temporalio.converter import DataConverter
-from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
@@ -36,88 +28,24 @@ PLAIN = DataConverter(payload_converter_class=ContractPayloadConverter)
 """The project's converter without the codec, so that stored histories need no key."""
 
 
-class SkippedTime:
-    """A namespace of its own on the process's server, whose clock runs ahead while everybody waits.
-
-    Args:
-        server: the server that all tests of the process share.
-    """
-
-    def __init__(self, server: WorkflowEnvironment) -> None:
-        self._server = server
-        self._started = _Started()
-        config = server.client.config()
-        config["namespace"] = f"test-{uuid4()}"
-        config["interceptors"] = [*config["interceptors"], self._started]
-        self.client = Client(**config)
-
-    async def sleep(self, duration: timedelta) -> None:
-        """Let the server's clock run ahead by `duration`."""
-        await self._server.sleep(duration)
-
-    async def get_current_time(self) -> datetime:
-        """Return what the server's clock shows, which is later than now when other tests ran before."""
-        return await self._server.get_current_time()
-
-    async def aclose(self) -> None:
-        """Terminate what still runs, so that none of its timers holds up the clock of the next test."""
-        for workflow_id in self._started.ids:
-            with suppress(RPCError):
-                await self.client.get_workflow_handle(workflow_id).terminate()
-
-
-class _Started(Interceptor):
-    """Notes which workflows a client has started."""
-
-    def __init__(self) -> None:
-        self.ids: set[str] = set()
-
-    def intercept_client(self, next: OutboundInterceptor) -> OutboundInterceptor:  # noqa: A002 - the SDK's name
-        return _NoteStarts(next, self.ids)
-
-
-class _NoteStarts(OutboundInterceptor):
-    def __init__(self, next: OutboundInterceptor, ids: set[str]) -> None:  # noqa: A002 - the SDK's name
-        super().__init__(next)
-        self._ids = ids
-
-    async def start_workflow(self, input: StartWorkflowInput) -> WorkflowHandle[Any, Any]:  # noqa: A002
-        self._ids.add(input.id)
-        return await super().start_workflow(input)
-
-
-_servers: list[WorkflowEnvironment] = []
-
-
 @asynccontextmanager
-async def time_skipping() -> AsyncIterator[SkippedTime]:
-    """Yield a namespace on the process's server, which the first call starts with the project's search attributes."""
-    if not _servers:
-        _servers.append(await _server())
-    environment = SkippedTime(_servers[0])
-    try:
-        yield environment
-    finally:
-        await environment.aclose()
+async def time_skipping() -> AsyncIterator[WorkflowEnvironment]:
+    """Yield a server of its own whose clock runs ahead while everybody waits, with the project's search attributes.
 
-
-async def _server() -> WorkflowEnvironment:
-    server = await WorkflowEnvironment.start_time_skipping(
+    Never shared: the test server holds its clock for as long as a task is with a worker, and a run that is terminated
+    then holds it for good.
+    """
+    environment = await WorkflowEnvironment.start_time_skipping(
         test_server_existing_path=str(Path(sys.executable).with_name("temporal-test-server")),
         test_server_startup_timeout=PATIENCE,
         data_converter=PLAIN,
     )
-    wanted = {name.value: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD for name in SearchAttribute}
-    await server.client.operator_service.add_search_attributes(
-        AddSearchAttributesRequest(namespace=server.client.namespace, search_attributes=wanted)
-    )
-    return server
-
-
-async def stop_servers() -> None:
-    """End the process's server, if one was started."""
-    while _servers:
-        await _servers.pop().shutdown()
+    async with environment:
+        wanted = {name.value: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD for name in SearchAttribute}
+        await environment.client.operator_service.add_search_attributes(
+            AddSearchAttributesRequest(namespace=environment.client.namespace, search_attributes=wanted)
+        )
+        yield environment
 
 
 @asynccontextmanager
@@ -137,6 +65,9 @@ async def polling(
             build_id="tests",
             # A busy machine may need more than the 2 s that the SDK gives a workflow to decide.
             debug_mode=True,
+            # A test has a handful of runs; every poll is a request to answer at the end.
+            max_concurrent_workflow_task_polls=2,
+            max_concurrent_activity_task_polls=2,
         )
         for queue in (ORCHESTRATION_QUEUE, *queues)
     ]
