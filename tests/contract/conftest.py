@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,9 +12,11 @@ import pytest
 import uvicorn
 from starlette.types import ASGIApp
 
+from activities.connectors.crm.hubspot import HubSpot
 from emulators import server
 from emulators.serving import Server
 from tests.support.emulators import Emulators
+from tests.support.hubspot_account import patient
 from tests.support.loopback import loopback_client
 
 
@@ -55,3 +57,20 @@ def emulators(served_emulators: str) -> Iterator[Emulators]:
         control = Emulators(client)
         control.reset()
         yield control
+
+
+@pytest.fixture
+async def hubspot(emulators: Emulators) -> AsyncIterator[HubSpot]:
+    connector = patient(emulators.base_url("hubspot"))
+    yield connector
+    await connector.aclose()
+
+
+@pytest.fixture
+async def provisioned(hubspot: HubSpot, emulators: Emulators) -> HubSpot:
+    """A provisioned account with empty books, provisioned once for the module."""
+    if not emulators.restore("hubspot"):
+        await hubspot.provision()
+        emulators.snapshot("hubspot")
+        emulators.restore("hubspot")
+    return hubspot

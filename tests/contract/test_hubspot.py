@@ -2,115 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
 from activities.connectors.crm.hubspot import HubSpot
 from activities.connectors.crm.hubspot_api import HubSpotApi
-from activities.ports.connection import Connection
 from activities.ports.connector import OutboundRecord
-from contracts.effects import Delivery, DeliveryIntent, EffectStep, Rendered
-from contracts.errors import AuthExpired, InvalidInput, OutcomeUnknown, Permanent, RateLimited, Transient, WedSyncError
-from contracts.notification import SourceNotification, TargetSystem
+from contracts.effects import DeliveryIntent
+from contracts.errors import InvalidInput, OutcomeUnknown, Permanent
 from contracts.sync import RecordStatus
 from tests.support.emulators import Emulators
+from tests.support.hubspot_account import PATIENCE_S, connection, delivery, patient, prepared, step_of, wedding
 from tests.support.specs import OpenApi, SentRequest, record_urllib3, specs_dir
 
 EMULATED = ("hubspot",)
-TOKEN = "sandbox-hubspot-token"
-PATIENCE_S = 300.0
-OCCURRED_AT = "2027-06-01T09:30:00Z"
 UPSERT = "batch/upsert$"
-
-
-def connection(base_url: str, token: str = TOKEN) -> Connection:
-    return Connection(
-        organization_id="lumen-studios",
-        integration_id="hubspot-main",
-        platform="hubspot",
-        base_url=base_url,
-        credential={"accessToken": SecretStr(token)},
-    )
-
-
-def patient(base_url: str, token: str = TOKEN) -> HubSpot:
-    """A connector whose time-out no busy machine meets."""
-    connector = HubSpot(connection(base_url, token))
-    connector._api._timeout_s = PATIENCE_S
-    return connector
-
-
-@pytest.fixture
-async def hubspot(emulators: Emulators) -> AsyncIterator[HubSpot]:
-    connector = patient(emulators.base_url("hubspot"))
-    yield connector
-    await connector.aclose()
-
-
-@pytest.fixture
-async def provisioned(hubspot: HubSpot, emulators: Emulators) -> HubSpot:
-    """A provisioned account with empty books, provisioned once for the module."""
-    if not emulators.restore("hubspot"):
-        await hubspot.provision()
-        emulators.snapshot("hubspot")
-        emulators.restore("hubspot")
-    return hubspot
-
-
-def wedding(number: int, **properties: Any) -> OutboundRecord:
-    return OutboundRecord(
-        f"wed-{number}",
-        {
-            "wedding_name": f"Couple {number}",
-            "wedding_date": "2027-06-12",
-            "guest_count": 100 + number,
-            "booking_status": "Booked",
-            **properties,
-        },
-    )
-
-
-def prepared(connector: HubSpot, *records: OutboundRecord) -> list[OutboundRecord]:
-    return [connector.prepare("weddings", record) for record in records]
-
-
-def delivery(**changes: Any) -> Delivery:
-    values: dict[str, Any] = {
-        "organization_id": "lumen-studios",
-        "business_key": "route-0001",
-        "notification": SourceNotification.model_validate(
-            {
-                "notificationId": "notif-0001",
-                "type": "timeline_change",
-                "title": "Ceremony moved to 15:30",
-                "message": "The ceremony now starts at 15:30 in the Orangery.",
-                "priority": "high",
-                "weddingContext": {"weddingId": "wed-1001", "weddingDate": "2027-06-12", "venueName": "Hartwell House"},
-                "metadata": {"affectsDealStage": True, "newDealStage": "in_progress"},
-            }
-        ),
-        "target": TargetSystem.model_validate(
-            {
-                "systemId": "crm",
-                "systemType": "hubspot",
-                "integrationId": "hubspot-main",
-                "contacts": [{"crmContactId": "501", "companyId": "601", "dealId": "701"}],
-            }
-        ),
-        "rendered": Rendered(),
-        "occurred_at": OCCURRED_AT,
-    }
-    return Delivery.model_validate({**values, **changes})
-
-
-def step_of(connector: HubSpot, kind: str, given: Delivery | None = None) -> EffectStep:
-    return next(step for step in connector.plan(given or delivery()) if step.kind == kind)
 
 
 def kinds(emulators: Emulators) -> Counter[str]:
@@ -340,96 +248,6 @@ async def test_an_unknown_contact_is_not_found(provisioned: HubSpot) -> None:
     with pytest.raises(Permanent) as caught:
         await provisioned.apply(step)
     assert caught.value.detail.code == "not_found"
-
-
-WRITE_FAULTS = [
-    ({"kind": "status", "status": 401}, AuthExpired, "credential_refused"),
-    ({"kind": "revoke_token"}, AuthExpired, "credential_refused"),
-    ({"kind": "status", "status": 403}, Permanent, "missing_permission"),
-    ({"kind": "status", "status": 404}, Permanent, "not_found"),
-    ({"kind": "status", "status": 409}, Permanent, "request_refused"),
-    ({"kind": "status", "status": 423}, OutcomeUnknown, "vendor_unavailable"),
-    ({"kind": "status", "status": 502}, OutcomeUnknown, "vendor_unavailable"),
-    ({"kind": "status", "status": 524}, OutcomeUnknown, "vendor_unavailable"),
-    ({"kind": "rate_limit", "retryAfter": 3}, RateLimited, "rate_limited"),
-    ({"kind": "status", "status": 477}, RateLimited, "account_migrating"),
-    ({"kind": "reset"}, OutcomeUnknown, "vendor_no_answer"),
-    ({"kind": "truncate"}, OutcomeUnknown, "vendor_no_answer"),
-    ({"kind": "hang"}, OutcomeUnknown, "vendor_no_answer"),
-    ({"kind": "garbage"}, OutcomeUnknown, "vendor_bad_response"),
-    ({"kind": "html_login_page"}, OutcomeUnknown, "vendor_bad_response"),
-    ({"kind": "schema_drift"}, OutcomeUnknown, "vendor_bad_response"),
-]
-
-
-@pytest.mark.parametrize(("fault", "error", "code"), WRITE_FAULTS, ids=lambda value: json.dumps(value, default=str))
-async def test_a_write_meets_each_fault_with_the_right_error(
-    provisioned: HubSpot, emulators: Emulators, fault: dict[str, Any], error: type[WedSyncError], code: str
-) -> None:
-    step = step_of(provisioned, "contact.update")
-    if fault["kind"] == "hang":
-        provisioned._api._timeout_s = 1.0
-    emulators.fault("hubspot", **fault)
-    with pytest.raises(error) as caught:
-        await provisioned.apply(step)
-    detail = caught.value.detail
-    assert (type(caught.value), detail.code) == (error, code)
-    assert (detail.system, detail.operation) == ("hubspot", "contact.update")
-
-
-READ_FAULTS = [
-    ({"kind": "status", "status": 503}, Transient, "vendor_unavailable"),
-    ({"kind": "reset"}, Transient, "vendor_no_answer"),
-    ({"kind": "garbage"}, Transient, "vendor_bad_response"),
-    ({"kind": "html_login_page"}, Transient, "vendor_bad_response"),
-]
-
-
-@pytest.mark.parametrize(("fault", "error", "code"), READ_FAULTS, ids=lambda value: json.dumps(value, default=str))
-async def test_a_read_leaves_no_outcome_open(
-    hubspot: HubSpot, emulators: Emulators, fault: dict[str, Any], error: type[WedSyncError], code: str
-) -> None:
-    emulators.fault("hubspot", **fault)
-    with pytest.raises(error) as caught:
-        await hubspot.probe()
-    assert (type(caught.value), caught.value.detail.code) == (error, code)
-
-
-async def test_a_rate_limit_carries_the_vendors_own_wait(hubspot: HubSpot, emulators: Emulators) -> None:
-    emulators.fault("hubspot", "rate_limit", retryAfter=7, count=1)
-    with pytest.raises(RateLimited) as caught:
-        await hubspot.probe()
-    assert caught.value.detail.retry_after_s == 7
-    assert caught.value.detail.evidence["vendorCode"] == "RATE_LIMITS"
-
-
-async def test_nothing_is_retried_below_the_connector(hubspot: HubSpot, emulators: Emulators) -> None:
-    emulators.fault("hubspot", "reset")
-    with pytest.raises(Transient):
-        await hubspot.probe()
-    assert len(emulators.requests("hubspot")) == 1
-
-
-async def test_a_host_that_cannot_be_reached_leaves_no_outcome_open(unused_tcp_port: int) -> None:
-    connector = HubSpot(connection(f"http://127.0.0.1:{unused_tcp_port}"))
-    with pytest.raises(Transient) as caught:
-        await connector.apply(step_of(connector, "contact.update"))
-    assert (type(caught.value), caught.value.detail.code) == (Transient, "vendor_unreachable")
-
-
-async def test_errors_hold_neither_the_token_nor_personal_data(provisioned: HubSpot, emulators: Emulators) -> None:
-    step = step_of(provisioned, "note.create")
-    bad = step.model_copy(update={"payload": {**step.payload, "properties": {"hs_note_body": "Anna Fisher"}}})
-    stranger = patient(emulators.base_url("hubspot"), "stolen-token-0815")
-    errors = []
-    for connector, given in ((provisioned, bad), (stranger, step)):
-        with pytest.raises(WedSyncError) as caught:
-            await connector.apply(given)
-        errors.append(caught.value)
-    await stranger.aclose()
-    for error in errors:
-        shown = f"{error!r} {error} {error.detail.model_dump_json()} {error.__cause__!r} {error.__context__!r}"
-        assert not any(word in shown for word in (TOKEN, "stolen-token-0815", "Fisher", "Orangery"))
 
 
 async def everything_once(connector: HubSpot) -> None:
