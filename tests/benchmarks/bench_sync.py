@@ -17,7 +17,8 @@ from activities.ports.connection import Connection
 from activities.storage.database import metadata
 from contracts.sync import Books
 from tests.contract.conftest import emulators, served_emulators  # noqa: F401 - fixtures
-from tests.orchestration.test_sync_report import MAPPING, ORGANIZATION, House, calls, seen, server, wedsync, workers
+from tests.orchestration.test_sync_report import ORGANIZATION, server, workers
+from tests.orchestration.test_sync_report_vendors import MAPPING, House, calls, seen, wedsync
 from tests.support.emulators import Emulators
 from tests.support.loopback import loopback_client
 
