@@ -51,7 +51,7 @@ async def connect(settings: Settings) -> Client:
             tls=_tls(settings),
             api_key=settings.temporal_api_key.get_secret_value() if settings.temporal_api_key else None,
             keep_alive_config=KeepAliveConfig(interval_millis=int(timedelta(seconds=15).total_seconds() * 1000)),
-            runtime=_runtime(settings.metrics_address),
+            runtime=core_runtime(settings.metrics_address),
         )
     except (RuntimeError, RPCError) as error:
         raise Transient(
@@ -63,8 +63,8 @@ async def connect(settings: Settings) -> Client:
 
 
 @cache
-def _runtime(metrics_address: str) -> Runtime:
-    """The SDK's core for this process; it logs through Python, because standard output is for a command's result."""
+def core_runtime(metrics_address: str = "") -> Runtime:
+    """Return the SDK's core for this process; it logs through Python: standard output is for a command's result."""
     metrics = None
     if metrics_address:
         metrics = PrometheusConfig(

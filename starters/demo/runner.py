@@ -24,6 +24,8 @@ from starters.demo.vendors import Vendors
 from starters.stack import SANDBOX_REPORT_TOKEN
 from workers.settings import Settings, Stack
 
+_LONGEST_S = 900
+
 
 def run(names: Sequence[str], *, json: bool = False, keep: bool = False) -> int:
     """Play the named scenarios, all of them without a name, and return the exit code."""
@@ -74,9 +76,13 @@ async def _play(names: list[str], *, as_json: bool, keep: bool) -> int:
 
 async def _scenario(name: str, stage: Stage) -> list[Check]:
     try:
-        return await SCENARIOS[name](stage)
+        async with asyncio.timeout(_LONGEST_S):
+            return await SCENARIOS[name](stage)
     except WedSyncError as error:
-        return [Check("the scenario runs to its end", "yes", error.detail.sentence())]
+        found = error.detail.sentence()
+    except TimeoutError:
+        found = f"not within {_LONGEST_S} s; its workflow in the Web UI tells where it waits"
+    return [Check("the scenario runs to its end", "yes", found)]
 
 
 @asynccontextmanager

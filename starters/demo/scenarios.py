@@ -23,9 +23,9 @@ from contracts.wedding import Wedding, WeddingEvent, WeddingEventType
 from starters.client import WedSync
 from starters.demo.vendors import Vendors
 from starters.failures import translated
+from starters.skipped_clock import skipped_clock
 from workers import roster
 from workers.composition import compose
-from workers.engine import binary
 from workers.settings import Settings
 from workers.temporal import data_converter
 
@@ -209,12 +209,8 @@ async def planner_survey(stage: Stage) -> list[Check]:
     example = Wedding.model_validate(_example("wedding-timeline"))
     survey = [one for one in example.automations if one.trigger_value == "completed"]
     wedding = example.model_copy(update={"wedding_id": "wed-survey", "automations": survey})
-    server = await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=str(binary("temporal-test-server")),
-        test_server_startup_timeout=timedelta(minutes=5),
-        data_converter=data_converter(stage.settings),
-    )
-    async with server as clock, compose(stage.settings) as parts:
+    converter = data_converter(stage.settings)
+    async with skipped_clock(converter) as clock, compose(stage.settings) as parts:
         workers = roster.workers(clock.client, parts.activities, ["orchestration", "system.email"])
         async with workers[0], workers[1]:
             with translated():
