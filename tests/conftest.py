@@ -24,11 +24,17 @@ _ON_SNOWFLAKE = {"test_emulator_snowflake.py", "test_run_warehouse_etl.py", "tes
 
 
 class _Scheduling(LoadScopeScheduling):
-    """Keeps the tests of a module in one process, and all that share the Snowflake stand-in in one too."""
+    """Keeps the tests of a module in one process, and all that share the Snowflake stand-in in one too.
+
+    Whole workflows take longest. They are one scope because scopes of many tests are handed out first: nobody is left
+    with a long module at the end.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         module = PurePath(nodeid.split("::", maxsplit=1)[0])
-        return "snowflake" if module.name in _ON_SNOWFLAKE else str(module)
+        if module.name in _ON_SNOWFLAKE:
+            return "snowflake"
+        return "orchestration" if module.parent.name == "orchestration" else str(module)
 
 
 # The modules stay for the whole run; looking through them for garbage was a quarter of the time it took to import them.
