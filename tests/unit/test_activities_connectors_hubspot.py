@@ -336,9 +336,7 @@ def test_only_the_vendors_fixed_words_become_evidence() -> None:
 
 
 def test_the_example_notification_can_be_planned() -> None:
-    beside = Path(__file__).parents[2].parent / "shared" / "examples" / "route-notification.json"
-    if not beside.is_file():
-        pytest.skip("The example inputs are not beside the project.")
-    routing = CrossSystemRouting.model_validate_json(beside.read_text(encoding="utf-8"))
+    example = Path(__file__).parents[2] / "examples" / "route-notification.json"
+    routing = CrossSystemRouting.model_validate_json(example.read_text(encoding="utf-8"))
     steps = connector().plan(delivery(notification=routing.source_notification, target=routing.target_systems[0]))
     assert [step.kind for step in steps] == ["contact.update", "note.create", "deal.update"]
