@@ -240,8 +240,7 @@ def _check_file(folder: Path, path: Path, file_format: SourceFormat, mapping: Se
 def _extract(folder: Path, path: Path, file_format: SourceFormat, request: EtlRequest) -> _Extracted:
     with extract.engine(folder, [path]) as connection:
         names = extract.columns_of(connection, path, file_format)
-        extract.read(connection, path, file_format, names)
-        judgement = extract.judge(connection, request.data_mapping, names)
+        judgement = extract.judge(connection, path, file_format, names, request.data_mapping)
         parts = list(extract.write_parts(connection, folder, request.etl_id, datetime.now(UTC)))
         quarantine = folder / "quarantine.ndjson"
         return _Extracted(judgement, parts, quarantine, extract.write_quarantine(connection, quarantine))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
@@ -32,9 +34,12 @@ with workflow.unsafe.imports_passed_through():
     from workflows.visibility import detail_of, failure, tag
 
 R = TypeVar("R", bound=Contract)
+S = TypeVar("S", bound=Contract)
 
 _EXTRACT_AGAIN = frozenset({"staging_corrupt", "staging_missing", "sealed_data_unreadable"})
 """Codes that say a staged file is gone or changed: the load extracts afresh, once."""
+
+_SIDE_BY_SIDE = "steps-side-by-side"
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class _Loaded:
 
 @workflow.defn(name=WorkflowType.RUN_WAREHOUSE_ETL)
 class RunWarehouseEtl:
-    """Check, prepare, extract, RAW, quality gate, STAGING, MARTS, ANALYTICS, optimise.
+    """Check, prepare beside extract, quality gate, RAW beside STAGING, MARTS, ANALYTICS, optimise.
 
     The run fails with `QualityGateFailed` before anything reaches STAGING when the share of bad rows is above the
     threshold, and with `books_not_closed` when the warehouse does not hold what the books say.
@@ -57,6 +62,7 @@ class RunWarehouseEtl:
     def __init__(self) -> None:
         self._request: EtlRequest
         self._done: list[str] = []
+        self._running: list[str] = []
 
     @workflow.run
     async def run(self, request: EtlRequest) -> ETLResult:
@@ -91,8 +97,11 @@ class RunWarehouseEtl:
             run_id=workflow.info().run_id,
             as_of=workflow.now().date(),
         )
-        await self._step("etl.prepare", batch, ProvisionResult, queue, "Create missing schemas and tables")
-        loaded = await self._layers(batch, queue)
+        _, extracted = await _both(
+            self._step("etl.prepare", batch, ProvisionResult, queue, "Create missing schemas and tables"),
+            self._extract(),
+        )
+        loaded = await self._layers(extracted, batch, queue)
         if isinstance(loaded, ErrorDetail):
             tag(outcome="failed")
             raise failure(loaded)
@@ -101,8 +110,7 @@ class RunWarehouseEtl:
         elapsed = int(workflow.now().timestamp() * 1_000) - started_ms
         return _result(request, loaded, elapsed)
 
-    async def _layers(self, batch: EtlBatch, queue: str) -> _Loaded | ErrorDetail:
-        extracted = await self._extract()
+    async def _layers(self, extracted: ExtractResult, batch: EtlBatch, queue: str) -> _Loaded | ErrorDetail:
         try:
             return await self._through(extracted, batch, queue)
         except ActivityError as error:
@@ -117,10 +125,11 @@ class RunWarehouseEtl:
 
     async def _through(self, extracted: ExtractResult, batch: EtlBatch, queue: str) -> _Loaded | ErrorDetail:
         quality = extracted.quality
-        raw = await self._layer("etl.load_raw", extracted.raw, batch, queue)
+        load_raw = self._layer("etl.load_raw", extracted.raw, batch, queue)
         if not quality.passes:
+            await load_raw
             return _gate_closed(quality)
-        staging = await self._layer("etl.load_staging", extracted.staging, batch, queue)
+        raw, staging = await _both(load_raw, self._layer("etl.load_staging", extracted.staging, batch, queue))
         if (raw.rows, staging.rows) != (quality.total_records, quality.good_records):
             return _not_closed(f"RAW holds {raw.rows} and STAGING {staging.rows} rows of this load")
         marts = await self._step(
@@ -135,7 +144,9 @@ class RunWarehouseEtl:
 
     async def _step(self, name: str, given: Contract, answer: type[R], queue: str, summary: str) -> R:
         request = self._request
-        self._show(f"**{name}**: {summary}")
+        line = f"{name}: {summary}"
+        self._running.append(line)
+        self._show()
         fairness = request.organization_id if queue == DATA_QUEUE else request.target_integration.integration_id
         result: R = await workflow.execute_activity(
             name,
@@ -146,11 +157,28 @@ class RunWarehouseEtl:
             priority=policies.priority(request.priority, fairness),
             **policies.BULK.options(),
         )
-        self._done.append(f"- {name}: {summary}")
+        self._running.remove(line)
+        self._done.append(line)
         return result
 
-    def _show(self, current: str) -> None:
-        workflow.set_current_details("\n".join([f"Load `{self._request.etl_id}`", "", *self._done, "", current]))
+    def _show(self) -> None:
+        done, running = (f"- {line}" for line in self._done), (f"- **{line}**" for line in self._running)
+        workflow.set_current_details("\n".join([f"Load `{self._request.etl_id}`", "", *done, *running]))
+
+
+async def _both(first: Coroutine[Any, Any, R], second: Coroutine[Any, Any, S]) -> tuple[R, S]:
+    """Run two steps side by side and wait for both, so that none still works when the other's failure is dealt with."""
+    if not workflow.patched(_SIDE_BY_SIDE):
+        try:
+            return await first, await second
+        finally:
+            second.close()
+    one, other = await asyncio.gather(first, second, return_exceptions=True)
+    if isinstance(one, BaseException):
+        raise one
+    if isinstance(other, BaseException):
+        raise other
+    return one, other
 
 
 def _result(request: EtlRequest, loaded: _Loaded, elapsed_ms: int) -> ETLResult:

@@ -19,9 +19,11 @@ from contracts.errors import InvalidInput
 from contracts.etl import Layer
 from contracts.integration import FieldMapping
 
-MEMORY_LIMIT = "256MB"
+MEMORY_LIMIT = "160MB"
 PART_ROWS = 250_000
 _DELIMITERS = (",", ";", "\t", "|")
+_GROUP_ROWS = 20_480
+_PARQUET = f"FORMAT PARQUET, COMPRESSION ZSTD, ROW_GROUP_SIZE {_GROUP_ROWS}"
 _TEXTS = ", ".join(quote(field.column) for field in FIELDS)
 
 
@@ -47,12 +49,19 @@ class Judgement:
 
 @contextmanager
 def engine(scratch: Path, readable: Sequence[Path]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Yield a database in `scratch` that spills there and can open nothing else but the `readable` files."""
-    with duckdb.connect(scratch / "work.duckdb") as connection:
+    """Yield a database that spills to `scratch` and can open nothing else but the `readable` files."""
+    with duckdb.connect() as connection:
+        # Work is shared out by row groups: small ones let two threads work on a load of usual size.
+        connection.execute(f"ATTACH {literal(str(scratch / 'work.duckdb'))} AS work (ROW_GROUP_SIZE {_GROUP_ROWS})")
+        connection.execute("USE work")
         directories = ", ".join(literal(str(path)) for path in (scratch, *(path.parent for path in readable)))
         for setting in (
             f"memory_limit = '{MEMORY_LIMIT}'",
             "threads = 2",
+            # Rows carry their number: keeping their order as well would leave a thread idle.
+            "preserve_insertion_order = false",
+            # A file's size is guessed far too small: in every join the smaller side is written last.
+            "disabled_optimizers = 'join_order,build_side_probe_side'",
             f"temp_directory = {literal(str(scratch / 'spill'))}",
             f"allowed_directories = [{directories}]",
             "autoinstall_known_extensions = false",
@@ -73,8 +82,7 @@ def columns_of(connection: duckdb.DuckDBPyConnection, path: Path, file_format: S
     try:
         if file_format is SourceFormat.NDJSON:
             rows = connection.execute(
-                "SELECT DISTINCT unnest(json_keys(json)) AS name "
-                f"FROM read_ndjson_objects({literal(str(path))}, ignore_errors = true) "
+                f"SELECT DISTINCT unnest(json_keys(json)) AS name FROM {_ndjson(path)} "
                 "WHERE json_type(json) = 'OBJECT' ORDER BY name"
             ).fetchall()
             names = [str(name) for (name,) in rows]
@@ -91,88 +99,86 @@ def columns_of(connection: duckdb.DuckDBPyConnection, path: Path, file_format: S
     return names
 
 
-def read(connection: duckdb.DuckDBPyConnection, path: Path, file_format: SourceFormat, names: Sequence[str]) -> int:
-    """Read the file into the table `source`, every column as text, and return its number of rows.
+def judge(
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    file_format: SourceFormat,
+    names: Sequence[str],
+    mapping: Sequence[FieldMapping],
+) -> Judgement:
+    """Map every row of the file, apply the rules, and leave the tables `judged` and `rejected`.
 
-    Lines that cannot be split into columns become rows of the table `broken`.
-
-    Raises:
-        InvalidInput: the file is not of that format, or has no rows.
-    """
-    columns = ", ".join(quote(name) for name in names)
-    connection.execute("CREATE TABLE broken (line VARCHAR)")
-    try:
-        if file_format is SourceFormat.CSV:
-            reader = _csv(path, names)
-            connection.execute(f"CREATE TABLE source AS SELECT row_number() OVER () AS {quality.ROW}, * FROM {reader}")
-            connection.execute(
-                "INSERT INTO broken SELECT any_value(csv_line) FROM reject_errors GROUP BY file_id, line ORDER BY line"
-            )
-        elif file_format is SourceFormat.NDJSON:
-            _read_ndjson(connection, path, names, columns)
-        else:
-            texts = ", ".join(f"CAST({quote(name)} AS VARCHAR) AS {quote(name)}" for name in names)
-            connection.execute(
-                f"CREATE TABLE source AS SELECT row_number() OVER () AS {quality.ROW}, {texts} "
-                f"FROM read_parquet({literal(str(path))})"
-            )
-    except duckdb.Error:
-        raise _not_readable(file_format) from None
-    total = _number(connection, "SELECT (SELECT count(*) FROM source) + (SELECT count(*) FROM broken)")
-    if total == 0:
-        raise InvalidInput("source_empty", "The source has no rows.", action="Check that the export is complete.")
-    return total
-
-
-def _read_ndjson(connection: duckdb.DuckDBPyConnection, path: Path, names: Sequence[str], columns: str) -> None:
-    shape = "{" + ", ".join(f'{_json_text(name)}: "VARCHAR"' for name in names) + "}"
-    connection.execute(
-        f"CREATE TABLE source AS SELECT {quality.ROW}, {columns} FROM (SELECT {quality.ROW}, unnest(record) FROM "
-        f"(SELECT row_number() OVER () AS {quality.ROW}, from_json(json, {literal(shape)}) AS record, json "
-        f"FROM read_ndjson_objects({literal(str(path))}, ignore_errors = true)) WHERE json_type(json) = 'OBJECT')"
-    )
-    connection.execute(
-        "INSERT INTO broken SELECT coalesce(CAST(json AS VARCHAR), 'not JSON') "
-        f"FROM read_ndjson_objects({literal(str(path))}, ignore_errors = true) "
-        "WHERE json IS NULL OR json_type(json) <> 'OBJECT'"
-    )
-
-
-def judge(connection: duckdb.DuckDBPyConnection, mapping: Sequence[FieldMapping], names: Sequence[str]) -> Judgement:
-    """Map every row, apply the rules, and leave the tables `judged` and `rejected`.
+    Lines that cannot be split into columns are rejected rows, numbered after all others.
 
     Raises:
-        InvalidInput: the mapping does not fit the columns.
+        InvalidInput: the mapping does not fit the columns, the file is not of that format, or it has no rows.
     """
     planned = quality.plan_fields(mapping, names)
     needed = [field.name for field in FIELDS if any(item.required and item.target == field.name for item in mapping)]
-    connection.execute(f"CREATE TABLE judged AS {quality.judged_rows(planned, needed)}")
-    connection.execute(
-        f"UPDATE judged SET {quality.REASONS} = {literal(quality.DUPLICATE)} "
-        f"WHERE {quality.ROW} IN ({quality.duplicates()})"
-    )
-    connection.execute(
-        f"INSERT INTO judged ({quality.ROW}, {quality.REASONS}) "
-        f"SELECT (SELECT count(*) FROM source) + row_number() OVER (), {literal(quality.UNREADABLE_ROW)} FROM broken"
-    )
-    record = ", ".join(f"{literal(name)}, source.{quote(name)}" for name in names)
-    connection.execute(
-        f"CREATE TABLE rejected AS SELECT judged.{quality.ROW}, judged.{quality.REASONS}, "
-        f"CAST(json_object({record}) AS VARCHAR) AS record "
-        f"FROM judged JOIN source USING ({quality.ROW}) WHERE judged.{quality.REASONS} <> '' "
-        f"UNION ALL SELECT (SELECT count(*) FROM source) + row_number() OVER (), "
-        f"{literal(quality.UNREADABLE_ROW)}, CAST(to_json(line) AS VARCHAR) FROM broken"
-    )
-    connection.execute("DROP TABLE source")
+    try:
+        # A view: keeping the text of every column beside what is made of it costs more than reading some rows twice.
+        connection.execute(f"CREATE TEMP VIEW source AS {_numbered_rows(path, file_format, names)}")
+        connection.execute(f"CREATE TABLE judged AS {quality.judged_rows(planned, needed)}")
+        connection.execute(f"CREATE TABLE broken AS {_broken_lines(path, file_format)}")
+        _reject(connection, names)
+    except duckdb.Error:
+        raise _not_readable(file_format) from None
     reasons = connection.execute(
         f"SELECT unnest(string_split({quality.REASONS}, ',')) AS rule, count(*) FROM rejected GROUP BY 1 ORDER BY 1"
     ).fetchall()
-    return Judgement(
-        total=_number(connection, "SELECT count(*) FROM judged"),
-        failed=_number(connection, "SELECT count(*) FROM rejected"),
-        reasons={str(rule): int(count) for rule, count in reasons},
-        raw_digest=_digest(connection, "TRUE"),
-        staging_digest=_digest(connection, f"{quality.REASONS} = ''"),
+    total, failed, raw_digest, staging_digest = _counted(connection)
+    if total == 0:
+        raise InvalidInput("source_empty", "The source has no rows.", action="Check that the export is complete.")
+    return Judgement(total, failed, {str(rule): int(count) for rule, count in reasons}, raw_digest, staging_digest)
+
+
+def _numbered_rows(path: Path, file_format: SourceFormat, names: Sequence[str]) -> str:
+    number = f"row_number() OVER () AS {quality.ROW}"
+    if file_format is SourceFormat.CSV:
+        return f"SELECT {number}, * FROM {_csv(path, names)}"
+    if file_format is SourceFormat.NDJSON:
+        shape = "{" + ", ".join(f'{_json_text(name)}: "VARCHAR"' for name in names) + "}"
+        columns = ", ".join(quote(name) for name in names)
+        return (
+            f"SELECT {quality.ROW}, {columns} FROM (SELECT {quality.ROW}, unnest(record) FROM "
+            f"(SELECT {number}, from_json(json, {literal(shape)}) AS record, json FROM {_ndjson(path)}) "
+            "WHERE json_type(json) = 'OBJECT')"
+        )
+    texts = ", ".join(f"CAST({quote(name)} AS VARCHAR) AS {quote(name)}" for name in names)
+    return f"SELECT {number}, {texts} FROM read_parquet({literal(str(path))})"
+
+
+def _broken_lines(path: Path, file_format: SourceFormat) -> str:
+    if file_format is SourceFormat.CSV:
+        return "SELECT any_value(csv_line) AS line FROM reject_errors GROUP BY file_id, line ORDER BY line"
+    if file_format is SourceFormat.NDJSON:
+        return (
+            f"SELECT coalesce(CAST(json AS VARCHAR), 'not JSON') AS line FROM {_ndjson(path)} "
+            "WHERE json IS NULL OR json_type(json) <> 'OBJECT'"
+        )
+    return "SELECT '' AS line WHERE FALSE"
+
+
+def _reject(connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> None:
+    """Leave the bad rows of `judged` in `rejected` as they came, and append the lines that are no rows to both."""
+    row, reasons = quality.ROW, quality.REASONS
+    connection.execute(
+        f"UPDATE judged SET {reasons} = {literal(quality.DUPLICATE)} WHERE {row} IN ({quality.duplicates()})"
+    )
+    connection.execute(f"CREATE TABLE rejected AS SELECT {row}, {reasons}, '' AS record FROM judged WHERE FALSE")
+    record = ", ".join(f"{literal(name)}, source.{quote(name)}" for name in names)
+    if _number(connection, f"SELECT count(*) FROM judged WHERE {reasons} <> ''"):
+        connection.execute(
+            f"INSERT INTO rejected SELECT {row}, bad.{reasons}, CAST(json_object({record}) AS VARCHAR) "
+            f"FROM source JOIN (SELECT {row}, {reasons} FROM judged WHERE {reasons} <> '') AS bad USING ({row})"
+        )
+    last = _number(connection, f"SELECT coalesce(max({row}), 0) FROM judged")
+    connection.execute(
+        f"INSERT INTO rejected SELECT {last} + row_number() OVER (), {literal(quality.UNREADABLE_ROW)}, "
+        "CAST(to_json(line) AS VARCHAR) FROM broken"
+    )
+    connection.execute(
+        f"INSERT INTO judged ({row}, {reasons}) SELECT {row}, {reasons} FROM rejected WHERE {row} > {last}"
     )
 
 
@@ -181,21 +187,18 @@ def write_parts(
 ) -> Iterator[Part]:
     """Write both layers as Parquet parts of at most `part_rows` rows each, yielding every file once it is complete."""
     total = _number(connection, f"SELECT coalesce(max({quality.ROW}), 0) FROM judged")
-    raw = (
-        f"SELECT {literal(batch_id)} AS BATCH_ID, judged.{quality.ROW} AS ROW_NUMBER, {_TEXTS}, "
-        f"nullif(judged.{quality.REASONS}, '') AS REJECTED_BECAUSE, record AS REJECTED_RECORD, "
-        f"TIMESTAMP '{loaded_at:%Y-%m-%d %H:%M:%S}' AS LOADED_AT "
-        f"FROM judged LEFT JOIN rejected USING ({quality.ROW}) WHERE judged.{quality.ROW}"
-    )
-    staging = (
-        f"SELECT {literal(batch_id)} AS BATCH_ID, {quality.ROW} AS ROW_NUMBER, {quality.typed_columns()} "
-        f"FROM judged WHERE {quality.REASONS} = '' AND {quality.ROW}"
-    )
+    lineage = f"{literal(batch_id)} AS BATCH_ID, judged.{quality.ROW} AS ROW_NUMBER"
     for index, first in enumerate(range(1, total + 1, part_rows)):
-        bounds = f"BETWEEN {first} AND {first + part_rows - 1}"
+        within = f"judged.{quality.ROW} BETWEEN {first} AND {first + part_rows - 1}"
+        raw = (
+            f"SELECT {lineage}, {_TEXTS}, nullif(judged.{quality.REASONS}, '') AS REJECTED_BECAUSE, "
+            f"rejected.record AS REJECTED_RECORD, TIMESTAMP '{loaded_at:%Y-%m-%d %H:%M:%S}' AS LOADED_AT "
+            f"FROM judged LEFT JOIN rejected USING ({quality.ROW}) WHERE {within}"
+        )
+        staging = quality.typed_rows(lineage, f"{within} AND {quality.REASONS} = ''")
         for layer, select in ((Layer.RAW, raw), (Layer.STAGING, staging)):
             path = folder / f"{layer}-{index:05d}.parquet"
-            rows = _copy(connection, f"{select} {bounds} ORDER BY ROW_NUMBER", path, "FORMAT PARQUET, COMPRESSION ZSTD")
+            rows = _copy(connection, select, path, _PARQUET)
             if rows:
                 yield Part(layer, path, rows)
 
@@ -213,17 +216,24 @@ def _copy(connection: duckdb.DuckDBPyConnection, select: str, path: Path, option
     return _number(connection, f"COPY ({select}) TO {literal(str(path))} ({options})")
 
 
-def _digest(connection: duckdb.DuckDBPyConnection, condition: str) -> str:
-    row = connection.execute(
-        f"SELECT md5(concat_ws('/', count(*), bit_xor(hash({quality.ROW}, {quality.REASONS}, {_TEXTS})))) "
-        f"FROM judged WHERE {condition}"
-    ).fetchone()
-    return str(row[0]) if row else ""
+def _counted(connection: duckdb.DuckDBPyConnection) -> tuple[int, int, str, str]:
+    """Return the numbers of rows and of rejected rows, and the digests of RAW and of STAGING."""
+    content = f"bit_xor(hash({quality.ROW}, {quality.REASONS}, {_TEXTS}))"
+    good = f"FILTER (WHERE {quality.REASONS} = '')"
+    total, failed, *digests = connection.execute(
+        f"SELECT count(*), count(*) - count(*) {good}, md5(concat_ws('/', count(*), {content})), "
+        f"md5(concat_ws('/', count(*) {good}, {content} {good})) FROM judged"
+    ).fetchall()[0]
+    return int(total), int(failed), str(digests[0]), str(digests[1])
 
 
 def _number(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
     row = connection.execute(sql).fetchone()
     return int(row[0]) if row else 0
+
+
+def _ndjson(path: Path) -> str:
+    return f"read_ndjson_objects({literal(str(path))}, ignore_errors = true)"
 
 
 def _csv(path: Path, names: Sequence[str]) -> str:

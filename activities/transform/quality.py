@@ -70,10 +70,10 @@ def judged_rows(planned: Mapping[str, Compiled], required: Iterable[str] = ()) -
             f"CASE WHEN {condition} THEN {literal(name)} END"
             for name, condition in field_rules(field, flag, required=field.name in needed)
         ]
-    columns = ", ".join(quote(field.column) for field in FIELDS)
+    fields = ", ".join(quote(field.column) for field in FIELDS)
     broken = f"concat_ws(',', {', '.join(rules)})"
     return (
-        f"SELECT {ROW}, {columns}, {broken} AS {REASONS} "
+        f"SELECT {ROW}, {fields}, {broken} AS {REASONS} "
         f"FROM (SELECT {ROW}, {', '.join(texts)}, {', '.join(flags)} FROM source)"
     )
 
@@ -133,13 +133,14 @@ def duplicates() -> str:
     )
 
 
-def typed_columns() -> str:
-    """Return the SELECT list of the typed fields and their fingerprints."""
-    values = [f"{typed(field)} AS {quote(field.column)}" for field in FIELDS]
-    prints = [f"{_fingerprint(fields)} AS {quote(name)}" for name, fields in FINGERPRINTS.items()]
-    return ", ".join([*values, *prints])
+def typed_rows(columns: str, condition: str) -> str:
+    """Return the SELECT over `judged` of `columns`, typed fields and fingerprints, where `condition` holds."""
+    fields = [quote(field.column) for field in FIELDS]
+    values = ", ".join(f"{typed(field)} AS {name}" for field, name in zip(FIELDS, fields, strict=True))
+    prints = [f"{_fingerprint(of)} AS {quote(name)}" for name, of in FINGERPRINTS.items()]
+    return f"SELECT *, {', '.join(prints)} FROM (SELECT {columns}, {values} FROM judged WHERE {condition})"
 
 
 def _fingerprint(fields: Iterable[Field]) -> str:
-    parts = ", ".join(f"coalesce(CAST({typed(field)} AS VARCHAR), chr(30))" for field in fields)
+    parts = ", ".join(f"coalesce(CAST({quote(field.column)} AS VARCHAR), chr(30))" for field in fields)
     return f"md5(concat_ws(chr(31), {parts}))"

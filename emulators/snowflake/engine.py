@@ -47,7 +47,8 @@ class PersistentWarehouse(FakeSnow):
         self.nop_regexes = None
         self.results_cache = {}
         # One thread: the tables are small, and idle threads hand memory back that the next statement asks for again.
-        settings = {"lambda_syntax": "ENABLE_SINGLE_ARROW", "threads": 1}
+        # Few checkpoints: a commit that writes the table a second time says nothing about an account.
+        settings = {"lambda_syntax": "ENABLE_SINGLE_ARROW", "threads": 1, "checkpoint_threshold": "256MB"}
         self.duck_conn = duckdb.connect(database=":memory:", config=settings)
         self.duck_conn.execute(f"ATTACH IF NOT EXISTS '{directory / 'account.db'}' AS _fs_global")
         self.duck_conn.execute(info_schema.fs_global_creation_sql())

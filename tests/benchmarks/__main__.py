@@ -56,10 +56,11 @@ def run(*command: str) -> dict[str, Any]:
 
 
 def etl(rows: int) -> tuple[dict[str, Any], list[Row]]:
-    """Return the figures of a load into the Snowflake stand-in."""
-    found = run("-m", "tests.benchmarks.bench_etl", "--rows", str(rows))
-    name = f"{rows:,} weddings into Snowflake"
+    """Return the figures of a load into the Snowflake stand-in; of a short one the middle of three runs."""
     asked = rows == 100_000
+    runs = [run("-m", "tests.benchmarks.bench_etl", "--rows", str(rows)) for _ in range(3 if asked else 1)]
+    found = sorted(runs, key=lambda figures: figures["ratio"])[len(runs) // 2]
+    name = f"{rows:,} weddings into Snowflake"
     return found, [
         Row(f"{name}: ours", found["ours_s"], 20 if asked else None, "s"),
         Row(f"{name}: bare path", found["bare_s"], None, "s"),

@@ -48,16 +48,15 @@ def layer(folder: Path, name: Layer, weddings: list[dict[str, str]], etl_id: str
         for number, wedding in enumerate(weddings, 1):
             values = [number, *(wedding.get(field.name) for field in FIELDS)]
             connection.execute(f"INSERT INTO judged VALUES ({', '.join('?' * len(values))})", values)
+        lineage = f"'{etl_id}' AS BATCH_ID, {quality.ROW} AS ROW_NUMBER"
         texts = ", ".join(field.column for field in FIELDS)
         select = (
-            f"{texts}, NULL::VARCHAR AS REJECTED_BECAUSE, NULL::VARCHAR AS REJECTED_RECORD, "
-            "now()::TIMESTAMP AS LOADED_AT"
+            f"SELECT {lineage}, {texts}, NULL::VARCHAR AS REJECTED_BECAUSE, NULL::VARCHAR AS REJECTED_RECORD, "
+            "now()::TIMESTAMP AS LOADED_AT FROM judged"
             if name is Layer.RAW
-            else quality.typed_columns()
+            else quality.typed_rows(lineage, "TRUE")
         )
-        connection.execute(
-            f"COPY (SELECT '{etl_id}' AS BATCH_ID, {quality.ROW} AS ROW_NUMBER, {select} FROM judged) TO '{path}'"
-        )
+        connection.execute(f"COPY ({select}) TO '{path}'")
     digest = hashlib.md5(json.dumps(weddings).encode(), usedforsecurity=False).hexdigest()
     return LayerFiles(name, [path], len(weddings), digest)
 

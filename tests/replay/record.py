@@ -55,6 +55,17 @@ async def load_with_a_lost_part() -> AsyncIterator[WorkflowHandle[Any, Any]]:
 
 
 @asynccontextmanager
+async def load_with_steps_side_by_side() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    fake = etl.FakeEtl()
+    async with etl.server() as client, etl.workers(client, fake.activities()):
+        handle = await client.start_workflow(
+            etl.RunWarehouseEtl.run, etl.asked(), id="load-recorded", task_queue=etl.ORCHESTRATION_QUEUE
+        )
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
 async def routing_with_failover() -> AsyncIterator[WorkflowHandle[Any, Any]]:
     fake = routing.FakeNotify()
     fake.trouble = {"team-chat-0": [routing.refused()]}
@@ -93,6 +104,7 @@ PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, An
         health_of_two_pages,
         integration_paused_and_resumed,
         load_with_a_lost_part,
+        load_with_steps_side_by_side,
         routing_with_failover,
         sync_of_two_parts,
         wedding_moved_and_completed,

@@ -39,8 +39,7 @@ def judged(rows, mapping=(), folder=None, text=None):
             source.write_text(text, encoding="utf-8")
         with extract.engine(place, [source]) as connection:
             names = extract.columns_of(connection, source, SourceFormat.CSV)
-            extract.read(connection, source, SourceFormat.CSV, names)
-            judgement = extract.judge(connection, list(mapping), names)
+            judgement = extract.judge(connection, source, SourceFormat.CSV, names, list(mapping))
             parts = list(extract.write_parts(connection, place, "etl-1", datetime(2027, 1, 1, tzinfo=UTC)))
             quarantine = place / "quarantine.ndjson"
             extract.write_quarantine(connection, quarantine)
@@ -135,6 +134,30 @@ def test_the_digest_tells_whether_the_rows_are_the_same():
     assert (first == again, first == other) == (True, False)
 
 
+def test_a_line_that_is_no_object_takes_no_other_rows_number(tmp_path):
+    source = tmp_path / "source.ndjson"
+    lines = [json.dumps({**GOOD, "wedding_id": "w-1"}), "[]", json.dumps({**GOOD, "guest_count": "x"})]
+    source.write_text("\n".join(lines), encoding="utf-8")
+    with extract.engine(tmp_path, [source]) as connection:
+        names = extract.columns_of(connection, source, SourceFormat.NDJSON)
+        extract.judge(connection, source, SourceFormat.NDJSON, names, [])
+        assert connection.execute("SELECT __row FROM judged ORDER BY 1").fetchall() == [(1,), (3,), (4,)]
+
+
+def test_rows_keep_the_numbers_of_their_lines_though_two_threads_work_on_them(tmp_path):
+    source = tmp_path / "source.csv"
+    heading, values = ",".join(GOOD), ",".join(list(GOOD.values())[1:])
+    padding = "x" * 200
+    source.write_text(f"{heading},padding\n" + "".join(f"{n},{values},{padding}\n" for n in range(1, 150_001)))
+    with extract.engine(tmp_path, [source]) as connection:
+        names = extract.columns_of(connection, source, SourceFormat.CSV)
+        extract.judge(connection, source, SourceFormat.CSV, names, [])
+        parts = list(extract.write_parts(connection, tmp_path, "etl-1", datetime(2027, 1, 1, tzinfo=UTC)))
+    for part in parts:
+        moved = duckdb.sql(f"SELECT count(*) FILTER (WEDDING_ID <> ROW_NUMBER::VARCHAR) FROM '{part.path}'").fetchall()
+        assert (part.rows, moved) == (150_000, [(0,)])
+
+
 VALUES = st.text(max_size=12) | st.sampled_from(["", "5", "-5", "nan", "inf", "2027-06-12", "1e400", "'", "true"])
 
 
@@ -147,12 +170,11 @@ def test_every_row_is_loaded_or_rejected_with_a_reason(rows):
         source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         with extract.engine(place, [source]) as connection:
             names = extract.columns_of(connection, source, SourceFormat.NDJSON)
-            total = extract.read(connection, source, SourceFormat.NDJSON, names)
-            judgement = extract.judge(connection, [], names)
+            judgement = extract.judge(connection, source, SourceFormat.NDJSON, names, [])
             parts = list(extract.write_parts(connection, place, "etl-1", datetime(2027, 1, 1, tzinfo=UTC)))
             loaded = sum(part.rows for part in parts if part.layer is Layer.STAGING)
             rejected = extract.write_quarantine(connection, place / "quarantine.ndjson")
         # A record may hold characters that splitlines() takes for line ends.
         lines = (place / "quarantine.ndjson").read_text(encoding="utf-8").split("\n")[:-1]
-        assert (total, loaded + rejected, judgement.failed) == (len(rows), len(rows), rejected)
+        assert (judgement.total, loaded + rejected, judgement.failed) == (len(rows), len(rows), rejected)
         assert all(json.loads(line)["reasons"] for line in lines)
