@@ -9,10 +9,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.base import Contract
+from contracts.conflict import BookingConflicts
+from contracts.emergency import EmergencyAlert
 from contracts.errors import InvalidInput
+from contracts.etl import EtlRequest
+from contracts.integration import IntegrationConfiguration
+from contracts.notification import CrossSystemRouting
 from contracts.sync import DataSynchronizationRequest
+from contracts.wedding import Wedding
 from starters.documents import parse, read_file
 
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.json"))
+CONTRACTS: dict[str, type[Contract]] = {
+    "booking-conflict": BookingConflicts,
+    "emergency-alert": EmergencyAlert,
+    "integration": IntegrationConfiguration,
+    "route-notification": CrossSystemRouting,
+    "sync-report": DataSynchronizationRequest,
+    "warehouse-etl": EtlRequest,
+    "wedding-timeline": Wedding,
+}
 SYNC = {
     "syncId": "sync-1",
     "organizationId": "org",
@@ -31,6 +48,18 @@ def test_a_valid_document_is_read_from_its_file(tmp_path: Path) -> None:
     file = tmp_path / "sync.json"
     file.write_text(json.dumps(SYNC))
     assert read_file(file, DataSynchronizationRequest).sync_id == "sync-1"
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_is_read_to_its_last_field(path: Path) -> None:
+    read_file(path, next(model for name, model in CONTRACTS.items() if path.stem.startswith(name)))
+
+
+def test_a_failover_to_nobody_is_refused() -> None:
+    [path] = [path for path in EXAMPLES if path.stem == "emergency-alert"]
+    with pytest.raises(InvalidInput) as caught:
+        parse(path.read_text().replace('"failover": ["sms-planner"]', '"failover": ["nobody"]'), EmergencyAlert)
+    assert caught.value.detail.code == "invalid_input"
 
 
 def test_a_file_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
