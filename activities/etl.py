@@ -231,14 +231,14 @@ def _layer(layer: Layer, staged: dict[Layer, list[DatasetRef]], rows: int, diges
 
 
 def _check_file(folder: Path, path: Path, file_format: SourceFormat, mapping: Sequence[FieldMapping]) -> list[str]:
-    with extract.engine(folder, [path]) as connection:
+    with extract.engine(folder, path, file_format) as connection:
         columns = extract.columns_of(connection, path, file_format)
         quality.judged_rows(quality.plan_fields(mapping, columns))
         return columns
 
 
 def _extract(folder: Path, path: Path, file_format: SourceFormat, request: EtlRequest) -> _Extracted:
-    with extract.engine(folder, [path]) as connection:
+    with extract.engine(folder, path, file_format) as connection:
         names = extract.columns_of(connection, path, file_format)
         judgement = extract.judge(connection, path, file_format, names, request.data_mapping)
         parts = list(extract.write_parts(connection, folder, request.etl_id, datetime.now(UTC)))

@@ -19,7 +19,8 @@ from contracts.errors import InvalidInput
 from contracts.etl import Layer
 from contracts.integration import FieldMapping
 
-MEMORY_LIMIT = "160MB"
+_MEMORY = {SourceFormat.CSV: "128MB", SourceFormat.PARQUET: "128MB", SourceFormat.NDJSON: "384MB"}
+"""JSON is read 2,048 lines at once, several copies of each."""
 PART_ROWS = 250_000
 _DELIMITERS = (",", ";", "\t", "|")
 _GROUP_ROWS = 20_480
@@ -48,15 +49,19 @@ class Judgement:
 
 
 @contextmanager
-def engine(scratch: Path, readable: Sequence[Path]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Yield a database that spills to `scratch` and can open nothing else but the `readable` files."""
+def engine(scratch: Path, path: Path, file_format: SourceFormat) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yield a database that spills to `scratch` and can open nothing else but the file's directory.
+
+    Raises:
+        InvalidInput: the file is not of that format, or its records do not fit into memory.
+    """
     with duckdb.connect() as connection:
         # Work is shared out by row groups: small ones let two threads work on a load of usual size.
         connection.execute(f"ATTACH {literal(str(scratch / 'work.duckdb'))} AS work (ROW_GROUP_SIZE {_GROUP_ROWS})")
         connection.execute("USE work")
-        directories = ", ".join(literal(str(path)) for path in (scratch, *(path.parent for path in readable)))
+        directories = ", ".join(literal(str(path)) for path in (scratch, path.parent))
         for setting in (
-            f"memory_limit = '{MEMORY_LIMIT}'",
+            f"memory_limit = '{_MEMORY[file_format]}'",
             "threads = 2",
             # Rows carry their number: keeping their order as well would leave a thread idle.
             "preserve_insertion_order = false",
@@ -70,7 +75,24 @@ def engine(scratch: Path, readable: Sequence[Path]) -> Iterator[duckdb.DuckDBPyC
             "lock_configuration = true",
         ):
             connection.execute(f"SET {setting}")
-        yield connection
+        try:
+            yield connection
+        except duckdb.OutOfMemoryException:
+            raise InvalidInput(
+                "records_too_large",
+                "The source's records are too long to be read within a load's memory.",
+                action="Shorten their longest fields, or send the file as CSV or Parquet.",
+            ) from None
+
+
+@contextmanager
+def _reading(file_format: SourceFormat) -> Iterator[None]:
+    try:
+        yield
+    except duckdb.OutOfMemoryException:
+        raise
+    except (duckdb.Error, csv.Error, UnicodeError):
+        raise _not_readable(file_format) from None
 
 
 def columns_of(connection: duckdb.DuckDBPyConnection, path: Path, file_format: SourceFormat) -> list[str]:
@@ -79,7 +101,7 @@ def columns_of(connection: duckdb.DuckDBPyConnection, path: Path, file_format: S
     Raises:
         InvalidInput: the file is not of that format, or has no columns.
     """
-    try:
+    with _reading(file_format):
         if file_format is SourceFormat.NDJSON:
             rows = connection.execute(
                 f"SELECT DISTINCT unnest(json_keys(json)) AS name FROM {_ndjson(path)} "
@@ -92,8 +114,6 @@ def columns_of(connection: duckdb.DuckDBPyConnection, path: Path, file_format: S
             reader = f"read_parquet({literal(str(path))})"
             described = connection.execute(f"SELECT * FROM {reader} LIMIT 0").description or []
             names = [str(item[0]) for item in described]
-    except (duckdb.Error, csv.Error, UnicodeError):
-        raise _not_readable(file_format) from None
     if not names or len({name.lower() for name in names}) != len(names):
         raise _not_readable(file_format)
     return names
@@ -115,14 +135,12 @@ def judge(
     """
     planned = quality.plan_fields(mapping, names)
     needed = [field.name for field in FIELDS if any(item.required and item.target == field.name for item in mapping)]
-    try:
+    with _reading(file_format):
         # A view: keeping the text of every column beside what is made of it costs more than reading some rows twice.
         connection.execute(f"CREATE TEMP VIEW source AS {_numbered_rows(path, file_format, names)}")
         connection.execute(f"CREATE TABLE judged AS {quality.judged_rows(planned, needed)}")
         connection.execute(f"CREATE TABLE broken AS {_broken_lines(path, file_format)}")
         _reject(connection, names)
-    except duckdb.Error:
-        raise _not_readable(file_format) from None
     reasons = connection.execute(
         f"SELECT unnest(string_split({quality.REASONS}, ',')) AS rule, count(*) FROM rejected GROUP BY 1 ORDER BY 1"
     ).fetchall()

@@ -73,7 +73,7 @@ def bare(account: Account, sources: Sequence[Path], folder: Path) -> float:
 
 def _staging_file(source: Path, folder: Path) -> Path:
     folder.mkdir()
-    with extract.engine(folder, [source]) as connection:
+    with extract.engine(folder, source, SourceFormat.CSV) as connection:
         names = extract.columns_of(connection, source, SourceFormat.CSV)
         extract.judge(connection, source, SourceFormat.CSV, names, EtlRequest.model_validate(EXAMPLE).data_mapping)
         parts = list(extract.write_parts(connection, folder, source.stem, datetime.now(UTC), part_rows=10_000_000))
