@@ -59,6 +59,9 @@ def engine(scratch: Path, path: Path, file_format: SourceFormat) -> Iterator[duc
         # Work is shared out by row groups: small ones let two threads work on a load of usual size.
         connection.execute(f"ATTACH {literal(str(scratch / 'work.duckdb'))} AS work (ROW_GROUP_SIZE {_GROUP_ROWS})")
         connection.execute("USE work")
+        # Nobody opens it again.
+        connection.execute("SET checkpoint_threshold = '1TB'")
+        connection.execute("PRAGMA disable_checkpoint_on_shutdown")
         directories = ", ".join(literal(str(path)) for path in (scratch, path.parent))
         for setting in (
             f"memory_limit = '{_MEMORY[file_format]}'",

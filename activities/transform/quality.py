@@ -72,9 +72,10 @@ def judged_rows(planned: Mapping[str, Compiled], required: Iterable[str] = ()) -
         ]
     fields = ", ".join(quote(field.column) for field in FIELDS)
     broken = f"concat_ws(',', {', '.join(rules)})"
+    # Numbering is one thread's work; what is kept of it is shared out to all.
     return (
-        f"SELECT {ROW}, {fields}, {broken} AS {REASONS} "
-        f"FROM (SELECT {ROW}, {', '.join(texts)}, {', '.join(flags)} FROM source)"
+        f"WITH numbered AS MATERIALIZED (FROM source) SELECT {ROW}, {fields}, {broken} AS {REASONS} "
+        f"FROM (SELECT {ROW}, {', '.join(texts)}, {', '.join(flags)} FROM numbered)"
     )
 
 

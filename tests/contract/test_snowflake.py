@@ -91,6 +91,27 @@ async def test_a_second_provision_changes_nothing(account):
     assert account.changes() == before
 
 
+async def test_steps_that_follow_one_another_log_in_once(account):
+    connector = snowflake_at(account)
+    await connector.provision()
+    await connector.build_analytics(batch())
+    assert account.logins() == 1
+
+
+async def test_a_session_that_the_account_has_ended_is_opened_anew(account):
+    connector = snowflake_at(account)
+    await connector.provision()
+    account.reset()
+    assert sql.FACT_TABLE in (await connector.provision()).created
+
+
+async def test_a_probe_proves_the_credential_though_a_session_is_idle(account):
+    connector = snowflake_at(account)
+    await connector.provision()
+    await connector.probe()
+    assert account.logins() == 2
+
+
 async def test_a_refused_password_asks_the_tenant_to_connect_again(account):
     with pytest.raises(AuthExpired):
         await snowflake_at(account, password="wrong").probe()

@@ -62,6 +62,10 @@ class Account:
         """Return kind and object of every effect in the ledger."""
         return [(effect["kind"], effect["objectId"]) for effect in self.effects()]
 
+    def logins(self) -> int:
+        """Return how many sessions were opened since the last reset."""
+        return sum("login-request" in request["path"] for request in self._get("requests"))
+
     def drop_after(self, statement: str) -> None:
         """Lose the answer to the next statement that matches, after its effect."""
         self._post("faults", {"kind": "drop_after_effect", "match": {"sql": statement}, "count": 1})

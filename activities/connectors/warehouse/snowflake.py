@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -22,10 +23,12 @@ T = TypeVar("T")
 _TABLES = {Layer.RAW: sql.RAW_TABLE, Layer.STAGING: sql.STAGING_TABLE}
 _MARTS = "MARTS"
 _ANALYTICS = "ANALYTICS"
+_IDLE_S = 60.0
+"""How long a session waits for the next step; a session policy may end idle ones after five minutes."""
 
 
 class Snowflake:
-    """The Snowflake connector; each call opens one session and closes it.
+    """The Snowflake connector; a call takes a session that has just become free, or opens one.
 
     Source: docs.snowflake.com/en/developer-guide/python-connector, connector 5.2; SQL reference for MERGE, COPY INTO
     and PUT.
@@ -52,11 +55,12 @@ class Snowflake:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._idle: deque[tuple[float, Session]] = deque()
 
     async def probe(self) -> ConnectionProbe:
-        """Open a session and select a constant."""
+        """Log in, which an idle session would not prove, and select a constant."""
         started = time.perf_counter()
-        await self._in_session("probe", lambda session: session.number("probe", "SELECT 1"))
+        await offload(self._log_in)
         return ConnectionProbe(
             ok=True,
             latency_ms=(time.perf_counter() - started) * 1_000,
@@ -69,7 +73,8 @@ class Snowflake:
         return await self._in_session("provision", _provision)
 
     async def aclose(self) -> None:
-        """Nothing is kept open between calls."""
+        """Log the idle sessions out."""
+        await offload(self._close_idle, 0.0)
 
     async def load_layer(self, batch: EtlBatch, files: LayerFiles) -> LayerLoaded:
         """Load the files into RAW or STAGING in one transaction; found again by digest."""
@@ -89,15 +94,43 @@ class Snowflake:
         await self._in_session(_tag(batch), lambda session: session.run("facts.cluster", statement))
         return {sql.FACT_TABLE: "clustered by WEDDING_DATE, SUPPLIER_SK"}
 
+    def _log_in(self) -> None:
+        session = Session(self._connection, "wedsync:probe")
+        try:
+            session.number("probe", "SELECT 1")
+        finally:
+            session.close()
+
     async def _in_session(self, tag: str, work: Callable[..., T], *args: object) -> T:
         def call() -> T:
-            session = Session(self._connection, f"wedsync:{tag}")
+            session = self._session(f"wedsync:{tag}")
             try:
-                return work(session, *args)
-            finally:
+                done = work(session, *args)
+            except BaseException:
                 session.close()
+                raise
+            self._idle.append((time.monotonic(), session))
+            self._close_idle(_IDLE_S)
+            return done
 
         return await offload(call)
+
+    def _session(self, tag: str) -> Session:
+        self._close_idle(_IDLE_S)
+        with suppress(IndexError):
+            _, session = self._idle.pop()
+            try:
+                session.tag(tag)
+            except WedSyncError:
+                session.close()
+            else:
+                return session
+        return Session(self._connection, tag)
+
+    def _close_idle(self, longer_than_s: float) -> None:
+        with suppress(IndexError):
+            while time.monotonic() - self._idle[0][0] >= longer_than_s:
+                self._idle.popleft()[1].close()
 
 
 def _tag(batch: EtlBatch) -> str:
@@ -260,7 +293,8 @@ def _build_analytics(session: Session, batch: EtlBatch) -> TablesBuilt:
 
 
 def _counts(session: Session, tables: tuple[str, ...]) -> dict[str, int]:
-    return {table: session.number("rows.count", f"SELECT COUNT(*) FROM {table}") for table in tables}
+    counts = " UNION ALL ".join(f"SELECT '{table}', COUNT(*) FROM {table}" for table in tables)
+    return {str(table): int(rows) for table, rows in session.run("rows.count", counts, writes=False)}
 
 
 def _miscounted(table: str, held: int, expected: int) -> Permanent:

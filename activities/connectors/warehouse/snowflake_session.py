@@ -31,7 +31,7 @@ _REMOTE_FILE = frozenset({91_016})
 
 
 class Session:
-    """A session for one activity; it belongs to one thread and is closed by `close`.
+    """A session, used by one activity at a time and closed by `close`.
 
     Args:
         connection: the account, credential and settings.
@@ -51,6 +51,14 @@ class Session:
                 )
         except errors.Error as error:
             raise classify(error, "session.open", writes=False, login=True) from None
+
+    def tag(self, query_tag: str) -> None:
+        """Write another tag into the query history from here on.
+
+        Raises:
+            WedSyncError: the session is gone.
+        """
+        self.run("session.tag", "ALTER SESSION SET QUERY_TAG = %s", query_tag, writes=False)
 
     def close(self) -> None:
         """Log out; a session that cannot be closed expires at Snowflake."""
