@@ -24,6 +24,7 @@ class Owner(StrEnum):
     """Whose job the error is."""
 
     NOBODY = "nobody"
+    VENDOR = "vendor"
     TENANT = "tenant"
     OPERATOR = "operator"
     ENGINEER = "engineer"
@@ -119,7 +120,34 @@ class WedSyncError(Exception):
 
 
 class Transient(WedSyncError):
-    """A fault that passes by itself."""
+    """A fault that passes by itself; where a vendor is named, it is the vendor's."""
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        action: str = "",
+        system: str = "",
+        operation: str = "",
+        owner: Owner | None = None,
+        retry_after_s: float | None = None,
+        evidence: dict[str, JsonValue] | None = None,
+    ) -> None:
+        theirs = bool(system) and owner is None
+        super().__init__(
+            code,
+            message,
+            action=action or (_WHEN_IT_ANSWERS if theirs else ""),
+            system=system,
+            operation=operation,
+            owner=Owner.VENDOR if theirs else owner,
+            retry_after_s=retry_after_s,
+            evidence=evidence,
+        )
+
+
+_WHEN_IT_ANSWERS = "A run repeats it by itself; repeat anything else once the vendor answers."
 
 
 class RateLimited(Transient):

@@ -18,7 +18,7 @@ from contracts.health import MonitorHealthResult
 from contracts.notification import RoutingResult
 from contracts.sync import SynchronizationResult
 from contracts.wedding import WeddingState
-from starters.failures import AWAY, not_found, translated
+from starters.failures import AWAY, detail_of, not_found, translated
 
 R = TypeVar("R", bound=Contract)
 
@@ -120,6 +120,20 @@ class Run(Generic[R]):
                     if error.status not in AWAY:
                         raise
             return await self.handle.result()
+
+    async def hindered_by(self) -> ErrorDetail | None:
+        """Return why a step of the run is repeated just now, None when nothing hinders it.
+
+        Raises:
+            WedSyncError: Temporal does not answer.
+        """
+        with translated():
+            found = await self.handle.describe()
+        failed = [one for one in found.raw_description.pending_activities if one.HasField("last_failure")]
+        if not failed:
+            return None
+        worst = max(failed, key=lambda one: one.attempt)
+        return detail_of(await found.data_converter.decode_failure(worst.last_failure))
 
 
 async def view_run(client: Client, workflow_id: str) -> RunView:

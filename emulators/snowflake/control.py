@@ -45,6 +45,9 @@ def build(engine: Engine, ledger: Ledger, faults: Faults) -> Starlette:
         faults.clear()
         return Response(status_code=204)
 
+    async def abandoned(_: Request) -> Response:
+        return JSONResponse({"aborted": await run_in_threadpool(engine.abort_abandoned, 0.0)})
+
     async def reset(_: Request) -> Response:
         faults.clear()
         await run_in_threadpool(engine.reset)
@@ -58,6 +61,7 @@ def build(engine: Engine, ledger: Ledger, faults: Faults) -> Starlette:
             Route("/_emulators/counts", counts),
             Route("/_emulators/faults", add_fault, methods=["POST"]),
             Route("/_emulators/faults", clear_faults, methods=["DELETE"]),
+            Route("/_emulators/abandoned", abandoned, methods=["POST"]),
             Route("/_emulators/reset", reset, methods=["POST"]),
         ]
     )

@@ -6,6 +6,7 @@
 import re
 import shutil
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ _OPTION_OFF = re.compile(r"\b(?:FORCE|PURGE)\s*=\s*FALSE\b", re.IGNORECASE)
 _PATTERN = re.compile(r"\bPATTERN\s*=\s*'((?:[^']|'')*)'", re.IGNORECASE)
 _STAGE = re.compile(r"@(?P<name>[%\w$.\"]+)(?P<path>/[^\s'();]*)?")
 _ALL_OR_NOTHING = frozenset({"copy", "insert"})
+_ABANDONED_S = 300.0
+"""A transaction that is idle for five minutes and blocks another is aborted: Snowflake, Transactions, Aborting."""
 
 Execute = Callable[..., FakeSnowflakeCursor]
 
@@ -82,6 +85,18 @@ class Engine:
         """Roll back and forget the session."""
         if connection := fakesnow_server.sessions.pop(token, None):
             connection.close()
+
+    def abort_abandoned(self, idle_s: float) -> int:
+        """Roll back the transactions of sessions that have been silent for so many seconds; returns how many."""
+        aborted = 0
+        for connection in list(fakesnow_server.sessions.values()):
+            session = vars(connection).get("sandbox")
+            if not session or not session["open"] or session["running"]:
+                continue
+            if time.monotonic() - session["used"] >= idle_s:
+                self._end(connection.cursor(), session, commit=False)
+                aborted += 1
+        return aborted
 
     def reset(self) -> None:
         """Close every session and drop all schemas, staged files and the ledger; the account itself stays open."""
@@ -150,6 +165,8 @@ class Engine:
             except errors.Error:
                 raise
             except Exception as error:
+                if isinstance(error, duckdb.TransactionException):
+                    self.abort_abandoned(_ABANDONED_S)
                 raise as_snowflake_error(error) from error
 
         return execute
@@ -158,7 +175,23 @@ class Engine:
         self, cursor: FakeSnowflakeCursor, statement: Statement, params: Any, *args: Any, **kwargs: Any
     ) -> Any:
         connection = cursor._conn
-        session = vars(connection).setdefault("sandbox", {"open": False, "effects": []})
+        session = vars(connection).setdefault("sandbox", {"open": False, "effects": [], "running": 0})
+        session["running"] += 1
+        try:
+            return self._dispatch(cursor, statement, session, params, *args, **kwargs)
+        finally:
+            session["running"] -= 1
+            session["used"] = time.monotonic()
+
+    def _dispatch(
+        self,
+        cursor: FakeSnowflakeCursor,
+        statement: Statement,
+        session: dict[str, Any],
+        params: Any,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
         if statement.is_accepted_without_effect:
             return self._original(cursor, _SUCCESS)
         if statement.kind in {"remove", "rm"}:

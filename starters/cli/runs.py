@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
@@ -16,12 +18,16 @@ from starters.cli.options import DataDir, File, Json, NoWait, Organization, with
 from starters.cli.output import facts, note, print_json, say, table
 from starters.client import WedSync
 from starters.documents import read_file
+from starters.failures import as_error
 from starters.runs import Run
 
 sync_app = typer.Typer(help="Sync reports into suppliers' systems.", no_args_is_help=True)
 etl_app = typer.Typer(help="Load reporting data into warehouses.", no_args_is_help=True)
 
 R = TypeVar("R", bound=Contract)
+
+_LOOK_EVERY_S = 5.0
+_PATIENCE_S = 60.0
 
 
 @sync_app.command("run")
@@ -81,7 +87,9 @@ def notify(
     if not json:
         _show_routing(result)
     status = result.overall_status
-    _end(None, failed=status is OverallStatus.FAILED, partial=status is OverallStatus.PARTIAL_FAILURE)
+    if status in {OverallStatus.FAILED, OverallStatus.PARTIAL_FAILURE}:
+        note("Not everything arrived: the result says what did not, and why.")
+        raise typer.Exit(1)
 
 
 def _run(
@@ -94,12 +102,37 @@ def _run(
             return None
         if not as_json:
             note(f"Run {run.run_id}")
-        return await run.result()
+        return await _ended(run)
 
     result = with_wedsync(data_dir, act)
     if result is not None and as_json:
         print_json(result)
     return result
+
+
+async def _ended(run: Run[R]) -> R:
+    """Wait for the run; when a step of it is only repeated for a minute, say why and leave it to itself.
+
+    Raises:
+        WedSyncError: the run failed, or what hinders it.
+    """
+    ending = asyncio.create_task(run.result())
+    hindered_since: float | None = None
+    try:
+        while True:
+            done, _ = await asyncio.wait({ending}, timeout=_LOOK_EVERY_S)
+            if done:
+                return ending.result()
+            hindrance = await run.hindered_by()
+            if hindrance is None:
+                hindered_since = None
+            elif hindered_since is None:
+                hindered_since = time.monotonic()
+                note(f"{hindrance.message} It is tried again.")
+            elif time.monotonic() - hindered_since > _PATIENCE_S:
+                raise as_error(hindrance.model_copy(update={"action": "The run goes on trying; the Web UI shows it."}))
+    finally:
+        ending.cancel()
 
 
 def _show_started(run: Run[R], *, as_json: bool) -> None:

@@ -113,6 +113,23 @@ def test_a_rolled_back_insert_leaves_no_effect(account: Account, session: Snowfl
     assert kinds(account) == ["create"]
 
 
+def test_a_transaction_whose_session_fell_silent_blocks_until_it_is_aborted(
+    account: Account, session: SnowflakeConnection
+) -> None:
+    run(session, "INSERT INTO WEDDING_RAW.T (ID) VALUES (1)")
+    silent = connect(account)
+    for statement in ("BEGIN", "UPDATE WEDDING_RAW.T SET NAME = 'silent' WHERE ID = 1"):
+        run(silent, statement)
+    change = "UPDATE WEDDING_RAW.T SET NAME = 'other' WHERE ID = 1"
+    with pytest.raises(Error) as caught:
+        run(session, change)
+    assert caught.value.errno == 625
+    assert account.abort_abandoned() == 1
+    run(session, change)
+    assert [row["NAME"] for row in account.rows("WEDDING_RAW.T")] == ["other"]
+    silent.close()
+
+
 def test_a_null_timestamp_is_none_and_microseconds_survive(session: SnowflakeConnection) -> None:
     run(session, "INSERT INTO WEDDING_RAW.T VALUES (1, 'a', NULL), (2, 'b', '1969-12-31 23:59:59.25')")
     seen = [row[0] for row in run(session, "SELECT SEEN FROM WEDDING_RAW.T ORDER BY ID")]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.e2e.conftest import RunningStack
 from tests.e2e.documents import HUBSPOT, ORGANIZATION, SLACK, routing, wedding
 from tests.support.emulators import Emulators
@@ -38,6 +40,34 @@ def test_a_paused_integration_says_so_until_it_is_resumed(stack: RunningStack, f
     assert stack.json("integrations", "resume", fresh, *org)["state"] == "active"
     assert stack.json("integrations", "test", fresh, *org)["probe"]["ok"]
     assert stack.json("integrations", "disconnect", fresh, *org)["state"] == "disconnected"
+
+
+def test_a_vendor_that_is_down_is_named_and_the_run_goes_on_without_the_caller(
+    connected: RunningStack, emulators: Emulators, fresh: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("starters.cli.runs._LOOK_EVERY_S", 0.2)
+    monkeypatch.setattr("starters.cli.runs._PATIENCE_S", 1.0)
+    file = connected.file(routing(fresh))
+    emulators.fault("slack", "status", status=503)
+    done = connected.cli("notify", file)
+    emulators.clear_faults("slack")
+    assert done.returncode == 1
+    assert "slack answered 503" in done.stderr
+    assert "This is the vendor's to mend. The run goes on trying" in done.stderr
+    assert connected.json("notify", file)["overallStatus"] == "success"
+    assert emulators.messages(fresh) == 1
+
+
+def test_a_notification_that_one_system_does_not_take_exits_1(
+    connected: RunningStack, emulators: Emulators, fresh: str
+) -> None:
+    connected.json("integrations", "connect", connected.file({**SLACK, "integrationId": fresh}))
+    connected.json("integrations", "pause", fresh, "--organization", ORGANIZATION)
+    given = routing(fresh)
+    given["targetSystems"].append({**given["targetSystems"][0], "systemId": "paused", "integrationId": fresh})
+    done = connected.cli("notify", connected.file(given), "--json")
+    assert (done.returncode, json.loads(done.stdout)["overallStatus"]) == (1, "partial_failure")
+    assert emulators.messages(fresh) == 1
 
 
 def test_an_unknown_integration_is_a_sentence(stack: RunningStack) -> None:

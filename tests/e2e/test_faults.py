@@ -77,9 +77,9 @@ def until_asked(emulators: Emulators, system: str, path: str, since: int) -> Non
         time.sleep(1)  # noqa: TID251 - a test outside Temporal
 
 
-def until_loaded(emulators: Emulators, table: str, since: int) -> None:
-    while ("copy", table) not in {(item["kind"], item["objectId"]) for item in emulators.effects("snowflake", since)}:
-        time.sleep(1)  # noqa: TID251 - a test outside Temporal
+def until_hanging(emulators: Emulators, since: int) -> None:
+    while not any(item["status"] == 0 for item in emulators.requests("snowflake", since)):
+        time.sleep(0.1)  # noqa: TID251 - a test outside Temporal
 
 
 def test_an_answer_lost_after_the_effect_doubles_nothing(studio: Emulators, api: httpx.Client, fresh: str) -> None:
@@ -114,7 +114,7 @@ def test_a_worker_killed_while_it_waits_for_the_chat_doubles_nothing(
     assert gained(studio, since) == INTENDED
 
 
-def test_a_worker_killed_in_the_middle_of_a_load_loses_and_doubles_no_row(
+def test_a_worker_killed_in_the_middle_of_a_transaction_loses_and_doubles_no_row(
     stack: RunningStack, api: httpx.Client, emulators: Emulators, tmp_path: Path, fresh: str
 ) -> None:
     file = tmp_path / "weddings.parquet"
@@ -122,7 +122,8 @@ def test_a_worker_killed_in_the_middle_of_a_load_loses_and_doubles_no_row(
     assert write_weddings([*size, "--format", "parquet", "--out", str(file)]) == 0
     connect(api, "snowflake")
     before = counts(stack)
-    since = max((item["seq"] for item in emulators.effects("snowflake")), default=0)
+    asked = max((item["seq"] for item in emulators.requests("snowflake")), default=0)
+    emulators.hang(f"MERGE INTO {TABLES[1]}")
     given = {
         "etlId": f"etl-{fresh}",
         "organizationId": ORGANIZATION,
@@ -130,8 +131,9 @@ def test_a_worker_killed_in_the_middle_of_a_load_loses_and_doubles_no_row(
         "source": {"kind": "file", "uri": file.as_uri(), "format": "parquet"},
     }
     location = api.post(f"{BASE}/etl-runs", json=given).raise_for_status().headers["location"]
-    until_loaded(emulators, TABLES[0], since)
+    until_hanging(emulators, asked)
     kill_worker(stack)
+    assert emulators.abort_abandoned("snowflake") == 1
     view = ended(api, location)
     after = counts(stack)
     assert view["status"] == "completed"

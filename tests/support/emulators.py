@@ -45,6 +45,11 @@ class Emulators:
         """Return the vendor's current objects of a type, in the vendor's own shape."""
         return self._get(f"/{system}/objects/{object_type}")
 
+    def hang(self, statement: str) -> None:
+        """Leave the warehouse's next statement that matches unasked and unanswered until its client is gone."""
+        rule = {"kind": "hang", "match": {"sql": statement}, "count": 1}
+        self._client.post("/_emulators/snowflake/faults", json=rule).raise_for_status()
+
     def fault(self, system: str, kind: str, *, method: str | None = None, path: str | None = None, **rule: Any) -> int:
         """Install a fault and return its id.
 
@@ -67,6 +72,11 @@ class Emulators:
     def reset(self) -> None:
         """Put every system back to its first state: no effects, no requests, no faults."""
         self._client.post("/_emulators/reset").raise_for_status()
+
+    def abort_abandoned(self, system: str) -> int:
+        """Abort the transactions of sessions that are silent, as the vendor does after a while; returns how many."""
+        answer = self._client.post(f"/_emulators/{system}/abandoned").raise_for_status()
+        return int(answer.json()["aborted"])
 
     def snapshot(self, system: str) -> None:
         """Have a system remember what it holds now."""
