@@ -10,8 +10,8 @@ from activities.connectors.registry import connector_class
 from activities.ports.connection import Connection
 from activities.ports.connector import Connector
 from activities.ports.manifest import Manifest
+from activities.ports.secrets import SecretStore
 from activities.storage.connections import ConnectionStore, StoredConnection
-from activities.storage.credentials import SecretStore
 from contracts.errors import AuthExpired, IntegrationPaused, InvalidInput
 from contracts.integration import IntegrationConfiguration, IntegrationState
 

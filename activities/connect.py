@@ -21,8 +21,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.access import Access
 from activities.ports.connector import Connector
+from activities.ports.secrets import SecretStore
 from activities.storage.connections import ConnectionStore
-from activities.storage.credentials import SecretStore
 from contracts import names
 from contracts.connect import IntegrationRecord, ScheduledSync
 from contracts.health import IntegrationKey

@@ -14,8 +14,8 @@ from temporalio.client import Client, RPCError, WithStartWorkflowOperation, Work
 from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
+from activities.ports.secrets import SecretStore
 from activities.storage.connections import ConnectionStore, StoredConnection
-from activities.storage.credentials import SealedSecretStore, SecretStore
 from activities.storage.database import Database
 from contracts import names
 from contracts.base import Contract
@@ -37,6 +37,7 @@ from contracts.wedding import Wedding, WeddingEvent, WeddingState
 from starters.credentials import Lifted, lift, require_credential
 from starters.failures import AWAY, as_error, detail_of, translated
 from starters.runs import Run, RunView, view_run, workflow_id_of
+from workers.secret_store import open_secret_store
 from workers.settings import Settings
 from workers.temporal import connect
 from workflows.policies import priority
@@ -378,11 +379,11 @@ def _accepted(result: ConnectionResult) -> ConnectionResult:
     return result
 
 
-def open_store(settings: Settings) -> tuple[Database, SealedSecretStore, ConnectionStore]:
+def open_store(settings: Settings) -> tuple[Database, SecretStore, ConnectionStore]:
     """Return the store's parts; the caller closes the database."""
     key = settings.load_master_key()
     database = Database(settings.database_url)
-    return database, SealedSecretStore(database, key), ConnectionStore(database, key)
+    return database, open_secret_store(settings, database, key), ConnectionStore(database, key)
 
 
 @asynccontextmanager

@@ -21,13 +21,13 @@ from activities.notify import Notify
 from activities.ports.connection import Connection
 from activities.ports.connector import SourceConnector
 from activities.storage.connections import ConnectionStore
-from activities.storage.credentials import SealedSecretStore
 from activities.storage.database import Database
 from activities.storage.ledger import EffectLedger
 from activities.storage.receipts import Receipts
 from activities.storage.staging import Staging
 from activities.sync import Sync
 from contracts.errors import InvalidInput, Owner, Transient
+from workers.secret_store import open_secret_store
 from workers.settings import Settings
 
 Activities = list[Callable[..., Any]]
@@ -48,7 +48,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     key = settings.load_master_key()
     database = Database(settings.database_url)
     connections = ConnectionStore(database, key)
-    secrets = SealedSecretStore(database, key)
+    secrets = open_secret_store(settings, database, key)
     staging = Staging(settings.staging_url, key, settings.data_dir / "scratch")
     access = Access(connections, secrets, endpoint_resolver(settings))
     reports = source_factory(settings)

@@ -23,6 +23,13 @@ class Profile(StrEnum):
     PRODUCTION = "production"
 
 
+class SecretStoreKind(StrEnum):
+    """Where credentials lie: sealed in the SQL store, or in HashiCorp Vault."""
+
+    SEALED = "sealed"
+    VAULT = "vault"
+
+
 class Stack(BaseModel):
     """The ready line of `wedsync up`, also kept in `<data-dir>/stack.json`."""
 
@@ -52,6 +59,15 @@ class Settings(BaseSettings):
     temporal_tls_client_key: Path | None = None
     temporal_api_key: SecretStr | None = None
     master_key: SecretStr | None = None
+    secret_store: SecretStoreKind = SecretStoreKind.SEALED
+    vault_address: str = ""
+    vault_role_id: str = ""
+    vault_secret_id: SecretStr | None = None
+    vault_namespace: str = ""
+    vault_kv_mount: str = "secret"
+    vault_transit_mount: str = "transit"
+    vault_transit_key: str = "wedsync"
+    """A Transit key made with `derived=true`, so that every organisation's credentials have a key of their own."""
     database_url: str = ""
     staging_url: str = ""
     emulators_url: str = ""

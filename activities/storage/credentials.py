@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Protocol
 
 from pydantic import SecretStr
 from sqlalchemy import Column, DateTime, Integer, LargeBinary, String, Table, delete, func, insert, select
+from sqlalchemy.exc import IntegrityError
 
+from activities.ports.secrets import destroyed, place_of, superseded
 from activities.security.envelope import MasterKey, seal, unseal
 from activities.storage.database import Database, metadata
-from contracts.errors import AuthExpired
 from contracts.integration import CredentialRef
 
 credentials = Table(
@@ -26,26 +26,6 @@ credentials = Table(
 )
 
 
-class SecretStore(Protocol):
-    """Where credentials live; a reference names one version."""
-
-    async def put(self, organization_id: str, integration_id: str, values: Mapping[str, str]) -> CredentialRef:
-        """Store the values as the next version and return its reference."""
-        ...
-
-    async def get(self, ref: CredentialRef) -> Mapping[str, SecretStr]:
-        """Return the values of a version.
-
-        Raises:
-            AuthExpired: the version was destroyed.
-        """
-        ...
-
-    async def destroy(self, organization_id: str, integration_id: str) -> int:
-        """Destroy every version and return how many there were. Idempotent: yes."""
-        ...
-
-
 class SealedSecretStore:
     """The default store: AES-256-GCM, key per organisation, bound to owner, integration and version."""
 
@@ -53,24 +33,33 @@ class SealedSecretStore:
         self._database = database
         self._key = key
 
-    async def put(self, organization_id: str, integration_id: str, values: Mapping[str, str]) -> CredentialRef:
-        """Store the values as the next version and return its reference."""
+    async def put(
+        self, organization_id: str, integration_id: str, values: Mapping[str, str], *, after: int | None = None
+    ) -> CredentialRef:
+        """Store the values as the next version and return its reference.
+
+        Raises:
+            Transient: `after` is not the newest version, or another write was faster.
+        """
         mine = (credentials.c.organization_id == organization_id) & (credentials.c.integration_id == integration_id)
-        async with self._database.begin() as connection:
-            newest = (await connection.execute(select(func.max(credentials.c.version)).where(mine))).scalar()
-            ref = CredentialRef(
-                organization_id=organization_id, integration_id=integration_id, version=(newest or 0) + 1
-            )
-            sealed = seal(self._sealing_key(organization_id), json.dumps(dict(values)).encode(), _place(ref))
-            await connection.execute(
-                insert(credentials).values(
-                    organization_id=organization_id,
-                    integration_id=integration_id,
-                    version=ref.version,
-                    sealed=sealed,
-                    created_at=datetime.now(UTC),
+        try:
+            async with self._database.begin() as connection:
+                newest = (await connection.execute(select(func.max(credentials.c.version)).where(mine))).scalar() or 0
+                if after is not None and after != newest:
+                    raise superseded(integration_id)
+                ref = CredentialRef(organization_id=organization_id, integration_id=integration_id, version=newest + 1)
+                sealed = seal(self._sealing_key(organization_id), json.dumps(dict(values)).encode(), place_of(ref))
+                await connection.execute(
+                    insert(credentials).values(
+                        organization_id=organization_id,
+                        integration_id=integration_id,
+                        version=ref.version,
+                        sealed=sealed,
+                        created_at=datetime.now(UTC),
+                    )
                 )
-            )
+        except IntegrityError:
+            raise superseded(integration_id) from None
         return ref
 
     async def get(self, ref: CredentialRef) -> Mapping[str, SecretStr]:
@@ -87,13 +76,19 @@ class SealedSecretStore:
         async with self._database.begin() as connection:
             sealed = (await connection.execute(statement)).scalar()
         if sealed is None:
-            raise AuthExpired(
-                "credential_destroyed",
-                f"The credential of the integration {ref.integration_id!r} is no longer stored.",
-                action="Connect the integration again.",
-            )
-        plain = json.loads(unseal(self._sealing_key(ref.organization_id), sealed, _place(ref)))
+            raise destroyed(ref)
+        plain = json.loads(unseal(self._sealing_key(ref.organization_id), sealed, place_of(ref)))
         return {name: SecretStr(value) for name, value in plain.items()}
+
+    async def drop(self, ref: CredentialRef) -> None:
+        """Destroy one version."""
+        statement = delete(credentials).where(
+            credentials.c.organization_id == ref.organization_id,
+            credentials.c.integration_id == ref.integration_id,
+            credentials.c.version == ref.version,
+        )
+        async with self._database.begin() as connection:
+            await connection.execute(statement)
 
     async def destroy(self, organization_id: str, integration_id: str) -> int:
         """Destroy every version and return how many there were."""
@@ -105,7 +100,3 @@ class SealedSecretStore:
 
     def _sealing_key(self, organization_id: str) -> bytes:
         return self._key.derive(f"credentials/{organization_id}")
-
-
-def _place(ref: CredentialRef) -> str:
-    return f"credential|{ref.organization_id}|{ref.integration_id}|{ref.version}"
