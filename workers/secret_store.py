@@ -20,6 +20,8 @@ def open_secret_store(settings: Settings, database: Database, key: MasterKey) ->
     """
     if settings.secret_store is SecretStoreKind.VAULT:
         return _vault(settings)
+    if settings.secret_store is SecretStoreKind.AWS:
+        return _aws(settings)
     return SealedSecretStore(database, key)
 
 
@@ -52,6 +54,27 @@ def _vault(settings: Settings) -> SecretStore:
             transit_key=settings.vault_transit_key,
         )
     )
+
+
+def _aws(settings: Settings) -> SecretStore:
+    try:
+        from activities.storage.aws_credentials import AwsAccess, AwsSecretStore  # noqa: PLC0415 - an extra as well
+    except ModuleNotFoundError:
+        raise _misconfigured(
+            "WEDSYNC_SECRET_STORE is aws, and AWS's SDK is not installed.", "Install the extra `aws`."
+        ) from None
+    if not settings.aws_region:
+        raise _misconfigured("WEDSYNC_SECRET_STORE is aws, and its region is not set.", "Set WEDSYNC_AWS_REGION.")
+    if (
+        settings.profile is Profile.PRODUCTION
+        and settings.aws_endpoint
+        and urlsplit(settings.aws_endpoint).scheme != "https"
+    ):
+        raise _misconfigured(
+            "WEDSYNC_AWS_ENDPOINT is not an https address, and credentials never cross a network in the clear.",
+            "Give an https address, or none for the region's own.",
+        )
+    return AwsSecretStore(AwsAccess(settings.aws_region, settings.aws_endpoint or None, settings.aws_kms_key_id))
 
 
 def _misconfigured(message: str, action: str) -> Permanent:

@@ -24,10 +24,11 @@ class Profile(StrEnum):
 
 
 class SecretStoreKind(StrEnum):
-    """Where credentials lie: sealed in the SQL store, or in HashiCorp Vault."""
+    """Where credentials lie: sealed in the SQL store, in HashiCorp Vault, or in AWS Secrets Manager."""
 
     SEALED = "sealed"
     VAULT = "vault"
+    AWS = "aws"
 
 
 class Stack(BaseModel):
@@ -68,6 +69,10 @@ class Settings(BaseSettings):
     vault_transit_mount: str = "transit"
     vault_transit_key: str = "wedsync"
     """A Transit key made with `derived=true`, so that every organisation's credentials have a key of their own."""
+    aws_region: str = ""
+    aws_endpoint: str = ""
+    """Another address of Secrets Manager than the region's, such as a VPC endpoint."""
+    aws_kms_key_id: str = ""
     database_url: str = ""
     staging_url: str = ""
     emulators_url: str = ""

@@ -1,4 +1,4 @@
-"""Every credential store keeps the same promises: the sealed SQL store and HashiCorp Vault."""
+"""Every credential store keeps the same promises: the sealed SQL store, HashiCorp Vault, AWS Secrets Manager."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 import uvicorn
+from moto.server import ThreadedMotoServer
 from pydantic import SecretStr
 
 from activities.ports.secrets import SecretStore
 from activities.security.envelope import MasterKey
+from activities.storage.aws_credentials import AwsAccess, AwsSecretStore
 from activities.storage.credentials import SealedSecretStore
 from activities.storage.database import Database, metadata
 from activities.storage.vault_credentials import VaultAccess, VaultSecretStore
@@ -50,10 +53,30 @@ def vault() -> Iterator[tuple[Vault, VaultAccess]]:
     thread.join(10)
 
 
-@pytest.fixture(params=["sealed", "vault", "real vault"])
+@pytest.fixture(scope="module")
+def moto() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def aws(moto: str, monkeypatch: pytest.MonkeyPatch) -> AwsAccess:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "sandbox")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "sandbox")
+    httpx.post(f"{moto}/moto-api/reset").raise_for_status()
+    return AwsAccess("eu-west-1", moto)
+
+
+@pytest.fixture(params=["sealed", "vault", "aws", "real vault"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SecretStore]:
     if request.param == "vault":
         yield VaultSecretStore(request.getfixturevalue("vault")[1])
+        return
+    if request.param == "aws":
+        yield AwsSecretStore(request.getfixturevalue("aws"))
         return
     if request.param == "real vault":
         names = ("VAULT_ADDR", "WEDSYNC_VAULT_ROLE_ID", "WEDSYNC_VAULT_SECRET_ID")
@@ -170,6 +193,36 @@ async def test_a_wrong_role_is_the_operators_to_mend(vault: tuple[Vault, VaultAc
         await VaultSecretStore(wrong).put(ORG, CRM, VALUES)
     assert (caught.value.detail.code, caught.value.detail.owner) == ("secret_store_refused", "operator")
     assert "canary" not in str(caught.value) + repr(wrong)
+
+
+async def test_an_aws_that_is_not_there_is_waited_for(aws: AwsAccess) -> None:
+    with pytest.raises(Transient) as caught:
+        await AwsSecretStore(replace(aws, endpoint="http://127.0.0.1:9")).put(ORG, CRM, VALUES)
+    assert caught.value.detail.code == "secret_store_unavailable"
+
+
+async def test_a_process_without_an_identity_at_aws_is_the_operators_to_mend(
+    aws: AwsAccess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    with pytest.raises(Permanent) as caught:
+        await AwsSecretStore(aws).put(ORG, CRM, VALUES)
+    assert (caught.value.detail.code, caught.value.detail.owner) == ("secret_store_refused", "operator")
+
+
+async def test_a_credential_that_was_moved_at_aws_does_not_open(aws: AwsAccess) -> None:
+    store = AwsSecretStore(aws)
+    mine, theirs = await store.put(ORG, CRM, VALUES), await store.put(OTHER, CRM, {"accessToken": "theirs"})
+    client = store._opened()
+    moved = client.get_secret_value(SecretId=f"wedsync/{ORG}/{CRM}")["SecretString"]
+    client.put_secret_value(SecretId=f"wedsync/{OTHER}/{CRM}", SecretString=moved, VersionStages=["v1"])
+    with pytest.raises(Permanent) as caught:
+        await store.get(theirs)
+    assert caught.value.detail.code == "sealed_data_unreadable"
+    assert plain(await store.get(mine)) == VALUES
 
 
 async def test_every_request_is_one_that_vaults_description_allows(

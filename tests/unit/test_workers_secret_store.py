@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from activities.security.envelope import MasterKey
+from activities.storage.aws_credentials import AwsSecretStore
 from activities.storage.credentials import SealedSecretStore
 from activities.storage.database import Database
 from activities.storage.vault_credentials import VaultSecretStore
@@ -35,6 +36,20 @@ def test_credentials_are_sealed_in_the_sql_store_when_nothing_is_set(tmp_path: P
 
 def test_vault_is_a_setting(tmp_path: Path) -> None:
     assert isinstance(opened(tmp_path, **VAULT, profile=Profile.PRODUCTION), VaultSecretStore)
+
+
+def test_aws_is_a_setting(tmp_path: Path) -> None:
+    given = {"secret_store": SecretStoreKind.AWS, "aws_region": "eu-west-1", "profile": Profile.PRODUCTION}
+    assert isinstance(opened(tmp_path, **given), AwsSecretStore)
+
+
+@pytest.mark.parametrize(
+    "change", [{"aws_region": ""}, {"aws_endpoint": "http://proxy.example", "profile": Profile.PRODUCTION}]
+)
+def test_an_unsafe_aws_is_refused_before_anything_starts(tmp_path: Path, change: dict[str, Any]) -> None:
+    with pytest.raises(Permanent) as caught:
+        opened(tmp_path, **{"secret_store": SecretStoreKind.AWS, "aws_region": "eu-west-1", **change})
+    assert caught.value.detail.code == "secret_store_misconfigured"
 
 
 @pytest.mark.parametrize(
