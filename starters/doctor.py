@@ -13,10 +13,11 @@ from temporalio.client import Client
 from contracts.base import Contract, ShortText, Text
 from contracts.errors import WedSyncError
 from contracts.names import ORCHESTRATION_QUEUE
+from starters.failures import translated
 from starters.queues import is_polled
-from starters.search_attributes import missing_attributes
 from starters.store_schema import schema_is_current
 from workers.roster import queues
+from workers.search_attributes import missing_attributes
 from workers.settings import Settings
 from workers.temporal import connect
 
@@ -79,7 +80,8 @@ async def _temporal(settings: Settings) -> AsyncIterator[Check]:
         return
     yield _ok("temporal", f"It answers at {settings.temporal_address}.")
     try:
-        missing = await missing_attributes(client)
+        with translated():
+            missing = await missing_attributes(client)
         yield (
             _problem(
                 "search attributes",

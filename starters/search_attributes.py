@@ -1,26 +1,13 @@
-"""The namespace's search attributes."""
+"""Registering the search attributes of a namespace of our own."""
 
 from __future__ import annotations
 
 from temporalio.api.enums.v1 import IndexedValueType
-from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import Client
 
-from contracts.names import SearchAttribute
 from starters.failures import translated
-
-
-async def missing_attributes(client: Client) -> list[str]:
-    """Return the search attributes that workflows set and the namespace does not know.
-
-    Raises:
-        Transient: Temporal does not answer.
-    """
-    with translated():
-        known = await client.operator_service.list_search_attributes(
-            ListSearchAttributesRequest(namespace=client.namespace)
-        )
-    return [attribute.value for attribute in SearchAttribute if attribute.value not in known.custom_attributes]
+from workers.search_attributes import missing_attributes
 
 
 async def register_missing(client: Client) -> list[str]:
@@ -29,7 +16,8 @@ async def register_missing(client: Client) -> list[str]:
     Raises:
         Transient: Temporal does not answer.
     """
-    missing = await missing_attributes(client)
+    with translated():
+        missing = await missing_attributes(client)
     if missing:
         keyword = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
         request = AddSearchAttributesRequest(

@@ -18,6 +18,7 @@ from contracts.errors import WedSyncError
 from contracts.names import system_queue
 from workers import roster
 from workers.composition import compose
+from workers.search_attributes import require_attributes
 from workers.settings import Settings
 from workers.temporal import connect
 
@@ -31,6 +32,7 @@ async def run(settings: Settings, only: Sequence[str]) -> None:
     await asyncio.to_thread(migrate, settings.database_url)
     await asyncio.to_thread(_warm_up, only)
     client = await connect(settings)
+    await require_attributes(client)
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(compose(settings))
         for worker in roster.workers(client, parts.activities, only):
