@@ -12,7 +12,7 @@ from activities.ports.connector import Connector
 from activities.ports.manifest import Manifest
 from activities.ports.secrets import SecretStore
 from activities.storage.connections import ConnectionStore, StoredConnection
-from contracts.errors import AuthExpired, IntegrationPaused, InvalidInput
+from contracts.errors import AuthExpired, IntegrationPaused, InvalidInput, Transient
 from contracts.integration import IntegrationConfiguration, IntegrationState
 
 C = TypeVar("C", bound=Connector)
@@ -95,6 +95,14 @@ class Access:
             )
         return connector
 
+    async def aside(self, configuration: IntegrationConfiguration) -> Connector:
+        """Return a connector of a configuration that is not in use; the caller closes it.
+
+        Raises:
+            AuthExpired: its credential is gone.
+        """
+        return connector_class(configuration.platform)(await self._connection(configuration))
+
     async def _opened(self, stored: StoredConnection) -> Connector:
         configuration = stored.configuration
         key = (configuration.organization_id, configuration.integration_id)
@@ -103,11 +111,26 @@ class Access:
             cached = self._open.get(key)
             if cached and cached[0] == version:
                 return cached[1]
-            connector = connector_class(configuration.platform)(await self._connection(configuration))
+            try:
+                connector = await self.aside(configuration)
+            except AuthExpired:
+                await self._refuse_when_rotated(stored)
+                raise
             self._open[key] = (version, connector)
         if cached:
             await cached[1].aclose()
         return connector
+
+    async def _refuse_when_rotated(self, stored: StoredConnection) -> None:
+        """Have the caller start over when the credential it was told of has just been replaced."""
+        configuration = stored.configuration
+        now = await self.stored(configuration.organization_id, configuration.integration_id)
+        if now.version != stored.version:
+            raise Transient(
+                "credential_rotated",
+                f"The credential of the integration {configuration.integration_id!r} was replaced at this moment.",
+                action="Nothing: the next attempt takes the new one.",
+            )
 
     async def _connection(self, configuration: IntegrationConfiguration) -> Connection:
         config = configuration.connection_config

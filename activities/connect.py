@@ -26,7 +26,7 @@ from activities.storage.connections import ConnectionStore
 from contracts import names
 from contracts.connect import IntegrationRecord, ScheduledSync
 from contracts.health import IntegrationKey
-from contracts.integration import ConnectionProbe, IntegrationInstance, IntegrationState, ProvisionResult
+from contracts.integration import ConnectionProbe, CredentialRef, IntegrationInstance, IntegrationState, ProvisionResult
 from contracts.sync import DataSynchronizationRequest, SynchronizationType
 
 
@@ -56,6 +56,25 @@ class Connect:
         started = time.monotonic()
         probe = await connector.probe()
         return probe.model_copy(update={"latency_ms": (time.monotonic() - started) * 1_000})
+
+    @activity.defn(name="connect.verify")
+    async def verify(self, record: IntegrationRecord) -> ConnectionProbe:
+        """Test a configuration that is not in use yet.
+
+        Raises:
+            AuthExpired: the vendor refuses its credential.
+            Transient: the vendor does not answer.
+        """
+        connector = await self._access.aside(record.configuration)
+        try:
+            return await connector.probe()
+        finally:
+            await connector.aclose()
+
+    @activity.defn(name="connect.drop_credential")
+    async def drop_credential(self, ref: CredentialRef) -> None:
+        """Destroy a credential that its successor has replaced. Idempotent: yes."""
+        await self._secrets.drop(ref)
 
     @activity.defn(name="connect.provision")
     async def provision(self, key: IntegrationKey) -> ProvisionResult:

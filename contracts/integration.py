@@ -251,6 +251,7 @@ class ConnectionActionKind(StrEnum):
 
     TEST = "test"
     PROVISION = "provision"
+    ROTATE = "rotate"
     PAUSE = "pause"
     RESUME = "resume"
     DISCONNECT = "disconnect"
@@ -261,6 +262,15 @@ class ConnectionAction(Contract):
 
     action: ConnectionActionKind
     reason: ShortText = ""
+    credential_ref: CredentialRef | None = None
+    """The new credential's place in the store; `rotate` needs it, nothing else takes it."""
+
+    @model_validator(mode="after")
+    def _credential_when_rotating(self) -> Self:
+        if (self.action is ConnectionActionKind.ROTATE) != (self.credential_ref is not None):
+            message = "rotate needs a credentialRef, and no other action takes one"
+            raise ValueError(message)
+        return self
 
 
 class ConnectionResult(Contract):

@@ -160,6 +160,32 @@ class WedSync:
                 )
         return _accepted(result)
 
+    async def rotate_credential(
+        self, configuration: IntegrationConfiguration, *, beside: Path | None = None
+    ) -> tuple[ConnectionResult, tuple[str, ...]]:
+        """Put the configuration's credential in the place of the one in use, once the vendor has accepted it.
+
+        Nothing else of the configuration is taken over. Arguments and result are those of `connect_integration`.
+
+        Raises:
+            InvalidInput: there is no such integration, or the credential does not fit its connector.
+            AuthExpired: the vendor refuses the new credential; the old one stays in use.
+            Transient: Temporal, the vendor or every worker is away.
+        """
+        organization_id, integration_id = configuration.organization_id, configuration.integration_id
+        lifted = lift(configuration, beside=beside)
+        handle = await self._integration(organization_id, integration_id)
+        if not lifted.values:
+            require_credential(configuration)
+        with translated():
+            ref = await self._secrets.put(organization_id, integration_id, lifted.values or {})
+            async with asyncio.timeout(self._answer_timeout_s):
+                action = ConnectionAction(action=ConnectionActionKind.ROTATE, credential_ref=ref)
+                result: ConnectionResult = await handle.execute_update("act", action, result_type=ConnectionResult)
+            if result.error is not None:
+                await self._secrets.drop(ref)
+        return _accepted(result), lifted.warnings
+
     async def show_integration(self, organization_id: str, integration_id: str) -> ConnectionResult:
         """Return the integration as its workflow knows it.
 

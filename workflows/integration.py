@@ -6,6 +6,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
+    from contracts.base import Contract
     from contracts.connect import IntegrationRecord, IntegrationRun, ScheduledSync
     from contracts.errors import ErrorDetail, ErrorKind, Owner
     from contracts.health import IntegrationKey
@@ -14,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
         ConnectionActionKind,
         ConnectionProbe,
         ConnectionResult,
+        CredentialRef,
         IntegrationConfiguration,
         IntegrationState,
         ProvisionResult,
@@ -100,7 +102,7 @@ class Integration:
 
     @workflow.update
     async def act(self, action: ConnectionAction) -> ConnectionResult:
-        """Test, provision, pause, resume or disconnect."""
+        """Test, provision, rotate, pause, resume or disconnect."""
         async with _Exclusive(self):
             try:
                 self._result = await self._act(action)
@@ -110,6 +112,17 @@ class Integration:
 
     @act.validator
     def _check_act(self, action: ConnectionAction) -> None:
+        ref, mine = action.credential_ref, self._configuration
+        if ref is not None and (ref.organization_id, ref.integration_id) != (mine.organization_id, mine.integration_id):
+            raise failure(
+                ErrorDetail(
+                    kind=ErrorKind.INVALID_INPUT,
+                    code="credential_of_another",
+                    message="The new credential is stored for another integration.",
+                    owner=Owner.TENANT,
+                    action="Rotate with `wedsync integrations rotate FILE` or the HTTP API.",
+                )
+            )
         if self._finished:
             raise failure(
                 ErrorDetail(
@@ -129,6 +142,8 @@ class Integration:
             return self._answer(probe=probe)
         if action.action is ConnectionActionKind.PROVISION:
             return self._answer(provisioned=await self._provision())
+        if action.credential_ref is not None:
+            return await self._rotate(action.credential_ref)
         if action.action is ConnectionActionKind.PAUSE:
             await self._schedule(None)
             await self._record(IntegrationState.PAUSED)
@@ -142,6 +157,31 @@ class Integration:
         self._enter(IntegrationState.DISCONNECTED)
         self._finished = True
         return self._answer()
+
+    async def _rotate(self, ref: CredentialRef) -> ConnectionResult:
+        """Prove the new credential, put it to use, and only then destroy the old one."""
+        connection = self._configuration.connection_config
+        rotated = self._configuration.model_copy(
+            update={"connection_config": connection.model_copy(update={"credential_ref": ref})}
+        )
+        probe: ConnectionProbe = await workflow.execute_activity(
+            "connect.verify",
+            IntegrationRecord(configuration=rotated, state=self._state),
+            result_type=ConnectionProbe,
+            task_queue=system_queue(self._configuration.platform),
+            summary="Test the new credential",
+            **policies.PROBE.options(),
+        )
+        before, self._configuration = self._configuration, rotated
+        reconnected = self._state is IntegrationState.RECONNECT_REQUIRED
+        try:
+            await self._record(IntegrationState.ACTIVE if reconnected else self._state)
+        except ActivityError:
+            self._configuration = before
+            raise
+        if connection.credential_ref is not None and connection.credential_ref != ref:
+            await self._call("connect.drop_credential", connection.credential_ref)
+        return self._answer(probe=probe)
 
     async def _probe(self) -> ConnectionProbe:
         probe: ConnectionProbe = await workflow.execute_activity(
@@ -172,7 +212,7 @@ class Integration:
     async def _schedule(self, schedule: SynchronizationSchedule | None) -> None:
         await self._call("connect.schedule_sync", ScheduledSync(key=self._key(), schedule=schedule))
 
-    async def _call(self, name: str, argument: IntegrationKey | IntegrationRecord | ScheduledSync) -> None:
+    async def _call(self, name: str, argument: Contract) -> None:
         await workflow.execute_activity(name, argument, task_queue=ORCHESTRATION_QUEUE, **policies.STORE.options())
 
     def _enter(self, state: IntegrationState) -> None:

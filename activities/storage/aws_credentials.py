@@ -22,6 +22,7 @@ from contracts.integration import CredentialRef
 T = TypeVar("T")
 
 _TIMEOUT_S = 10
+_DROPPED_AT_MOST = 20
 _CURRENT = "AWSCURRENT"
 _EXISTS, _MISSING = "ResourceExistsException", "ResourceNotFoundException"
 _PASSING = frozenset(
@@ -93,26 +94,33 @@ class AwsSecretStore:
     ) -> CredentialRef:
         name = _name(organization_id, integration_id)
         newest = max(_versions(client, name), default=0) if after is None else after
-        ref = CredentialRef(organization_id=organization_id, integration_id=integration_id, version=newest + 1)
+        for version in range(newest + 1, newest + _DROPPED_AT_MOST):
+            ref = CredentialRef(organization_id=organization_id, integration_id=integration_id, version=version)
+            try:
+                self._write(client, name, ref, values)
+            except ClientError as error:
+                if _code(error) not in {_EXISTS, _MISSING}:
+                    raise
+                # A number that exists without its label was dropped: AWS still knows it, and the next one is free.
+                lost = _code(error) == _MISSING or (version == 1 and after == 0)
+                if lost or version in _versions(client, name):
+                    raise superseded(integration_id) from None
+            else:
+                return ref
+        raise superseded(integration_id)
+
+    def _write(self, client: Any, name: str, ref: CredentialRef, values: dict[str, str]) -> None:
         given = {
             "ClientRequestToken": _version_id(ref),
             "SecretString": json.dumps({"place": place_of(ref), "values": values}, sort_keys=True),
         }
-        try:
-            if newest:
-                client.put_secret_value(SecretId=name, VersionStages=[_label(ref)], **given)
-                _make_current(client, name, ref)
-            else:
-                sealed_by = {"KmsKeyId": self._access.kms_key_id} if self._access.kms_key_id else {}
-                client.create_secret(Name=name, **sealed_by, **given)
-                client.update_secret_version_stage(
-                    SecretId=name, VersionStage=_label(ref), MoveToVersionId=_version_id(ref)
-                )
-        except ClientError as error:
-            if _code(error) in {_EXISTS, _MISSING}:
-                raise superseded(integration_id) from None
-            raise
-        return ref
+        if ref.version > 1:
+            client.put_secret_value(SecretId=name, VersionStages=[_label(ref)], **given)
+            _make_current(client, name, ref)
+            return
+        sealed_by = {"KmsKeyId": self._access.kms_key_id} if self._access.kms_key_id else {}
+        client.create_secret(Name=name, **sealed_by, **given)
+        client.update_secret_version_stage(SecretId=name, VersionStage=_label(ref), MoveToVersionId=_version_id(ref))
 
     def _get(self, client: Any, ref: CredentialRef) -> Mapping[str, SecretStr]:
         name = _name(ref.organization_id, ref.integration_id)

@@ -35,6 +35,21 @@ def connect(file: File, data_dir: DataDir = None, organization: Organization = N
     _show(with_wedsync(data_dir, act), as_json=json)
 
 
+@app.command("rotate")
+def rotate(file: File, data_dir: DataDir = None, organization: Organization = None, *, json: Json = False) -> None:
+    """Replace an integration's credential by the one in FILE, once the vendor has accepted it."""
+    configuration = read_file(file, IntegrationConfiguration, organization)
+    beside = file.absolute().parent
+
+    async def act(wedsync: WedSync) -> ConnectionResult:
+        result, warnings = await wedsync.rotate_credential(configuration, beside=beside)
+        for warning in warnings:
+            note(warning)
+        return result
+
+    _show(with_wedsync(data_dir, act), as_json=json)
+
+
 @app.command("list")
 def list_all(data_dir: DataDir = None, organization: Organization = None, *, json: Json = False) -> None:
     """List an organisation's integrations."""

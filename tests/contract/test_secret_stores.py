@@ -116,6 +116,14 @@ async def test_an_older_version_is_read_until_it_is_dropped(store: SecretStore) 
     assert plain(await store.get(second)) == {"accessToken": "newer"}
 
 
+async def test_after_the_newest_was_dropped_another_takes_its_place(store: SecretStore) -> None:
+    first, refused = await store.put(ORG, CRM, VALUES), await store.put(ORG, CRM, {"accessToken": "refused"})
+    await store.drop(refused)
+    third = await store.put(ORG, CRM, {"accessToken": "accepted"})
+    assert plain(await store.get(third)) == {"accessToken": "accepted"}
+    assert plain(await store.get(first)) == VALUES
+
+
 async def test_a_write_on_an_outdated_version_is_refused(store: SecretStore) -> None:
     first = await store.put(ORG, CRM, VALUES, after=0)
     await store.put(ORG, CRM, {"accessToken": "newer"}, after=first.version)

@@ -6,11 +6,12 @@ import io
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import closing, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -106,6 +107,12 @@ class RunningStack:
         listed = self.json("integrations", "list", "--organization", ORGANIZATION)["integrations"]
         if not any(one["integrationId"] == document["integrationId"] and one["state"] == "active" for one in listed):
             self.json("integrations", "connect", self.file(document))
+
+    def versions(self, integration_id: str) -> list[int]:
+        """Return the versions of an integration's credential that the store holds."""
+        query = "SELECT version FROM credentials WHERE integration_id = ? ORDER BY version"
+        with closing(sqlite3.connect(self.data_dir / "wedsync.db")) as connection:
+            return [version for (version,) in connection.execute(query, [integration_id])]
 
     def parts(self) -> dict[str, int]:
         """Return the process id of every part that runs, by the words of its command line."""

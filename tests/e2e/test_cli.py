@@ -32,6 +32,22 @@ def test_a_wrong_token_is_a_sentence_and_leaves_nothing_behind(stack: RunningSta
     assert all(one["state"] == "disconnected" for one in listed if one["integrationId"] == fresh)
 
 
+def test_a_new_credential_takes_the_place_of_the_old_one_only_once_the_vendor_accepts_it(
+    stack: RunningStack, fresh: str
+) -> None:
+    mine = {**SLACK, "integrationId": fresh}
+    stack.json("integrations", "connect", stack.file(mine))
+    refused = {**mine, "connectionConfig": {"credential": {"botToken": "canary-wrong-token"}}}
+    done = stack.cli("integrations", "rotate", stack.file(refused), "--json")
+    assert (done.returncode, json.loads(done.stdout)["error"]["kind"]) == (1, "AuthExpired")
+    assert stack.versions(fresh) == [1]
+    assert stack.json("notify", stack.file(routing(fresh, integration_id=fresh)))["overallStatus"] == "success"
+    assert stack.json("integrations", "rotate", stack.file(mine))["probe"]["ok"]
+    assert stack.versions(fresh) == [2]
+    again = routing(f"{fresh}-2", integration_id=fresh)
+    assert stack.json("notify", stack.file(again))["overallStatus"] == "success"
+
+
 def test_a_paused_integration_says_so_until_it_is_resumed(stack: RunningStack, fresh: str) -> None:
     stack.json("integrations", "connect", stack.file({**HUBSPOT, "integrationId": fresh}))
     org = ("--organization", ORGANIZATION)

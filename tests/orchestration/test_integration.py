@@ -1,4 +1,4 @@
-"""Integration: connecting, failing to, pausing, resuming and disconnecting."""
+"""Integration: connecting, failing to, rotating, pausing, resuming and disconnecting."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from contracts.integration import (
     ConnectionAction,
     ConnectionProbe,
     ConnectionResult,
+    CredentialRef,
     IntegrationConfiguration,
     IntegrationState,
     ProvisionResult,
@@ -41,13 +42,18 @@ class FakeConnect:
         self.schedules: list[bool] = []
         self.forgotten = 0
         self.trouble: list[WedSyncError] = []
+        self.rotation: list[str] = []
 
     def activities(self) -> list[Any]:
-        return [self.record, self.probe, self.provision, self.forget, self.schedule_sync]
+        return [
+            *(self.record, self.probe, self.provision, self.forget, self.schedule_sync),
+            *(self.verify, self.drop_credential),
+        ]
 
     @activity.defn(name="connect.record")
     async def record(self, record: IntegrationRecord) -> None:
         self.states.append(record.state.value)
+        self.rotation.append(f"in use {version(record.configuration)}")
 
     @activity.defn(name="connect.probe")
     async def probe(self, key: IntegrationKey) -> ConnectionProbe:
@@ -55,6 +61,17 @@ class FakeConnect:
         if self.trouble:
             raise as_application_error(self.trouble.pop(0))
         return ConnectionProbe(ok=True, latency_ms=1)
+
+    @activity.defn(name="connect.verify")
+    async def verify(self, record: IntegrationRecord) -> ConnectionProbe:
+        if self.trouble:
+            raise as_application_error(self.trouble.pop(0))
+        self.rotation.append(f"verified {version(record.configuration)}")
+        return ConnectionProbe(ok=True, latency_ms=1)
+
+    @activity.defn(name="connect.drop_credential")
+    async def drop_credential(self, ref: CredentialRef) -> None:
+        self.rotation.append(f"dropped {ref.version}")
 
     @activity.defn(name="connect.provision")
     async def provision(self, key: IntegrationKey) -> ProvisionResult:
@@ -69,6 +86,15 @@ class FakeConnect:
     @activity.defn(name="connect.schedule_sync")
     async def schedule_sync(self, scheduled: ScheduledSync) -> None:
         self.schedules.append(scheduled.schedule is not None)
+
+
+def version(given: IntegrationConfiguration) -> int:
+    ref = given.connection_config.credential_ref
+    return ref.version if ref else 0
+
+
+def stored(number: int, organization_id: str = EXAMPLE["organizationId"]) -> dict[str, Any]:
+    return {"organizationId": organization_id, "integrationId": EXAMPLE["integrationId"], "version": number}
 
 
 def configuration(**connection: Any) -> IntegrationConfiguration:
@@ -98,8 +124,8 @@ async def connect(
     return handle, await handle.execute_update("connect", wanted, result_type=ConnectionResult)
 
 
-async def act(handle: WorkflowHandle[Any, Any], action: str) -> ConnectionResult:
-    wanted = ConnectionAction.model_validate({"action": action})
+async def act(handle: WorkflowHandle[Any, Any], action: str, **more: Any) -> ConnectionResult:
+    wanted = ConnectionAction.model_validate({"action": action, **more})
     return await handle.execute_update("act", wanted, result_type=ConnectionResult)
 
 
@@ -143,6 +169,50 @@ async def test_a_failed_reconnection_keeps_the_integration_as_it_was():
     assert result.error is not None
     assert shown.state is IntegrationState.ACTIVE
     assert fake.forgotten == 1
+
+
+async def test_a_new_credential_is_verified_before_it_is_used_and_the_old_one_dropped_after_that():
+    fake = FakeConnect()
+    async with stage(fake) as environment:
+        handle, _ = await connect(environment, configuration(credentialRef=stored(1)))
+        fake.rotation.clear()
+        result = await act(handle, "rotate", credentialRef=stored(2))
+        await act(handle, "disconnect")
+    assert (result.state, result.error) == (IntegrationState.ACTIVE, None)
+    assert fake.rotation == ["verified 2", "in use 2", "dropped 1"]
+
+
+async def test_a_new_credential_that_is_refused_leaves_the_old_one_in_use():
+    fake = FakeConnect()
+    async with stage(fake) as environment:
+        handle, _ = await connect(environment, configuration(credentialRef=stored(1)))
+        fake.rotation.clear()
+        fake.trouble = [AuthExpired("credential_refused", "The vendor refuses the credential.")]
+        refused = await act(handle, "rotate", credentialRef=stored(2))
+        assert fake.rotation == []
+        await act(handle, "pause")
+        await act(handle, "disconnect")
+    assert refused.error is not None
+    assert refused.error.code == "credential_refused"
+    assert fake.rotation == ["in use 1"]
+
+
+async def test_a_rotation_of_a_paused_integration_leaves_it_paused():
+    fake = FakeConnect()
+    async with stage(fake) as environment:
+        handle, _ = await connect(environment, configuration(credentialRef=stored(1)))
+        await act(handle, "pause")
+        rotated = await act(handle, "rotate", credentialRef=stored(2))
+        await act(handle, "disconnect")
+    assert rotated.state is IntegrationState.PAUSED
+
+
+async def test_another_organisations_credential_is_refused():
+    async with stage(FakeConnect()) as environment:
+        handle, _ = await connect(environment, configuration(credentialRef=stored(1)))
+        with pytest.raises(WorkflowUpdateFailedError):
+            await act(handle, "rotate", credentialRef=stored(2, "somebody-else"))
+        await act(handle, "disconnect")
 
 
 async def test_pausing_takes_the_schedule_away_and_resuming_brings_it_back():

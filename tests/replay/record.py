@@ -34,6 +34,17 @@ async def integration_paused_and_resumed() -> AsyncIterator[WorkflowHandle[Any, 
 
 
 @asynccontextmanager
+async def integration_with_a_new_credential() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    async with integration.stage(integration.FakeConnect()) as environment:
+        first = integration.configuration(credentialRef=integration.stored(1))
+        handle, _ = await integration.connect(environment, first)
+        await integration.act(handle, "rotate", credentialRef=integration.stored(2))
+        await integration.act(handle, "disconnect")
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
 async def health_of_two_pages() -> AsyncIterator[WorkflowHandle[Any, Any]]:
     fake = health.FakeHealth(12)
     fake.broken = {"slack-07"}
@@ -103,6 +114,7 @@ PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, An
     for play in (
         health_of_two_pages,
         integration_paused_and_resumed,
+        integration_with_a_new_credential,
         load_with_a_lost_part,
         load_with_steps_side_by_side,
         routing_with_failover,
