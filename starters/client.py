@@ -152,6 +152,12 @@ class WedSync:
             InvalidInput: there is no such integration.
             WedSyncError: the vendor's or the integration's refusal.
         """
+        if action is ConnectionActionKind.ROTATE:
+            raise InvalidInput(
+                "credential_missing",
+                "A rotation needs the new credential.",
+                action="Use `wedsync integrations rotate FILE`, or POST it to the integration's `credential`.",
+            )
         handle = await self._integration(organization_id, integration_id)
         with translated():
             async with asyncio.timeout(self._answer_timeout_s):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from activities.storage.idempotency import Answer
+from contracts.errors import InvalidInput
 from contracts.integration import ConnectionAction, ConnectionResult, IntegrationConfiguration
 from starters.api.description import body
 from starters.api.doors import Facade, IdempotencyKey, Organization, answer, once
@@ -49,3 +50,24 @@ async def act_on_integration(
         return answer(await wedsync.act(org, integration_id, wanted.action, wanted.reason))
 
     return await once(request, org, idempotency_key, ConnectionAction, act)
+
+
+@router.post(
+    "/{integration_id}/credential", response_model=ConnectionResult, openapi_extra=body(IntegrationConfiguration)
+)
+async def rotate_credential(
+    request: Request, org: Organization, integration_id: str, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Replace the credential by the body's, once the vendor has accepted it; nothing else of the body is taken over."""
+
+    async def act(wedsync: WedSync, configuration: IntegrationConfiguration) -> Answer:
+        if configuration.integration_id != integration_id:
+            raise InvalidInput(
+                "integration_mismatch",
+                "integrationId in the body is not the integration of the address.",
+                action="Send the credential to its own integration.",
+            )
+        result, _ = await wedsync.rotate_credential(configuration)
+        return answer(result)
+
+    return await once(request, org, idempotency_key, IntegrationConfiguration, act)

@@ -7,7 +7,7 @@ import time
 import httpx
 
 from tests.e2e.conftest import RunningStack
-from tests.e2e.documents import ORGANIZATION, routing, wedding
+from tests.e2e.documents import ORGANIZATION, SLACK, routing, wedding
 from tests.support.emulators import Emulators
 
 BASE = f"/v1/organizations/{ORGANIZATION}"
@@ -67,3 +67,18 @@ def test_integrations_are_listed_without_their_credentials(connected: RunningSta
 def test_the_stack_is_ready(stack: RunningStack, api: httpx.Client) -> None:
     assert api.get("/healthz").status_code == 200
     assert api.get("/readyz").json()["ready"]
+
+
+def test_a_new_credential_is_taken_over_http_and_a_refused_one_is_not(
+    stack: RunningStack, api: httpx.Client, fresh: str
+) -> None:
+    mine = {**SLACK, "integrationId": fresh}
+    assert api.post(f"{BASE}/integrations", json=mine).status_code == 201
+    refused = {**mine, "connectionConfig": {"credential": {"botToken": "canary-wrong-token"}}}
+    answers = [api.post(f"{BASE}/integrations/{fresh}/credential", json=given) for given in (refused, mine)]
+    assert (answers[0].is_success, answers[0].json()["code"]) == (False, "credential_refused")
+    assert "canary" not in answers[0].text
+    assert (answers[1].status_code, answers[1].json()["state"]) == (200, "active")
+    bare = api.post(f"{BASE}/integrations/{fresh}/actions", json={"action": "rotate"})
+    elsewhere = api.post(f"{BASE}/integrations/slack-main/credential", json=mine)
+    assert [one.status_code for one in (bare, elsewhere)] == [422, 422]
