@@ -20,12 +20,15 @@ from temporalio.client import Client
 from activities.storage.api_keys import ApiKeyStore
 from activities.storage.database import Database, migrate
 from contracts.errors import InvalidInput, Owner, Permanent, RateLimited, Transient
+from contracts.names import ORCHESTRATION_QUEUE
 from starters.ports import choose_ports
 from starters.private_files import write_private
+from starters.queues import is_polled
 from starters.schedules import apply_schedules
 from starters.search_attributes import register_missing
 from starters.supervisor import Part, Supervisor
 from workers.engine import server_command
+from workers.roster import queues
 from workers.settings import Profile, Settings, Stack
 from workers.temporal import connect
 
@@ -175,6 +178,7 @@ class _Stack:
             supervisor.add(part)
         await _insist(lambda: apply_schedules(client))
         await supervisor.until_ready()
+        await _insist(lambda: _until_polled(client))
 
     async def _temporal(self) -> Client:
         settings = self._settings.model_copy(
@@ -283,6 +287,14 @@ async def _insist(call: Callable[[], Awaitable[T]]) -> T:
         try:
             return await call()
         except (RateLimited, Transient):
+            await asyncio.sleep(ASK_AGAIN_S)
+
+
+async def _until_polled(client: Client) -> None:
+    """Wait for the first polls, which arrive a moment after a worker has said that it is ready."""
+    for name in queues():
+        # Temporal tells nobody of a first poll.
+        while not await is_polled(client, name, activities=name != ORCHESTRATION_QUEUE):  # noqa: ASYNC110
             await asyncio.sleep(ASK_AGAIN_S)
 
 
