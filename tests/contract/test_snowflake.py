@@ -24,11 +24,23 @@ from tests.support.snowflake_account import Account
 pytestmark = pytest.mark.timeout(600)
 
 
+OPENED: list[Snowflake] = []
+
+
 def snowflake_at(account: Account, password: str = "sandbox", url: str | None = None, **settings: str) -> Snowflake:
     """Return the connector to the stand-in's account."""
     known = {"account": "sandbox", "warehouse": "COMPUTE_WH", "database": "WEDSYNC", **settings}
     credential = {"user": SecretStr("sandbox"), "password": SecretStr(password)}
-    return Snowflake(Connection("lumen", "snowflake-main", "snowflake", url or account.url, known, credential))
+    made = Snowflake(Connection("lumen", "snowflake-main", "snowflake", url or account.url, known, credential))
+    OPENED.append(made)
+    return made
+
+
+@pytest.fixture(autouse=True)
+async def _sessions_end_with_their_test():
+    yield
+    while OPENED:
+        await OPENED.pop().aclose()
 
 
 def batch(etl_id: str = "etl-1", run_id: str = "run-1", day: str = "2027-01-10") -> EtlBatch:
