@@ -185,11 +185,16 @@ class WedSync:
             require_credential(configuration)
         with translated():
             ref = await self._secrets.put(organization_id, integration_id, lifted.values or {})
-            async with asyncio.timeout(self._answer_timeout_s):
-                action = ConnectionAction(action=ConnectionActionKind.ROTATE, credential_ref=ref)
-                result: ConnectionResult = await handle.execute_update("act", action, result_type=ConnectionResult)
-            if result.error is not None:
+        action = ConnectionAction(action=ConnectionActionKind.ROTATE, credential_ref=ref)
+        try:
+            with translated():
+                async with asyncio.timeout(self._answer_timeout_s):
+                    result: ConnectionResult = await handle.execute_update("act", action, result_type=ConnectionResult)
+        except WedSyncError as error:
+            # Nobody took it; once a workflow has taken a credential, it alone decides which one goes.
+            if error.detail.kind not in _UNDECIDED:
                 await self._secrets.drop(ref)
+            raise
         return _accepted(result), lifted.warnings
 
     async def show_integration(self, organization_id: str, integration_id: str) -> ConnectionResult:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
@@ -164,14 +166,18 @@ class Integration:
         rotated = self._configuration.model_copy(
             update={"connection_config": connection.model_copy(update={"credential_ref": ref})}
         )
-        probe: ConnectionProbe = await workflow.execute_activity(
-            "connect.verify",
-            IntegrationRecord(configuration=rotated, state=self._state),
-            result_type=ConnectionProbe,
-            task_queue=system_queue(self._configuration.platform),
-            summary="Test the new credential",
-            **policies.PROBE.options(),
-        )
+        try:
+            probe: ConnectionProbe = await workflow.execute_activity(
+                "connect.verify",
+                IntegrationRecord(configuration=rotated, state=self._state),
+                result_type=ConnectionProbe,
+                task_queue=system_queue(self._configuration.platform),
+                summary="Test the new credential",
+                **policies.PROBE.options(),
+            )
+        except ActivityError:
+            await self._call("connect.drop_credential", ref)
+            raise
         before, self._configuration = self._configuration, rotated
         reconnected = self._state is IntegrationState.RECONNECT_REQUIRED
         try:
@@ -180,7 +186,9 @@ class Integration:
             self._configuration = before
             raise
         if connection.credential_ref is not None and connection.credential_ref != ref:
-            await self._call("connect.drop_credential", connection.credential_ref)
+            # The new one is in use: what cannot be dropped now is destroyed when the integration is disconnected.
+            with suppress(ActivityError):
+                await self._call("connect.drop_credential", connection.credential_ref)
         return self._answer(probe=probe)
 
     async def _probe(self) -> ConnectionProbe:

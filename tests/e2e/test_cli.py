@@ -46,6 +46,9 @@ def test_a_new_credential_takes_the_place_of_the_old_one_only_once_the_vendor_ac
     assert stack.versions(fresh) == [2]
     again = routing(f"{fresh}-2", integration_id=fresh)
     assert stack.json("notify", stack.file(again))["overallStatus"] == "success"
+    stack.json("integrations", "disconnect", fresh, "--organization", ORGANIZATION)
+    assert stack.cli("integrations", "rotate", stack.file(mine)).returncode == 1
+    assert stack.versions(fresh) == []
 
 
 def test_a_paused_integration_says_so_until_it_is_resumed(stack: RunningStack, fresh: str) -> None:

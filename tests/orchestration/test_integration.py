@@ -189,12 +189,12 @@ async def test_a_new_credential_that_is_refused_leaves_the_old_one_in_use():
         fake.rotation.clear()
         fake.trouble = [AuthExpired("credential_refused", "The vendor refuses the credential.")]
         refused = await act(handle, "rotate", credentialRef=stored(2))
-        assert fake.rotation == []
+        assert fake.rotation == ["dropped 2"]
         await act(handle, "pause")
         await act(handle, "disconnect")
     assert refused.error is not None
     assert refused.error.code == "credential_refused"
-    assert fake.rotation == ["in use 1"]
+    assert fake.rotation == ["dropped 2", "in use 1"]
 
 
 async def test_a_rotation_of_a_paused_integration_leaves_it_paused():
