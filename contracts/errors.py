@@ -92,6 +92,8 @@ class WedSyncError(Exception):
 
     kind = ErrorKind.TRANSIENT
     owner = Owner.NOBODY
+    of_vendor: tuple[Owner, str] | None = None
+    """Owner and next step where a vendor is named and the caller says neither."""
 
     def __init__(
         self,
@@ -105,6 +107,8 @@ class WedSyncError(Exception):
         retry_after_s: float | None = None,
         evidence: dict[str, JsonValue] | None = None,
     ) -> None:
+        if system and owner is None and self.of_vendor is not None:
+            owner, action = self.of_vendor[0], action or self.of_vendor[1]
         self.detail = ErrorDetail(
             kind=self.kind,
             code=code,
@@ -122,38 +126,14 @@ class WedSyncError(Exception):
 class Transient(WedSyncError):
     """A fault that passes by itself; where a vendor is named, it is the vendor's."""
 
-    def __init__(
-        self,
-        code: str,
-        message: str,
-        *,
-        action: str = "",
-        system: str = "",
-        operation: str = "",
-        owner: Owner | None = None,
-        retry_after_s: float | None = None,
-        evidence: dict[str, JsonValue] | None = None,
-    ) -> None:
-        theirs = bool(system) and owner is None
-        super().__init__(
-            code,
-            message,
-            action=action or (_WHEN_IT_ANSWERS if theirs else ""),
-            system=system,
-            operation=operation,
-            owner=Owner.VENDOR if theirs else owner,
-            retry_after_s=retry_after_s,
-            evidence=evidence,
-        )
-
-
-_WHEN_IT_ANSWERS = "A run repeats it by itself; repeat anything else once the vendor answers."
+    of_vendor = (Owner.VENDOR, "A run repeats it by itself; repeat anything else once the vendor answers.")
 
 
 class RateLimited(Transient):
     """The vendor asks to wait; `retry_after_s` is its own word, clamped by the boundary."""
 
     kind = ErrorKind.RATE_LIMITED
+    of_vendor = (Owner.NOBODY, "A run waits and repeats it by itself; repeat anything else after that time.")
 
 
 class OutcomeUnknown(Transient):
