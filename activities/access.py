@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from activities import usage
 from activities.connectors.registry import connector_class
 from activities.ports.connection import Connection
 from activities.ports.connector import Connector
@@ -86,6 +87,7 @@ class Access:
 
     async def connector_of(self, stored: StoredConnection, protocol: type[C]) -> C:
         """Return an open connector of `stored` whatever its state; for tests of the connection."""
+        usage.note(stored)
         connector = await self._opened(stored)
         if not isinstance(connector, protocol):
             raise InvalidInput(

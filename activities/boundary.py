@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +11,8 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, CancelledError, FailureError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
+from activities.storage.connections import StoredConnection
+from activities.usage import Watcher, collecting
 from contracts.errors import NON_RETRYABLE, ErrorDetail, ErrorKind, InvalidInput, Owner, Permanent, WedSyncError
 
 
@@ -49,17 +52,28 @@ def _broken_contract(error: ValidationError) -> Permanent:
 
 
 class BoundaryInterceptor(Interceptor):
-    """Turns what activities raise into typed Temporal failures."""
+    """Turns what activities raise into typed Temporal failures, and tells the watchers how each ended.
+
+    Args:
+        watchers: asked in turn about every connection that the activity used; each may replace the error.
+    """
+
+    def __init__(self, watchers: Sequence[Watcher] = ()) -> None:
+        self._watchers = watchers
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
         """Wrap the activity chain; the parameter's name is Temporal's."""
-        return _Boundary(next)
+        return _Boundary(next, self._watchers)
 
 
 class _Boundary(ActivityInboundInterceptor):
+    def __init__(self, next: ActivityInboundInterceptor, watchers: Sequence[Watcher]) -> None:  # noqa: A002
+        super().__init__(next)
+        self._watchers = watchers
+
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
         try:
-            return await super().execute_activity(input)
+            return await self._watched(input)
         except WedSyncError as error:
             raise as_application_error(error) from None
         except ValidationError as error:
@@ -80,3 +94,18 @@ class _Boundary(ActivityInboundInterceptor):
                 evidence={"type": kind},
             )
             raise ApplicationError(detail.sentence(), detail, type=detail.kind) from None
+
+    async def _watched(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
+        with collecting() as used:
+            try:
+                result = await super().execute_activity(input)
+            except WedSyncError as error:
+                raise await self._told(used, error) or error from None
+            await self._told(used, None)
+            return result
+
+    async def _told(self, used: Sequence[StoredConnection], error: WedSyncError | None) -> WedSyncError | None:
+        for connection in used:
+            for watcher in self._watchers:
+                error = await watcher.ended(connection, error) or error
+        return error

@@ -35,7 +35,7 @@ async def run(settings: Settings, only: Sequence[str]) -> None:
     await require_attributes(client)
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(compose(settings))
-        for worker in roster.workers(client, parts.activities, only):
+        for worker in roster.workers(client, parts, only):
             await stack.enter_async_context(worker)
         sys.stdout.write(json.dumps({"event": "ready", "queues": list(only) or roster.queues()}) + "\n")
         sys.stdout.flush()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from activities.storage.ledger import EffectLedger
 from activities.storage.receipts import Receipts
 from activities.storage.staging import Staging
 from activities.sync import Sync
+from activities.usage import Watcher
 from contracts.errors import InvalidInput, Owner, Transient
 from workers.secret_store import open_secret_store
 from workers.settings import Settings
@@ -40,6 +41,7 @@ class Parts:
 
     activities: Activities
     connections: ConnectionStore
+    watchers: Sequence[Watcher] = ()
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from temporalio.worker import Worker
 from activities.boundary import BoundaryInterceptor
 from activities.connectors.registry import CONNECTORS
 from contracts.names import DATA_QUEUE, ORCHESTRATION_QUEUE, system_queue
-from workers.composition import Activities
+from workers.composition import Parts
 from workers.sandbox import workflow_runner
 from workflows.integration import Integration
 from workflows.monitor_health import MonitorHealth
@@ -36,26 +36,26 @@ def queues() -> list[str]:
     return [ORCHESTRATION_QUEUE, DATA_QUEUE, *(system_queue(name) for name in sorted(CONNECTORS.keys() - _SOURCES))]
 
 
-def workers(client: Client, activities: Activities, only: Sequence[str] = ()) -> list[Worker]:
+def workers(client: Client, parts: Parts, only: Sequence[str] = ()) -> list[Worker]:
     """Return one worker per queue.
 
     Args:
         client: connected to Temporal.
-        activities: every activity; a workflow chooses the queue.
+        parts: every activity, of which a workflow chooses the queue, and who watches them.
         only: the queues to poll, all when empty.
     """
-    return [_worker(client, activities, queue) for queue in queues() if not only or queue in only]
+    return [_worker(client, parts, queue) for queue in queues() if not only or queue in only]
 
 
-def _worker(client: Client, activities: Activities, queue: str) -> Worker:
+def _worker(client: Client, parts: Parts, queue: str) -> Worker:
     decides = queue == ORCHESTRATION_QUEUE
     return Worker(
         client,
         task_queue=queue,
         workflows=WORKFLOWS if decides else [],
-        activities=activities,
+        activities=parts.activities,
         workflow_runner=workflow_runner(),
-        interceptors=[BoundaryInterceptor()],
+        interceptors=[BoundaryInterceptor(parts.watchers)],
         # The default hashes the bytecode of every loaded module, which delays a start by seconds.
         build_id=f"{_PACKAGE}@{version(_PACKAGE)}",
         max_concurrent_activities=_DATA_SLOTS if queue == DATA_QUEUE else _SYSTEM_SLOTS,

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from pydantic import JsonValue, SecretStr
 
+from activities.ports.admission import UNLIMITED, Admission
+
 
 @dataclass(frozen=True)
 class Connection:
@@ -22,6 +24,8 @@ class Connection:
     settings: Mapping[str, JsonValue] = field(default_factory=dict)
     credential: Mapping[str, SecretStr] = field(default_factory=dict, repr=False)
     min_tls_version: str = "1.3"
+    admission: Admission = field(default=UNLIMITED, repr=False, compare=False)
+    """Says whether the vendor may be called now; asked before every request."""
 
     def secret(self, name: str) -> str:
         """Return one secret of the credential in the clear; hand it to the SDK and nowhere else."""

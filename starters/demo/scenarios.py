@@ -211,7 +211,7 @@ async def planner_survey(stage: Stage) -> list[Check]:
     wedding = example.model_copy(update={"wedding_id": "wed-survey", "automations": survey})
     converter = data_converter(stage.settings)
     async with skipped_clock(converter) as clock, compose(stage.settings) as parts:
-        workers = roster.workers(clock.client, parts.activities, ["orchestration", "system.email"])
+        workers = roster.workers(clock.client, parts, ["orchestration", "system.email"])
         async with workers[0], workers[1]:
             with translated():
                 counts = await _surveys_over_time(clock, wedding, stage.vendors)
