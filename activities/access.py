@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
+
+from pydantic import SecretStr
 
 from activities import usage
 from activities.connectors.registry import connector_class
@@ -136,7 +138,7 @@ class Access:
 
     async def _connection(self, configuration: IntegrationConfiguration) -> Connection:
         config = configuration.connection_config
-        manifest = connector_class(configuration.platform).manifest
+        manifest = self.manifest(configuration.platform)
         credential = await self._secrets.get(config.credential_ref) if config.credential_ref else {}
         missing = [name for name in manifest.credential_fields if name not in credential]
         if missing:
@@ -146,14 +148,22 @@ class Access:
                 action="Connect the integration again with the missing values.",
                 system=manifest.system,
             )
-        base_url = config.base_url or await self._endpoints(configuration.platform) or manifest.default_base_url
+        return await self.reach(configuration, credential)
+
+    async def reach(
+        self, configuration: IntegrationConfiguration, credential: Mapping[str, SecretStr] | None = None
+    ) -> Connection:
+        """Return where the integration's vendor is, with the credential given or with none."""
+        config = configuration.connection_config
+        default_url = self.manifest(configuration.platform).default_base_url
+        base_url = config.base_url or await self._endpoints(configuration.platform) or default_url
         return Connection(
             organization_id=configuration.organization_id,
             integration_id=configuration.integration_id,
             platform=configuration.platform,
             base_url=base_url.rstrip("/"),
             settings=config.settings,
-            credential=credential,
+            credential=credential or {},
             min_tls_version=configuration.security_config.min_tls_version,
         )
 

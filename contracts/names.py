@@ -14,6 +14,10 @@ def system_queue(system: str) -> str:
     return f"system.{system}"
 
 
+WAITING_FOR_RECONNECTION = "waiting_for_reconnection"
+"""The `Outcome` of a run that waits until its integration is connected again."""
+
+
 class WorkflowType(StrEnum):
     """Type names, which never change: histories and clients hold them."""
 
@@ -85,3 +89,8 @@ def effect_id(*parts: str) -> str:
     """
     joined = "\x1f".join(parts)
     return hashlib.sha256(joined.encode()).hexdigest()[:32]
+
+
+def fairness_key(organization_id: str, integration_id: str) -> str:
+    """Return the key by which the server shares and limits a vendor's queue: one per connection, and opaque."""
+    return effect_id("fairness", organization_id, integration_id)
