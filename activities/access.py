@@ -15,7 +15,7 @@ from activities.ports.connector import Connector
 from activities.ports.manifest import Manifest
 from activities.ports.secrets import SecretStore
 from activities.storage.connections import ConnectionStore, StoredConnection
-from contracts.errors import AuthExpired, IntegrationPaused, InvalidInput, Transient
+from contracts.errors import RECONNECT_REQUIRED, AuthExpired, IntegrationPaused, InvalidInput, Transient
 from contracts.integration import IntegrationConfiguration, IntegrationState
 
 C = TypeVar("C", bound=Connector)
@@ -175,15 +175,22 @@ class Access:
 
 
 def _refuse_when_paused(stored: StoredConnection) -> None:
-    if stored.state.refuses_work:
-        state = stored.state.value.replace("_", " ")
-        action = (
-            "Resume it with `wedsync integrations resume`."
-            if stored.state is IntegrationState.PAUSED
-            else "Connect it again with `wedsync integrations connect FILE`."
+    if not stored.state.refuses_work:
+        return
+    integration_id = stored.configuration.integration_id
+    if stored.state is IntegrationState.RECONNECT_REQUIRED:
+        raise AuthExpired(
+            RECONNECT_REQUIRED,
+            f"The vendor refuses the credential of the integration {integration_id!r}; its work waits.",
+            action="Grant access again with `wedsync integrations authorize FILE`, or give a new one with `rotate`.",
         )
-        raise IntegrationPaused(
-            f"integration_{stored.state.value}",
-            f"The integration {stored.configuration.integration_id!r} is {state} and takes no work.",
-            action=action,
-        )
+    action = (
+        "Resume it with `wedsync integrations resume`."
+        if stored.state is IntegrationState.PAUSED
+        else "Connect it again with `wedsync integrations connect FILE`."
+    )
+    raise IntegrationPaused(
+        f"integration_{stored.state.value}",
+        f"The integration {integration_id!r} is {stored.state.value} and takes no work.",
+        action=action,
+    )

@@ -20,12 +20,14 @@ from activities.health import Health
 from activities.notify import Notify
 from activities.ports.connection import Connection
 from activities.ports.connector import SourceConnector
+from activities.refusals import Refusals
 from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database
 from activities.storage.ledger import EffectLedger
 from activities.storage.receipts import Receipts
 from activities.storage.staging import Staging
 from activities.sync import Sync
+from activities.tokens import Tokens
 from activities.usage import Watcher
 from contracts.errors import InvalidInput, Owner, Transient
 from workers.secret_store import open_secret_store
@@ -65,10 +67,13 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     )
     etl = Etl(access, staging, import_dirs, wedsync=reports)
     notify = Notify(access, connections, EffectLedger(database))
-    groups = [Connect(access, connections, secrets), Health(access, connections), notify, sync, etl]
+    tokens = Tokens(access, connections, secrets, settings.oauth_clients)
+    groups = [Connect(access, connections, secrets), Health(access, connections), notify, sync, etl, tokens]
     try:
         yield Parts(
-            activities=[timeline.plan, *(verb for group in groups for verb in verbs(group))], connections=connections
+            activities=[timeline.plan, *(verb for group in groups for verb in verbs(group))],
+            connections=connections,
+            watchers=[Refusals(connections)],
         )
     finally:
         await access.aclose()

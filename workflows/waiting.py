@@ -32,8 +32,22 @@ class WaitsForReconnection:
         """Learn that a connection stands again."""
         self._restorations += 1
 
-    async def through_reconnection(self, integration_id: str, step: Callable[[], Awaitable[T]]) -> T:
-        """Return the step's result, waiting as long as its connection is parked."""
+    async def through_reconnection(
+        self,
+        integration_id: str,
+        step: Callable[[], Awaitable[T]],
+        *,
+        outcome: str = "running",
+        called_off: Callable[[], bool] = lambda: False,
+    ) -> T:
+        """Return the step's result, waiting as long as its connection is parked.
+
+        Args:
+            integration_id: whose connection the step needs.
+            step: taken again after every wait.
+            outcome: the run's `Outcome` while it does not wait.
+            called_off: ends a wait early; the step is then to find out that it is not needed.
+        """
         while True:
             known = self._restorations
             try:
@@ -42,10 +56,13 @@ class WaitsForReconnection:
                 if detail_of(error).code != RECONNECT_REQUIRED:
                     raise
             tag(outcome=WAITING_FOR_RECONNECTION, integration_id=integration_id)
-            with suppress(TimeoutError):
-                await workflow.wait_condition(
-                    lambda known=known: self._restorations != known,  # type: ignore[misc]
-                    timeout=ASK_AGAIN,
-                    timeout_summary="Until the integration is connected again",
-                )
-            tag(outcome="running")
+            await self._restored_since(known, called_off)
+            tag(outcome=outcome)
+
+    async def _restored_since(self, known: int, called_off: Callable[[], bool]) -> None:
+        with suppress(TimeoutError):
+            await workflow.wait_condition(
+                lambda: self._restorations != known or called_off(),
+                timeout=ASK_AGAIN,
+                timeout_summary="Until the integration is connected again",
+            )
