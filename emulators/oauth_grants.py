@@ -37,7 +37,7 @@ class OAuthError(Exception):
 
 @dataclass(frozen=True)
 class Issued:
-    """Tokens that were just made; `refresh_token` is None when the client keeps the one it has, or gets none."""
+    """Tokens that were just made; `refresh_token` is the one to use from now on, new or (unless `rotated`) the same."""
 
     grant_id: str
     grant_type: str
@@ -122,7 +122,7 @@ class Grants:
         if settings["rotate"]:
             self._emulator.put(REFRESH, _digest(token), {**held, "spent": True})
             successor = self._new_refresh(grant["id"])
-        issued = self._with_access(grant, "refresh_token", successor, None)
+        issued = self._with_access(grant, "refresh_token", successor or token, None, rotated=successor is not None)
         self._enter("token.refreshed", grant["id"], {"rotated": issued.rotated, "expiresInS": issued.expires_in})
         return issued
 
@@ -201,12 +201,17 @@ class Grants:
         return token
 
     def _with_access(
-        self, grant: dict[str, Any], grant_type: str, refresh: str | None, lifetime_s: float | None
+        self,
+        grant: dict[str, Any],
+        grant_type: str,
+        refresh: str | None,
+        lifetime_s: float | None,
+        *,
+        rotated: bool = False,
     ) -> Issued:
         token = self._prefix + secrets.token_urlsafe(32)
         life = float(self.settings()["lifetimeS"] if lifetime_s is None else lifetime_s)
         self._emulator.put(ACCESS, _digest(token), {"grant": grant["id"], "expiresAt": time.time() + life})
-        rotated = grant_type == "refresh_token" and refresh is not None
         return Issued(grant["id"], grant_type, token, refresh, int(life), tuple(grant["scopes"]), rotated)
 
     def _enter(self, kind: str, grant_id: str, body: dict[str, Any]) -> None:
