@@ -76,6 +76,16 @@ def health_schedule_id(shard: str) -> str:
     return f"schedule/monitor-health/{shard}"
 
 
+def fairness_key(organization_id: str, integration_id: str) -> str:
+    """Return the fairness key of an integration's work: opaque, and alike for no two organisations."""
+    return effect_id(organization_id, integration_id)
+
+
+def shard_of(organization_id: str, integration_id: str, shards: int) -> int:
+    """Return which of `shards` an integration belongs to, from 0; the same for ever while `shards` is the same."""
+    return int(effect_id(organization_id, integration_id)[:8], 16) % shards
+
+
 def sync_schedule_id(organization_id: str, integration_id: str) -> str:
     """Return the id of an integration's own sync schedule."""
     return f"schedule/sync-report/{organization_id}/{integration_id}"

@@ -112,6 +112,8 @@ class Settings(BaseSettings):
     api_url: str = ""
     api_key: SecretStr = SecretStr("")
     metrics_address: str = ""
+    alerts_organization: str = ""
+    """The organisation that runs this installation: its alert routes take what no other organisation's do."""
     answer_timeout_s: float = 60.0
     """How long a door waits for a worker to answer a question or to act."""
 
