@@ -99,8 +99,3 @@ def effect_id(*parts: str) -> str:
     """
     joined = "\x1f".join(parts)
     return hashlib.sha256(joined.encode()).hexdigest()[:32]
-
-
-def fairness_key(organization_id: str, integration_id: str) -> str:
-    """Return the key by which the server shares and limits a vendor's queue: one per connection, and opaque."""
-    return effect_id("fairness", organization_id, integration_id)

@@ -8,6 +8,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
+    from contracts.alerts import Alert, AlertKind, Severity
     from contracts.connect import IntegrationRun
     from contracts.errors import ErrorDetail, ErrorKind
     from contracts.health import IntegrationKey
@@ -21,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from contracts.tokens import ObtainedToken
     from workflows import integration_steps as steps
+    from workflows.alerts import tell
     from workflows.integration_refusals import fresh_token_refused
     from workflows.token_life import TokenLife
     from workflows.visibility import detail_of, tag
@@ -169,6 +171,8 @@ class Account:
 
     def wants_token(self) -> bool:
         """Return whether the token in use is to be renewed, because of its age or because the vendor refuses it."""
+        if self.state is IntegrationState.RECONNECT_REQUIRED:
+            return False
         return self.token.is_due(workflow.now()) or self.token.refuses(self.credential)
 
     async def keep_token(self) -> ConnectionResult | None:
@@ -255,6 +259,17 @@ class Account:
         await steps.schedule_sync(self.key, None)
         await self.record(IntegrationState.RECONNECT_REQUIRED)
         self.token.ended()
+        await tell(
+            Alert(
+                organization_id=self.configuration.organization_id,
+                kind=AlertKind.RECONNECT_REQUIRED,
+                severity=Severity.ERROR,
+                since=workflow.now(),
+                integration_ids=[self.configuration.integration_id],
+                sentence=detail.message,
+                action=detail.action,
+            )
+        )
         return self.answer(error=detail)
 
     async def _stands(self, was: IntegrationState, old: CredentialRef | None) -> None:
