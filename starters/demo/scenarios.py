@@ -92,7 +92,7 @@ async def photography_tableau(stage: Stage) -> list[Check]:
     """A photography chain publishes its four report data sources to Tableau."""
     await stage.vendors.weddings(ORGANIZATION, _PORTFOLIO_ROWS)
     credential = {"tokenName": "sandbox-pat", "tokenSecret": "sandbox-tableau-secret"}
-    await stage.wedsync.connect_integration(
+    await stage.wedsync.integrations.connect(
         integration("tableau", "tableau-main", credential=credential, siteName="lumen")
     )
     for report in _TABLEAU_SOURCES:
@@ -110,7 +110,7 @@ async def photography_tableau(stage: Stage) -> list[Check]:
 async def planner_hubspot(stage: Stage) -> list[Check]:
     """A planner network syncs 2,000 weddings into HubSpot, then syncs them again."""
     await stage.vendors.weddings(ORGANIZATION, _PLANNER_WEDDINGS)
-    await stage.wedsync.connect_integration(IntegrationConfiguration.model_validate(_example("integration-hubspot")))
+    await stage.wedsync.integrations.connect(IntegrationConfiguration.model_validate(_example("integration-hubspot")))
     request = DataSynchronizationRequest.model_validate({**_example("sync-report"), "dataFilters": []})
     calls, books, effects = [], [], []
     for sync_id in ("demo-hubspot-first", "demo-hubspot-again"):
@@ -146,7 +146,7 @@ async def enterprise_snowflake(stage: Stage) -> list[Check]:
         cwd=ROOT,
     )
     await process.wait()
-    await stage.wedsync.connect_integration(IntegrationConfiguration.model_validate(_example("integration-snowflake")))
+    await stage.wedsync.integrations.connect(IntegrationConfiguration.model_validate(_example("integration-snowflake")))
     before = await stage.vendors.table_rows()
     request = EtlRequest(
         etl_id="demo-etl",
@@ -180,7 +180,7 @@ async def enterprise_snowflake(stage: Stage) -> list[Check]:
 async def studio_notify(stage: Stage) -> list[Check]:
     """A studio's timeline change reaches HubSpot, Tave and Slack once, though it is sent twice."""
     for name in ("hubspot", "tave", "slack"):
-        await stage.wedsync.connect_integration(
+        await stage.wedsync.integrations.connect(
             IntegrationConfiguration.model_validate(_example(f"integration-{name}"))
         )
     since = {name: await stage.vendors.last_effect(name) for name in ("hubspot", "tave", "slack")}
@@ -197,7 +197,7 @@ async def studio_notify(stage: Stage) -> list[Check]:
 
 async def planner_survey(stage: Stage) -> list[Check]:
     """A survey goes out 48 hours after a wedding, on a clock that skips the waiting."""
-    await stage.wedsync.connect_integration(
+    await stage.wedsync.integrations.connect(
         integration(
             "email",
             "email-main",
