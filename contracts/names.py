@@ -23,6 +23,7 @@ class WorkflowType(StrEnum):
     ROUTE_NOTIFICATION = "RouteNotification"
     WEDDING_TIMELINE = "WeddingTimeline"
     MONITOR_HEALTH = "MonitorHealth"
+    ROTATE_KEYS = "RotateKeys"
 
 
 class SearchAttribute(StrEnum):
@@ -70,6 +71,11 @@ def health_workflow_id(shard: str) -> str:
 def health_schedule_id(shard: str) -> str:
     """Return the id of the schedule that checks one shard of integrations."""
     return f"schedule/monitor-health/{shard}"
+
+
+def rotate_keys_workflow_id(key_id: str) -> str:
+    """Return the id of the rotation to a master key; the same key joins it."""
+    return f"rotate-keys/{key_id}"
 
 
 def sync_schedule_id(organization_id: str, integration_id: str) -> str:

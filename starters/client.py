@@ -418,9 +418,9 @@ def _accepted(result: ConnectionResult) -> ConnectionResult:
 
 def open_store(settings: Settings) -> tuple[Database, SecretStore, ConnectionStore]:
     """Return the store's parts; the caller closes the database."""
-    key = settings.load_master_key()
+    keys = settings.load_master_keys()
     database = Database(settings.database_url)
-    return database, open_secret_store(settings, database, key), ConnectionStore(database, key)
+    return database, open_secret_store(settings, database, keys), ConnectionStore(database, keys)
 
 
 @asynccontextmanager

@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Column, DateTime, Integer, LargeBinary, Row, String, Table, select, update
 
-from activities.security.envelope import MasterKey, seal, unseal
+from activities.security.keyring import MasterKeys
+from activities.security.records import Sealer
 from activities.storage.database import Database, metadata
+from activities.storage.master_keys import refuse_retired
 from contracts.health import HealthWord, IntegrationKey
 from contracts.integration import IntegrationConfiguration, IntegrationState
 
@@ -27,6 +29,8 @@ connections = Table(
     Column("last_sync_status", String(32)),
     Column("health", String(16)),
 )
+EARLIER = "connections"
+"""The purpose under which records without a key id were sealed."""
 
 
 @dataclass(frozen=True)
@@ -53,16 +57,16 @@ class StoredConnection:
 
 
 class ConnectionStore:
-    """Configurations sealed under the organisation's key."""
+    """Configurations, each sealed under a key of its own."""
 
-    def __init__(self, database: Database, key: MasterKey) -> None:
+    def __init__(self, database: Database, keys: MasterKeys) -> None:
         self._database = database
-        self._key = key
+        self._sealer = Sealer(keys, EARLIER)
 
     async def put(self, configuration: IntegrationConfiguration, state: IntegrationState) -> None:
         """Write configuration and state. Idempotent: yes, by organisation and integration."""
-        place = _place(configuration.organization_id, configuration.integration_id)
-        sealed = seal(self._sealing_key(configuration.organization_id), configuration.model_dump_json().encode(), place)
+        place = place_of(configuration.organization_id, configuration.integration_id)
+        sealed = self._sealer.seal(configuration.organization_id, configuration.model_dump_json().encode(), place)
         row = {
             "organization_id": configuration.organization_id,
             "integration_id": configuration.integration_id,
@@ -82,6 +86,7 @@ class ConnectionStore:
         )
         async with self._database.begin() as connection:
             await connection.execute(statement)
+            await refuse_retired(self._database, connection, sealed)
 
     async def get(self, organization_id: str, integration_id: str) -> StoredConnection | None:
         """Return one integration of one organisation, None when it is not there."""
@@ -148,7 +153,7 @@ class ConnectionStore:
     def _stored(self, row: Row[tuple[object, ...]]) -> StoredConnection:
         record = row._mapping  # noqa: SLF001 - SQLAlchemy's public name for a row's mapping
         organization_id, integration_id = record["organization_id"], record["integration_id"]
-        plain = unseal(self._sealing_key(organization_id), record["sealed"], _place(organization_id, integration_id))
+        plain = self._sealer.open(organization_id, record["sealed"], place_of(organization_id, integration_id))
         return StoredConnection(
             configuration=IntegrationConfiguration.model_validate_json(plain),
             state=IntegrationState(record["state"]),
@@ -159,11 +164,9 @@ class ConnectionStore:
             health=HealthWord(record["health"]) if record["health"] else None,
         )
 
-    def _sealing_key(self, organization_id: str) -> bytes:
-        return self._key.derive(f"connections/{organization_id}")
 
-
-def _place(organization_id: str, integration_id: str) -> str:
+def place_of(organization_id: str, integration_id: str) -> str:
+    """Return what a sealed configuration is bound to: it opens nowhere else."""
     return f"connection|{organization_id}|{integration_id}"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -58,21 +57,6 @@ def test_a_stream_that_was_changed_stays_shut(change: str):
         boxes.insert(1, boxes[1])
     with pytest.raises(Permanent):
         opened(boxes)
-
-
-def test_a_generated_key_file_is_private_and_read_again(tmp_path: Path):
-    path = tmp_path / "master.key"
-    first = MasterKey.from_file(path)
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert MasterKey.from_file(path).key_id() == first.key_id()
-
-
-def test_a_key_file_that_others_may_read_is_refused(tmp_path: Path):
-    path = tmp_path / "master.key"
-    MasterKey.from_file(path)
-    path.chmod(0o644)
-    with pytest.raises(Permanent, match="other users"):
-        MasterKey.from_file(path)
 
 
 @pytest.mark.parametrize("text", ["", "short", "bm90IGxvbmcgZW5vdWdo", "!" * 44])

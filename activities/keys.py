@@ -1,0 +1,110 @@
+"""The steps of a rotation of the master key."""
+
+from __future__ import annotations
+
+import asyncio
+
+from temporalio import activity
+
+from activities.security.keyring import MasterKeys
+from activities.storage.root_keys import StoredRootKeys
+from activities.storage.sealed_rows import SEALED_TABLES, Page, SealedRows
+from contracts.errors import InvalidInput, Owner, Transient
+from contracts.keys import (
+    KeysRetired,
+    RetireKeys,
+    RewrapRows,
+    RotateKeysInput,
+    RotationBegun,
+    RowCursor,
+    RowsRewrapped,
+)
+
+PAGE = 200
+"""Rows in one transaction: short enough that other writers do not wait."""
+
+
+class Keys:
+    """The activities of `RotateKeys`.
+
+    Args:
+        masters: the master keys of this process.
+        roots: the root keys.
+        rows: the sealed rows.
+    """
+
+    def __init__(self, masters: MasterKeys, roots: StoredRootKeys, rows: SealedRows) -> None:
+        self._masters = masters
+        self._roots = roots
+        self._rows = rows
+
+    @activity.defn(name="keys.begin")
+    async def begin(self, request: RotateKeysInput) -> RotationBegun:
+        """Make a root key for the new master key and name the master keys before it. Idempotent: yes.
+
+        Raises:
+            Transient: this worker's newest master key is another one.
+            InvalidInput: the key was retired before.
+        """
+        self._expect(request.key_id)
+        known = await self._rows.retired()
+        if known.get(request.key_id):
+            raise InvalidInput(
+                "master_key_retired",
+                "This master key was retired by an earlier rotation.",
+                owner=Owner.OPERATOR,
+                action="Rotate to a new key.",
+            )
+        await asyncio.to_thread(self._roots.renew)
+        used = {key_id for found in (await self._rows.counts()).values() for key_id in found if key_id}
+        live = {key_id for key_id, retired in known.items() if not retired}
+        return RotationBegun(before=sorted((used | live) - {request.key_id}))
+
+    @activity.defn(name="keys.rewrap")
+    async def rewrap(self, step: RewrapRows) -> RowsRewrapped:
+        """Bring the next rows under the new master key. Idempotent: yes, row by row.
+
+        Raises:
+            Transient: this worker's newest master key is another one, or it does not hold an older one.
+        """
+        self._expect(step.key_id)
+        progress = _resumed(step)
+        cursor, rewrapped, seen = progress.cursor or RowCursor(table=SEALED_TABLES[0].name), progress.rewrapped, 0
+        names = [sealed.name for sealed in SEALED_TABLES]
+        for sealed in SEALED_TABLES[names.index(cursor.table) :]:
+            after = cursor.key if cursor.table == sealed.name else []
+            while seen < step.rows:
+                page: Page = await self._rows.rewrap(sealed, after or None, PAGE)
+                rewrapped += page.rewrapped
+                seen += PAGE
+                if page.last is None:
+                    break
+                after = list(page.last)
+                activity.heartbeat(RowsRewrapped(cursor=RowCursor(table=sealed.name, key=after), rewrapped=rewrapped))
+            else:
+                return RowsRewrapped(cursor=RowCursor(table=sealed.name, key=after), rewrapped=rewrapped)
+        return RowsRewrapped(rewrapped=rewrapped)
+
+    @activity.defn(name="keys.retire")
+    async def retire(self, request: RetireKeys) -> KeysRetired:
+        """Retire the keys before, unless a record is not under the new one. Idempotent: yes.
+
+        Raises:
+            Transient: this worker's newest master key is another one.
+        """
+        self._expect(request.key_id)
+        return KeysRetired(left=await self._rows.retire(request.before, request.key_id))
+
+    def _expect(self, key_id: str) -> None:
+        if self._masters.fetch().key_id() != key_id:
+            raise Transient(
+                "master_key_not_newest",
+                "This worker still seals with another master key than the one that is rotated to.",
+                owner=Owner.OPERATOR,
+                action="Give every worker the new key as its newest; the rotation goes on by itself then.",
+            )
+
+
+def _resumed(step: RewrapRows) -> RowsRewrapped:
+    details = activity.info().heartbeat_details
+    return RowsRewrapped.model_validate(details[0]) if details else RowsRewrapped(cursor=step.cursor)
