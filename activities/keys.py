@@ -93,7 +93,8 @@ class Keys:
             Transient: this worker's newest master key is another one.
         """
         self._expect(request.key_id)
-        return KeysRetired(left=await self._rows.retire(request.before, request.key_id))
+        records, left = await self._rows.retire(request.before, request.key_id)
+        return KeysRetired(records=records, left=left)
 
     def _expect(self, key_id: str) -> None:
         if self._masters.fetch().key_id() != key_id:

@@ -36,7 +36,9 @@ class RotateKeysResult(Contract):
     """What was done: every record is under this key, and the retired ones seal nothing any more."""
 
     key_id: KeyId
+    records: int
     rewrapped: int
+    """Of the records, at least so many by this run; what a killed worker had not reported is not counted."""
     retired: Annotated[list[KeyId], Field(max_length=100)] = []
 
 
@@ -69,8 +71,9 @@ class RetireKeys(Contract):
 
 
 class KeysRetired(Contract):
-    """How many records are not under the new key; nothing is retired unless there are none."""
+    """How many records there are, and how many are not under the new key; nothing is retired unless none is left."""
 
+    records: int = 0
     left: int = 0
 
 

@@ -46,9 +46,12 @@ class RotateKeys:
             request = request.model_copy(update={"before": begun.before})
         while request.passes < _PASSES:
             request = await self._one_pass(request)
-            if await self._left(request) == 0:
+            found = await self._retire(request)
+            if found.left == 0:
                 tag(outcome="success")
-                return RotateKeysResult(key_id=request.key_id, rewrapped=request.rewrapped, retired=request.before)
+                return RotateKeysResult(
+                    key_id=request.key_id, records=found.records, rewrapped=request.rewrapped, retired=request.before
+                )
         tag(outcome="failed")
         raise failure(
             ErrorDetail(
@@ -67,7 +70,7 @@ class RotateKeys:
                 RewrapRows(key_id=request.key_id, cursor=request.cursor),
                 result_type=RowsRewrapped,
                 summary="Wrap record keys under the new master key",
-                **policies.BULK.options(),
+                **policies.REWRAP.options(),
             )
             done = request.rewrapped + step.rewrapped
             request = request.model_copy(update={"cursor": step.cursor, "rewrapped": done})
@@ -77,7 +80,7 @@ class RotateKeys:
             if workflow.info().is_continue_as_new_suggested():
                 workflow.continue_as_new(request)
 
-    async def _left(self, request: RotateKeysInput) -> int:
+    async def _retire(self, request: RotateKeysInput) -> KeysRetired:
         retired: KeysRetired = await workflow.execute_activity(
             "keys.retire",
             RetireKeys(key_id=request.key_id, before=request.before),
@@ -85,4 +88,4 @@ class RotateKeys:
             summary="Retire the old master keys",
             **policies.STORE.options(),
         )
-        return retired.left
+        return retired

@@ -137,8 +137,8 @@ class SealedRows:
             rows = (await connection.execute(select(master_keys))).all()
         return {row.key_id: row.retired_at is not None for row in rows}
 
-    async def retire(self, key_ids: Sequence[str], newest: str) -> int:
-        """Retire master keys and return 0, or change nothing and return how many rows are not under the newest.
+    async def retire(self, key_ids: Sequence[str], newest: str) -> tuple[int, int]:
+        """Retire master keys unless a row is not under the newest; return all rows and those that are not.
 
         Idempotent: yes.
         """
@@ -147,10 +147,11 @@ class SealedRows:
                 # Before the count: from here on no record can be committed under it.
                 await retire(self._database, connection, key_id)
             counted = [await _count(connection, sealed) for sealed in SEALED_TABLES]
-            left = sum(rows for found in counted for key_id, rows in found.items() if key_id != newest)
+            records = sum(found.total() for found in counted)
+            left = records - sum(found[newest] for found in counted)
             if left:
                 await connection.rollback()
-            return left
+            return records, left
 
 
 def _head(column: ColumnElement[bytes]) -> ColumnElement[bytes]:

@@ -21,7 +21,7 @@ def rotate(data_dir: DataDir = None, *, json: Json = False) -> None:
         print_json(done)
         return
     retired = f"; retired: {', '.join(done.retired)}" if done.retired else ""
-    say(f"Every record is under the master key {done.key_id}, {done.rewrapped:,} were brought there{retired}.")
+    say(f"All {done.records:,} records are under the master key {done.key_id}{retired}.")
 
 
 @app.command("status")

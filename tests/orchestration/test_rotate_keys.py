@@ -65,7 +65,7 @@ class FakeKeys:
         left = self.left.pop(0) if len(self.left) > 1 else self.left[0]
         if left == 0:
             self.retired += request.before
-        return KeysRetired(left=left)
+        return KeysRetired(records=30, left=left)
 
 
 @asynccontextmanager
@@ -88,7 +88,7 @@ async def test_every_step_is_taken_once_and_the_old_key_retired():
     async with stage(fake) as environment:
         result = await (await rotation(environment)).result()
     assert (fake.seen, fake.retired) == ([0, 1, 2], [OLD])
-    assert result == RotateKeysResult(key_id=NEW, rewrapped=30, retired=[OLD])
+    assert result == RotateKeysResult(key_id=NEW, records=30, rewrapped=30, retired=[OLD])
 
 
 async def test_what_was_written_meanwhile_costs_another_pass():

@@ -100,14 +100,14 @@ async def test_a_row_that_is_written_meanwhile_is_not_overwritten(store: Databas
 async def test_a_key_that_still_seals_a_record_is_not_retired(store: Database) -> None:
     await fill(store)
     rows = SealedRows(store, DURING)
-    assert await rows.retire([OLD.key_id()], NEW.key_id()) == len(SEALED_TABLES)
+    assert await rows.retire([OLD.key_id()], NEW.key_id()) == (len(SEALED_TABLES), len(SEALED_TABLES))
     await SealedSecretStore(store, BEFORE).put("lumen", "crm", {"token": "t-2"})
 
 
 async def test_a_process_that_was_late_commits_nothing_under_a_retired_key(store: Database) -> None:
     await fill(store)
     rows = await rotate(store)
-    assert await rows.retire([OLD.key_id()], NEW.key_id()) == 0
+    assert (await rows.retire([OLD.key_id()], NEW.key_id()))[1] == 0
     late, prompt = SealedSecretStore(store, BEFORE), SealedSecretStore(store, DURING)
     with pytest.raises(Transient, match="rotated"):
         await late.put("lumen", "crm", {"token": "t-2"})
