@@ -8,7 +8,7 @@ from temporalio import activity
 
 from activities.security.keyring import MasterKeys
 from activities.storage.root_keys import StoredRootKeys
-from activities.storage.sealed_rows import SEALED_TABLES, Page, SealedRows
+from activities.storage.sealed_rows import SEALED_TABLES, SealedRows
 from contracts.errors import InvalidInput, Owner, Transient
 from contracts.keys import (
     KeysRetired,
@@ -69,21 +69,12 @@ class Keys:
         """
         self._expect(step.key_id)
         progress = _resumed(step)
-        cursor, rewrapped, seen = progress.cursor or RowCursor(table=SEALED_TABLES[0].name), progress.rewrapped, 0
-        names = [sealed.name for sealed in SEALED_TABLES]
-        for sealed in SEALED_TABLES[names.index(cursor.table) :]:
-            after = cursor.key if cursor.table == sealed.name else []
-            while seen < step.rows:
-                page: Page = await self._rows.rewrap(sealed, after or None, PAGE)
-                rewrapped += page.rewrapped
-                seen += PAGE
-                if page.last is None:
-                    break
-                after = list(page.last)
-                activity.heartbeat(RowsRewrapped(cursor=RowCursor(table=sealed.name, key=after), rewrapped=rewrapped))
-            else:
-                return RowsRewrapped(cursor=RowCursor(table=sealed.name, key=after), rewrapped=rewrapped)
-        return RowsRewrapped(rewrapped=rewrapped)
+        for _ in range(0, step.rows, PAGE):
+            progress = await self._page(progress)
+            if progress.cursor is None:
+                break
+            activity.heartbeat(progress)
+        return progress
 
     @activity.defn(name="keys.retire")
     async def retire(self, request: RetireKeys) -> KeysRetired:
@@ -95,6 +86,17 @@ class Keys:
         self._expect(request.key_id)
         records, left = await self._rows.retire(request.before, request.key_id)
         return KeysRetired(records=records, left=left)
+
+    async def _page(self, progress: RowsRewrapped) -> RowsRewrapped:
+        cursor = progress.cursor or RowCursor(table=SEALED_TABLES[0].name)
+        position = [sealed.name for sealed in SEALED_TABLES].index(cursor.table)
+        page = await self._rows.rewrap(SEALED_TABLES[position], cursor.key or None, PAGE)
+        following: RowCursor | None = None
+        if page.last is not None:
+            following = RowCursor(table=cursor.table, key=list(page.last))
+        elif position + 1 < len(SEALED_TABLES):
+            following = RowCursor(table=SEALED_TABLES[position + 1].name)
+        return RowsRewrapped(cursor=following, rewrapped=progress.rewrapped + page.rewrapped)
 
     def _expect(self, key_id: str) -> None:
         if self._masters.fetch().key_id() != key_id:

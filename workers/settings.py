@@ -102,6 +102,13 @@ class Settings(BaseSettings):
         self.staging_url = self.staging_url or f"file://{self.data_dir / 'staging'}"
         if self.allow_plain_inputs is None:
             self.allow_plain_inputs = self.profile is Profile.EMBEDDED
+        if self.master_key is None and self.master_key_previous is not None:
+            raise Permanent(
+                "master_key_missing",
+                "WEDSYNC_MASTER_KEY_PREVIOUS is set, and WEDSYNC_MASTER_KEY is not.",
+                owner=Owner.OPERATOR,
+                action="Set WEDSYNC_MASTER_KEY to the newest key; the key files hold all keys or none.",
+            )
         if self.profile is Profile.PRODUCTION:
             self.import_dirs = self.import_dirs or []
             self._refuse_in_production()

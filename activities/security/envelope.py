@@ -13,7 +13,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from contracts.errors import Owner, Permanent
 
@@ -74,15 +74,13 @@ class MasterKey(DerivingKey):
                 owner=Owner.OPERATOR,
                 action="Set WEDSYNC_MASTER_KEY to 32 random bytes in base64.",
             )
-        extract = HMAC(bytes(SHA256.digest_size), SHA256())
-        extract.update(key)
-        super().__init__(extract.finalize())
+        super().__init__(_extracted(bytes(SHA256.digest_size), key))
+        self._organizations = DerivingKey(_extracted(b"organization", key))
         self._key = key
 
     def organization_key(self, organization_id: str) -> bytes:
         """Return the key that wraps the record keys of an organisation; `secret` does not lead to it."""
-        kdf = HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=b"organization", info=organization_id.encode())
-        return kdf.derive(self._key)
+        return self._organizations.derive(organization_id)
 
     def as_text(self) -> str:
         """Return the key in base64, as key files and settings hold it."""
@@ -127,6 +125,13 @@ class MasterKey(DerivingKey):
         except ValueError:
             key = b""
         return cls(key)
+
+
+def _extracted(salt: bytes, key: bytes) -> bytes:
+    """HKDF's first step."""
+    step = HMAC(salt, SHA256())
+    step.update(key)
+    return step.finalize()
 
 
 def seal(key: bytes, plain: bytes, bound_to: str) -> bytes:

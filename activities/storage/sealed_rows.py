@@ -16,6 +16,7 @@ from activities.security.records import HEAD_BYTES, MAGIC, Sealer, head
 from activities.storage import connections, credentials, idempotency, root_keys
 from activities.storage.database import Database
 from activities.storage.master_keys import master_keys, retire
+from contracts.errors import Owner, Permanent
 from contracts.integration import CredentialRef
 
 Key = Sequence[str | int]
@@ -120,7 +121,7 @@ class SealedRows:
         changed = 0
         async with self._database.begin() as connection:
             for row in rows:
-                new = sealer.rewrapped(sealed.owner(row), row["sealed"], sealed.place(row))
+                new = _rewrapped(sealer, sealed, row)
                 mine = columns == tuple_(*sealed.key_of(row))
                 swap = update(sealed.table).where(mine, sealed.sealed == row["sealed"]).values(sealed=new)
                 changed += (await connection.execute(swap)).rowcount
@@ -152,6 +153,19 @@ class SealedRows:
             if left:
                 await connection.rollback()
             return records, left
+
+
+def _rewrapped(sealer: Sealer, sealed: SealedTable, row: _Values) -> bytes:
+    try:
+        return sealer.rewrapped(sealed.owner(row), row["sealed"], sealed.place(row))
+    except Permanent as error:
+        raise Permanent(
+            "sealed_row_unreadable",
+            f"A row of the table {sealed.name} does not open under any master key that is accepted here.",
+            owner=Owner.OPERATOR,
+            action="Restore that row from a backup, or delete it, then rotate again.",
+            evidence={"table": sealed.name, "row": list(sealed.key_of(row))},
+        ) from error
 
 
 def _head(column: ColumnElement[bytes]) -> ColumnElement[bytes]:

@@ -17,7 +17,7 @@ def canary(name: str) -> str:
 
 
 def forms(secret: str) -> set[bytes]:
-    """Return what a search looks for: chunks of 12, forwards and backwards, hex, URL-encoded, base64 however aligned."""
+    """Return what is searched for: chunks of 12 in both directions, hex, URL-encoded, base64 however aligned."""
     plain = secret.encode()
     found = {*_chunks(plain), *(chunk[::-1] for chunk in _chunks(plain))}
     found |= {text.encode() for chunk in _chunks(plain) for text in (chunk.hex(), chunk.hex().upper())}

@@ -30,6 +30,18 @@ def test_after_it_is_rewrapped_the_old_key_alone_opens_nothing() -> None:
         BEFORE.open("lumen", rewrapped, PLACE)
 
 
+@pytest.mark.parametrize(
+    "beside",
+    [([OLD], [OLD, NEW]), ([OLD, NEW], [NEW, OLD])],
+    ids=["while the new key is being distributed", "while it is being made the newest"],
+)
+def test_processes_that_are_one_step_apart_open_each_others_records(beside: tuple[list[MasterKey], ...]) -> None:
+    sealers = [Sealer(KeyRing(given=keys), "credentials") for keys in beside]
+    for writer in sealers:
+        sealed = writer.seal("lumen", b"token", PLACE)
+        assert [reader.open("lumen", sealed, PLACE) for reader in sealers] == [b"token", b"token"]
+
+
 def test_the_newest_key_of_a_ring_seals() -> None:
     assert key_id_of(DURING.seal("lumen", b"token", PLACE)) == NEW.key_id()
 

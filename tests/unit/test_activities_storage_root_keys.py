@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 from pathlib import Path
 
 import pytest
 from temporalio.api.common.v1 import Payload
 
-from activities.security.envelope import MasterKey
+from activities.security.envelope import MasterKey, seal_stream
 from activities.security.keyring import KeyRing
 from activities.storage.database import Database, migrate
 from activities.storage.root_keys import StoredRootKeys
 from activities.storage.sealed_rows import SEALED_TABLES, SealedRows
 from activities.storage.staging import Staging
+from contracts.dataset import DatasetRef
 from contracts.errors import Permanent, Transient
 from workers.codec import SealingCodec
 
@@ -73,6 +76,17 @@ async def test_staged_files_outlast_a_rotation(url: str, tmp_path: Path) -> None
     after = Staging(f"file://{tmp_path}/objects", await rotated(url), tmp_path / "two")
     with after.scratch() as folder:
         assert (await after.fetch(ref, folder)).read_bytes() == plain.read_bytes()
+
+
+async def test_a_staged_file_that_names_no_root_opens_after_a_rotation(url: str, tmp_path: Path) -> None:
+    StoredRootKeys(url, BEFORE).eldest()
+    staging = Staging(f"file://{tmp_path}/objects", await rotated(url), tmp_path / "scratch")
+    boxes = seal_stream(OLD.derive("staging/lumen"), io.BytesIO(b"rows"), "lumen/part")
+    (tmp_path / "objects" / "lumen").mkdir()
+    (tmp_path / "objects" / "lumen" / "part").write_bytes(b"".join(boxes))
+    ref = DatasetRef(key="lumen/part", rows=1, size_bytes=4, sha256=hashlib.sha256(b"rows").hexdigest())
+    with staging.scratch() as folder:
+        assert (await staging.fetch(ref, folder)).read_bytes() == b"rows"
 
 
 def test_a_second_renewal_for_the_same_master_key_adds_nothing(url: str) -> None:

@@ -18,7 +18,7 @@ from activities.storage.database import Database, metadata, migrate
 from activities.storage.idempotency import Answer, IdempotencyStore
 from activities.storage.root_keys import StoredRootKeys
 from activities.storage.sealed_rows import SEALED_TABLES, SealedRows
-from contracts.errors import Transient
+from contracts.errors import Permanent, Transient
 from contracts.integration import CredentialRef, IntegrationConfiguration, IntegrationState
 
 OLD, NEW = MasterKey(b"o" * 32), MasterKey(b"n" * 32)
@@ -95,6 +95,15 @@ async def test_a_row_that_is_written_meanwhile_is_not_overwritten(store: Databas
     async with store.begin() as connection:
         found = (await connection.execute(CREDENTIALS.table.select())).one()
     assert (page.rewrapped, found.sealed) == (0, b"written meanwhile")
+
+
+async def test_a_row_that_does_not_open_is_named(store: Database) -> None:
+    await fill(store)
+    async with store.begin() as connection:
+        await connection.execute(CREDENTIALS.table.update().values(sealed=b"damaged"))
+    with pytest.raises(Permanent) as caught:
+        await rotate(store)
+    assert caught.value.detail.evidence == {"table": "credentials", "row": ["lumen", "crm", 1]}
 
 
 async def test_a_key_that_still_seals_a_record_is_not_retired(store: Database) -> None:
