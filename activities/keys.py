@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from temporalio import activity
 
 from activities.security.keyring import MasterKeys
+from activities.storage.master_keys import KnownKey
 from activities.storage.root_keys import StoredRootKeys
 from activities.storage.sealed_rows import SEALED_TABLES, SealedRows
 from contracts.errors import InvalidInput, Owner, Transient
@@ -44,20 +46,15 @@ class Keys:
 
         Raises:
             Transient: this worker's newest master key is another one.
-            InvalidInput: the key was retired before.
+            InvalidInput: the key is retired, or not the newest there is.
         """
         self._expect(request.key_id)
-        known = await self._rows.retired()
-        if known.get(request.key_id):
-            raise InvalidInput(
-                "master_key_retired",
-                "This master key was retired by an earlier rotation.",
-                owner=Owner.OPERATOR,
-                action="Rotate to a new key.",
-            )
+        await asyncio.to_thread(self._roots.eldest)
+        known = await self._rows.known()
+        live = {key_id for key_id, key in known.items() if not key.retired}
+        _refuse_older(known[request.key_id], [known[key_id] for key_id in live])
         await asyncio.to_thread(self._roots.renew)
         used = {key_id for found in (await self._rows.counts()).values() for key_id in found if key_id}
-        live = {key_id for key_id, retired in known.items() if not retired}
         return RotationBegun(before=sorted((used | live) - {request.key_id}))
 
     @activity.defn(name="keys.rewrap")
@@ -106,6 +103,16 @@ class Keys:
                 owner=Owner.OPERATOR,
                 action="Give every worker the new key as its newest; the rotation goes on by itself then.",
             )
+
+
+def _refuse_older(wanted: KnownKey, live: Sequence[KnownKey]) -> None:
+    if wanted.retired or any(key.since > wanted.since for key in live):
+        raise InvalidInput(
+            "master_key_not_newest",
+            "This master key is retired, or some process has a newer one.",
+            owner=Owner.OPERATOR,
+            action="Rotate to the newest key, or to another one that was never used.",
+        )
 
 
 def _resumed(step: RewrapRows) -> RowsRewrapped:

@@ -65,17 +65,17 @@ async def status(settings: Settings) -> KeysStatus:
     rows = SealedRows(database, masters)
     try:
         with translated():
-            counts, retired = await rows.counts(), await rows.retired()
+            counts, known = await rows.counts(), await rows.known()
     finally:
         await database.aclose()
-    found = {key_id for count in counts.values() for key_id in count} | retired.keys()
+    found = {key_id for count in counts.values() for key_id in count} | known.keys()
     return KeysStatus(
         keys=[
             KeyUse(
                 key_id=key_id,
                 newest=key_id == held[0],
                 held=key_id in held,
-                retired=retired.get(key_id, False),
+                retired=key_id in known and known[key_id].retired,
                 rows={table: count[key_id] for table, count in counts.items() if count[key_id]},
             )
             for key_id in [*dict.fromkeys(held), *sorted(found - set(held))]

@@ -8,10 +8,11 @@ root keys opens and matches; every rotation adds a random one.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import import_module
 from threading import Lock
+from typing import Any
 
 from sqlalchemy import Column, Connection, DateTime, Integer, LargeBinary, Row, String, Table, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,6 +21,7 @@ from activities.security.envelope import KEY_BYTES, DerivingKey, unreadable
 from activities.security.keyring import MasterKeys
 from activities.security.records import Sealer
 from activities.storage.database import blocking_connection, metadata
+from activities.storage.master_keys import registered
 from contracts.errors import Owner, Transient
 
 root_keys = Table(
@@ -98,6 +100,7 @@ class StoredRootKeys:
         under = self._masters.fetch()
         try:
             with blocking_connection(self._url) as connection:
+                connection.execute(registered(_insert(connection), under.key_id()))
                 rows = _rows(connection)
                 if not rows:
                     self._add(connection, DerivingKey(under.secret), after=rows)
@@ -109,7 +112,6 @@ class StoredRootKeys:
 
     def _add(self, connection: Connection, key: DerivingKey, *, after: Sequence[Row[tuple[object, ...]]]) -> None:
         generation = len(after) + 1
-        statement = import_module(f"sqlalchemy.dialects.{connection.dialect.name}").insert(root_keys)
         row = {
             "generation": generation,
             "key_id": key.key_id(),
@@ -117,7 +119,7 @@ class StoredRootKeys:
             "sealed": self._sealer.seal(OWNER, key.secret, place_of(generation)),
             "created_at": datetime.now(UTC),
         }
-        connection.execute(statement.values(row).on_conflict_do_nothing())
+        connection.execute(_insert(connection)(root_keys).values(row).on_conflict_do_nothing())
 
     def _opened(self, row: Row[tuple[object, ...]]) -> DerivingKey:
         found = row._mapping  # noqa: SLF001 - SQLAlchemy's public name for a row's mapping
@@ -131,6 +133,11 @@ def place_of(generation: int) -> str:
 
 def _rows(connection: Connection) -> Sequence[Row[tuple[object, ...]]]:
     return connection.execute(select(root_keys).order_by(root_keys.c.generation)).all()
+
+
+def _insert(connection: Connection) -> Callable[[Table], Any]:
+    insert: Callable[[Table], Any] = import_module(f"sqlalchemy.dialects.{connection.dialect.name}").insert
+    return insert
 
 
 def _away() -> Transient:

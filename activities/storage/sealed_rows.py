@@ -15,7 +15,7 @@ from activities.security.keyring import MasterKeys
 from activities.security.records import HEAD_BYTES, MAGIC, Sealer, head
 from activities.storage import connections, credentials, idempotency, root_keys
 from activities.storage.database import Database
-from activities.storage.master_keys import master_keys, retire
+from activities.storage.master_keys import KnownKey, known_keys, retire
 from contracts.errors import Owner, Permanent
 from contracts.integration import CredentialRef
 
@@ -132,11 +132,10 @@ class SealedRows:
         async with self._database.begin() as connection:
             return {sealed.name: await _count(connection, sealed) for sealed in SEALED_TABLES}
 
-    async def retired(self) -> dict[str, bool]:
-        """Return every master key id that sealed something here, and whether it is retired."""
+    async def known(self) -> dict[str, KnownKey]:
+        """Return every master key that was some process's newest, by its id."""
         async with self._database.begin() as connection:
-            rows = (await connection.execute(select(master_keys))).all()
-        return {row.key_id: row.retired_at is not None for row in rows}
+            return await known_keys(connection)
 
     async def retire(self, key_ids: Sequence[str], newest: str) -> tuple[int, int]:
         """Retire master keys unless a row is not under the newest; return all rows and those that are not.

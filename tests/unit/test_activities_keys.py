@@ -22,7 +22,7 @@ from contracts.errors import InvalidInput, Transient
 from contracts.keys import RetireKeys, RewrapRows, RotateKeysInput, RowCursor, RowsRewrapped
 
 OLD, NEW = MasterKey(b"o" * 32), MasterKey(b"n" * 32)
-BEFORE, DURING = KeyRing(given=[OLD]), KeyRing(given=[NEW, OLD])
+BEFORE, BEHIND, DURING = (KeyRing(given=keys) for keys in ([OLD], [OLD, NEW], [NEW, OLD]))
 STORED = 7
 
 
@@ -89,9 +89,15 @@ async def test_a_rotation_begins_with_a_new_root_and_names_the_keys_before(store
     assert roots.fetch().key_id() != roots.eldest().key_id()
 
 
+async def test_a_worker_that_missed_the_new_key_does_not_rotate_back_to_the_old_one(store: Database) -> None:
+    StoredRootKeys(store.url, DURING).eldest()
+    with pytest.raises(InvalidInput, match="newer"):
+        await ActivityEnvironment().run(steps(store, BEHIND).begin, RotateKeysInput(key_id=OLD.key_id()))
+
+
 async def test_a_key_that_was_retired_is_not_rotated_to(store: Database) -> None:
     await rewrap(store, ActivityEnvironment(), 100)
     retire = RetireKeys(key_id=NEW.key_id(), before=[OLD.key_id()])
     assert (await ActivityEnvironment().run(steps(store).retire, retire)).left == 0
     with pytest.raises(InvalidInput, match="retired"):
-        await ActivityEnvironment().run(steps(store, BEFORE).begin, RotateKeysInput(key_id=OLD.key_id()))
+        await ActivityEnvironment().run(steps(store, BEHIND).begin, RotateKeysInput(key_id=OLD.key_id()))

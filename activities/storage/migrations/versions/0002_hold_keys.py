@@ -12,6 +12,7 @@ depends_on = None
 def upgrade() -> None:
     op.create_table('master_keys',
     sa.Column('key_id', sa.String(length=16), nullable=False),
+    sa.Column('since', sa.DateTime(timezone=True), nullable=False),
     sa.Column('retired_at', sa.DateTime(timezone=True), nullable=True),
     sa.PrimaryKeyConstraint('key_id')
     )
