@@ -30,7 +30,7 @@ def keep_secrets_in() -> None:
 
     To be called once the settings are read: it takes their secrets out of the environment.
     """
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    leave_no_core_dump()
     for name in secret_variables():
         os.environ.pop(name, None)
     handler = logging.StreamHandler()
@@ -42,6 +42,11 @@ def keep_secrets_in() -> None:
     threading.excepthook = lambda given: _log_uncaught(
         given.exc_type, given.exc_value or given.exc_type(), given.exc_traceback
     )
+
+
+def leave_no_core_dump() -> None:
+    """Let neither this process nor its children write their memory to a file when they crash."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def secret_variables() -> Iterator[str]:

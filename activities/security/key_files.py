@@ -33,16 +33,17 @@ class KeyFiles:
         return tuple(_signature(path) for path in (self.newest, self.next, self.previous))
 
     def read(self) -> Sequence[MasterKey]:
-        """Return every key, the newest first; the newest is generated where its file is missing.
+        """Return every key, the newest first.
 
         Raises:
             Permanent: others may read a file, or its content is no key.
         """
-        if not self.newest.exists():
-            self._generate()
         return [key for path in (self.newest, self.next, self.previous) for key in keys_in(path)]
 
-    def _generate(self) -> None:
+    def generate(self) -> None:
+        """Generate the newest key where its file is missing."""
+        if self.newest.exists():
+            return
         self.newest.parent.mkdir(parents=True, exist_ok=True)
         draft = self.newest.with_name(f".{self.newest.name}.{secrets.token_hex(4)}")
         handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -42,7 +42,7 @@ class KeyRing:
     """Master keys from files, which are read again when they change, or given ones, which stay.
 
     Args:
-        files: where the keys lie.
+        files: where the keys lie; the newest is generated where there is none.
         given: the keys themselves, the newest first.
     """
 
@@ -50,6 +50,8 @@ class KeyRing:
         self._files = files
         self._signature: Signature = ()
         self._keys = list(given)
+        if files is not None:
+            files.generate()
         self.every()
 
     def every(self) -> Sequence[MasterKey]:
@@ -58,10 +60,16 @@ class KeyRing:
         Raises:
             Permanent: a changed file is not private, or holds no key.
         """
-        if self._files is not None and (signature := self._files.signature()) != self._signature:
-            # Taken before the keys are read: a file that changes in between is read again.
-            self._keys, self._signature = list(self._files.read()), signature
+        if self._files is not None:
+            self._renew(self._files)
         return self._keys
+
+    def _renew(self, files: KeyFiles) -> None:
+        # Taken before the keys are read: a file that changes in between is read again.
+        signature = files.signature()
+        # A running process outlives the loss of its file: it neither forgets the key nor invents another.
+        if signature != self._signature and signature[0] is not None:
+            self._keys, self._signature = list(files.read()), signature
 
     def fetch(self, key_id: str | None = None) -> MasterKey:
         """Return the key with this id, the newest when absent.

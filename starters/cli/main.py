@@ -15,6 +15,7 @@ from contracts.errors import ErrorDetail, InvalidInput, Owner, Permanent, WedSyn
 from starters.cli import integrations, keys, operations, processes, runs, weddings
 from starters.cli.output import fail, note
 from starters.failures import detail_of
+from workers.privacy import leave_no_core_dump
 
 _USAGE = 2
 _INTERRUPTED = 130
@@ -49,6 +50,7 @@ app.add_typer(keys.app, name="keys")
 
 def main(argv: list[str] | None = None) -> None:
     """Run a command and exit: 0 done, 1 failed, 2 wrong usage."""
+    leave_no_core_dump()
     arguments = sys.argv[1:] if argv is None else argv
     sys.exit(run(arguments))
 

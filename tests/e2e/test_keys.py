@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 
+import pytest
+
+from activities.security.envelope import MasterKey
 from activities.security.key_files import KeyFiles
+from contracts.health import HealthWord
+from starters.client import open_wedsync
+from starters.keys import rotate
 from tests.benchmarks.bench_keys import measure, prepare, settings_of
 from tests.e2e.conftest import RunningStack
 from tests.e2e.documents import ORGANIZATION, wedding
+from workers.settings import Settings
 
 
 def test_syncs_go_on_while_the_master_key_is_rotated_and_its_worker_is_killed(stack: RunningStack, fresh: str) -> None:
@@ -29,6 +37,37 @@ def test_one_command_rotates_the_key_and_what_ran_before_is_readable_after_it(st
     assert before["keyId"] in done["retired"]
     moved = stack.json("weddings", "move", fresh, "--date", "2031-06-19", "--organization", ORGANIZATION)
     assert moved["wedding"]["weddingDate"] == "2031-06-19"
+
+
+def test_keys_from_the_environment_are_rotated_in_the_documented_order(tmp_path: Path, fresh: str) -> None:
+    old, new = MasterKey.generate().as_text(), MasterKey.generate().as_text()
+    order: list[dict[str, str]] = [
+        {"WEDSYNC_MASTER_KEY": old, "WEDSYNC_MASTER_KEY_PREVIOUS": new},
+        {"WEDSYNC_MASTER_KEY": new, "WEDSYNC_MASTER_KEY_PREVIOUS": old},
+        {"WEDSYNC_MASTER_KEY": new},
+    ]
+    stack = RunningStack(tmp_path / "data")
+    for step, keys in enumerate(order):
+        stack.start(keys)
+        with pytest.MonkeyPatch.context() as given:
+            for name, text in keys.items():
+                given.setenv(name, text)
+            settings = settings_of(stack)
+        try:
+            if step == 0:
+                asyncio.run(prepare(stack, settings, fresh))
+            if step == 1:
+                assert asyncio.run(rotate(settings)).retired == [MasterKey.from_text(old).key_id()]
+            assert asyncio.run(healthy(settings, fresh))
+        finally:
+            assert stack.stop() == 0
+    assert not list(stack.data_dir.glob("master.key*"))
+
+
+async def healthy(settings: Settings, organization_id: str) -> bool:
+    async with open_wedsync(settings) as wedsync:
+        found = await wedsync.health(organization_id)
+    return [one.status for one in found.statuses] == [HealthWord.HEALTHY]
 
 
 def test_a_rotation_that_was_broken_off_is_taken_up(stack: RunningStack) -> None:

@@ -56,6 +56,14 @@ def test_a_key_file_with_anything_but_keys_is_refused(files: KeyFiles, name: str
         KeyRing(files)
 
 
+def test_a_running_process_whose_key_file_is_lost_keeps_its_key_and_invents_none(files: KeyFiles) -> None:
+    ring = KeyRing(files)
+    held = ring.fetch()
+    files.newest.unlink()
+    assert ring.fetch().key_id() == held.key_id()
+    assert not files.newest.exists()
+
+
 def test_a_key_that_is_about_to_be_the_newest_opens_and_does_not_seal(files: KeyFiles) -> None:
     ring = KeyRing(files)
     current, coming = ring.fetch(), MasterKey.generate()
