@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,6 +70,11 @@ def test_a_key_that_is_not_32_bytes_of_base64_is_refused(text: str):
 def test_a_key_never_shows_itself():
     assert "6b6b" not in repr(MasterKey(KEY)) + MasterKey(KEY).key_id()
     assert "kkk" not in repr(MasterKey(KEY))
+
+
+def test_a_purpose_has_the_key_that_hkdf_without_salt_gives_it():
+    standard = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"credentials/lumen").derive(KEY)
+    assert MasterKey(KEY).derive("credentials/lumen") == standard
 
 
 def test_two_purposes_have_two_keys():

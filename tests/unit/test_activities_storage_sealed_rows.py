@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from activities.security.envelope import MasterKey, seal
+from activities.security.key_files import KeyFiles
 from activities.security.keyring import KeyRing
 from activities.storage.connections import ConnectionStore
 from activities.storage.credentials import SealedSecretStore
@@ -20,6 +23,7 @@ from activities.storage.root_keys import StoredRootKeys
 from activities.storage.sealed_rows import SEALED_TABLES, SealedRows
 from contracts.errors import Permanent, Transient
 from contracts.integration import CredentialRef, IntegrationConfiguration, IntegrationState
+from starters.private_files import write_private
 
 OLD, NEW = MasterKey(b"o" * 32), MasterKey(b"n" * 32)
 BEFORE, DURING, AFTER = KeyRing(given=[OLD]), KeyRing(given=[NEW, OLD]), KeyRing(given=[NEW])
@@ -111,6 +115,34 @@ async def test_a_key_that_still_seals_a_record_is_not_retired(store: Database) -
     rows = SealedRows(store, DURING)
     assert await rows.retire([OLD.key_id()], NEW.key_id()) == (len(SEALED_TABLES), len(SEALED_TABLES))
     await SealedSecretStore(store, BEFORE).put("lumen", "crm", {"token": "t-2"})
+
+
+async def test_writers_that_never_pause_leave_nothing_under_the_old_key(store: Database, tmp_path: Path) -> None:
+    files = KeyFiles(tmp_path / "master.key")
+    writer, rotator = KeyRing(files), KeyRing(files)
+    [old], new = files.read(), MasterKey.generate()
+    written, ended = [], asyncio.Event()
+
+    async def write(integration_id: str) -> None:
+        while not ended.is_set():
+            with contextlib.suppress(Transient):
+                written.append(await SealedSecretStore(store, writer).put("lumen", integration_id, {"token": "t"}))
+
+    writing = [asyncio.create_task(write(f"crm-{number}")) for number in range(3)]
+    await SealedSecretStore(store, rotator).put("lumen", "crm", {"token": "t"})
+    write_private(files.previous, old.as_text())
+    write_private(files.newest, new.as_text())
+    rows, left = SealedRows(store, rotator), 1
+    while left:
+        for sealed in SEALED_TABLES:
+            page = await rows.rewrap(sealed, None, 5)
+            while page.last is not None:
+                page = await rows.rewrap(sealed, page.last, 5)
+        _, left = await rows.retire([old.key_id()], new.key_id())
+    ended.set()
+    await asyncio.gather(*writing)
+    alone = SealedSecretStore(store, KeyRing(given=[new]))
+    assert [(await alone.get(ref))["token"].get_secret_value() for ref in written] == ["t"] * len(written)
 
 
 async def test_a_process_that_was_late_commits_nothing_under_a_retired_key(store: Database) -> None:
