@@ -249,13 +249,13 @@ class Store:
 
 def open_store(settings: Settings) -> Store:
     """Return the store's parts."""
-    key = settings.load_master_key()
+    keys = settings.load_master_keys()
     database = Database(settings.database_url)
     return Store(
         database,
-        open_secret_store(settings, database, key),
-        ConnectionStore(database, key),
-        AuthorizationStore(database, key),
+        open_secret_store(settings, database, keys),
+        ConnectionStore(database, keys),
+        AuthorizationStore(database, keys),
     )
 
 

@@ -12,6 +12,8 @@ from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from activities.security.envelope import MasterKey
+from activities.security.key_files import KeyFiles
+from activities.security.keyring import KeyRing
 from activities.transport.oauth import OAuthClient
 from contracts.errors import Owner, Permanent
 
@@ -90,6 +92,9 @@ class Settings(BaseSettings):
     temporal_tls_client_key: Path | None = None
     temporal_api_key: SecretStr | None = None
     master_key: SecretStr | None = None
+    """The newest master key, which seals: 32 random bytes in base64."""
+    master_key_previous: SecretStr | None = None
+    """Comma-separated: the keys that are accepted besides, older ones and one that is to become the newest."""
     secret_store: SecretStoreKind = SecretStoreKind.SEALED
     vault_address: str = ""
     vault_role_id: str = ""
@@ -133,6 +138,13 @@ class Settings(BaseSettings):
         self.staging_url = self.staging_url or f"file://{self.data_dir / 'staging'}"
         if self.allow_plain_inputs is None:
             self.allow_plain_inputs = self.profile is Profile.EMBEDDED
+        if self.master_key is None and self.master_key_previous is not None:
+            raise Permanent(
+                "master_key_missing",
+                "WEDSYNC_MASTER_KEY_PREVIOUS is set, and WEDSYNC_MASTER_KEY is not.",
+                owner=Owner.OPERATOR,
+                action="Set WEDSYNC_MASTER_KEY to the newest key; the key files hold all keys or none.",
+            )
         if self.profile is Profile.PRODUCTION:
             self.import_dirs = self.import_dirs or []
             self._refuse_in_production()
@@ -163,18 +175,21 @@ class Settings(BaseSettings):
 
     @property
     def master_key_file(self) -> Path:
-        """Where the embedded profile keeps its generated key."""
+        """Where the newest key lies when the environment gives none; the embedded profile generates it."""
         return self.data_dir / "master.key"
 
-    def load_master_key(self) -> MasterKey:
-        """Return the key from the environment, or from its file in the data directory.
+    def load_master_keys(self) -> KeyRing:
+        """Return the keys from the environment, or from their files in the data directory.
 
         Raises:
-            Permanent: the key is short, malformed, or readable by others.
+            Permanent: a key is short, malformed, or readable by others.
         """
-        if self.master_key is not None:
-            return MasterKey.from_text(self.master_key.get_secret_value())
-        return MasterKey.from_file(self.master_key_file)
+        if self.master_key is None:
+            return KeyRing(KeyFiles(self.master_key_file))
+        given = [self.master_key.get_secret_value()]
+        if self.master_key_previous is not None:
+            given += self.master_key_previous.get_secret_value().split(",")
+        return KeyRing(given=[MasterKey.from_text(text) for text in given])
 
     @property
     def stack_file(self) -> Path:

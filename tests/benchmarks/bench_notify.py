@@ -57,7 +57,7 @@ async def ours(wedsync: WedSync) -> list[float]:
 
 async def bare(settings: Settings) -> list[float]:
     """Return the milliseconds of the same vendor calls, made by the same connectors without Temporal or ledger."""
-    key, database = settings.load_master_key(), Database(settings.database_url)
+    key, database = settings.load_master_keys(), Database(settings.database_url)
     access = Access(ConnectionStore(database, key), SealedSecretStore(database, key), endpoint_resolver(settings))
     taken = []
     for number in range(WARM_UP + RUNS):
