@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -11,12 +12,15 @@ from activities.connectors.registry import connector_class
 from activities.ports.connection import Connection
 from activities.ports.connector import Connector
 from activities.ports.manifest import Manifest
+from activities.ports.outbound import PUBLIC_ONLY, OutboundRules
 from activities.ports.secrets import SecretStore
 from activities.storage.connections import ConnectionStore, StoredConnection
+from activities.transport.outbound import vet
 from contracts.errors import AuthExpired, IntegrationPaused, InvalidInput, Transient
-from contracts.integration import IntegrationConfiguration, IntegrationState
+from contracts.integration import IntegrationConfiguration, IntegrationState, require_tls_decision, tls_exception
 
 C = TypeVar("C", bound=Connector)
+_log = logging.getLogger(__name__)
 
 EndpointResolver = Callable[[str], Awaitable[str | None]]
 """Platform -> base URL of its emulator, None in production."""
@@ -29,12 +33,20 @@ class Access:
         connections: the stored configurations.
         secrets: the credential store.
         endpoints: where the development stand-ins live.
+        outbound: what the installation lets connectors reach.
     """
 
-    def __init__(self, connections: ConnectionStore, secrets: SecretStore, endpoints: EndpointResolver) -> None:
+    def __init__(
+        self,
+        connections: ConnectionStore,
+        secrets: SecretStore,
+        endpoints: EndpointResolver,
+        outbound: OutboundRules = PUBLIC_ONLY,
+    ) -> None:
         self._connections = connections
         self._secrets = secrets
         self._endpoints = endpoints
+        self._outbound = outbound
         self._open: dict[tuple[str, str], tuple[object, Connector]] = {}
         self._lock = asyncio.Lock()
 
@@ -102,7 +114,9 @@ class Access:
 
         Raises:
             AuthExpired: its credential is gone.
+            InvalidInput: the outbound policy does not allow its address, or TLS 1.2 without a decision in force.
         """
+        require_tls_decision(configuration)
         return connector_class(configuration.platform)(await self._connection(configuration))
 
     async def _opened(self, stored: StoredConnection) -> Connector:
@@ -112,6 +126,7 @@ class Access:
         async with self._lock:
             cached = self._open.get(key)
             if cached and cached[0] == version:
+                require_tls_decision(configuration)
                 return cached[1]
             try:
                 connector = await self.aside(configuration)
@@ -146,7 +161,18 @@ class Access:
                 action="Connect the integration again with the missing values.",
                 system=manifest.system,
             )
-        base_url = config.base_url or await self._endpoints(configuration.platform) or manifest.default_base_url
+        emulated = None if config.base_url else await self._endpoints(configuration.platform)
+        base_url = config.base_url or emulated or manifest.default_base_url
+        if address := emulated or manifest.address_of(config.base_url, config.settings):
+            vetted = vet(address, manifest, self._outbound)
+            base_url = base_url and vetted.url
+        if tls_exception(configuration):
+            _log.warning(
+                "integration %s of %s is opened with TLS 1.2, by an exception until %s",
+                configuration.integration_id,
+                configuration.organization_id,
+                configuration.security_config.tls_exception_until,
+            )
         return Connection(
             organization_id=configuration.organization_id,
             integration_id=configuration.integration_id,
@@ -155,6 +181,7 @@ class Access:
             settings=config.settings,
             credential=credential,
             min_tls_version=configuration.security_config.min_tls_version,
+            outbound=self._outbound,
         )
 
     async def aclose(self) -> None:

@@ -14,6 +14,7 @@ from temporalio.client import Client, RPCError, WithStartWorkflowOperation, Work
 from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
+from activities.ports.outbound import PUBLIC_ONLY, OutboundRules
 from activities.ports.secrets import SecretStore
 from activities.storage.connections import ConnectionStore, StoredConnection
 from activities.storage.database import Database
@@ -59,15 +60,23 @@ class WedSync:
         secrets: where credentials go before anything travels.
         connections: what is known about every integration.
         answer_timeout_s: how long to wait for a worker to answer a question or to act, in seconds.
+        outbound: what the installation lets connectors reach.
     """
 
     def __init__(
-        self, client: Client, secrets: SecretStore, connections: ConnectionStore, *, answer_timeout_s: float
+        self,
+        client: Client,
+        secrets: SecretStore,
+        connections: ConnectionStore,
+        *,
+        answer_timeout_s: float,
+        outbound: OutboundRules = PUBLIC_ONLY,
     ) -> None:
         self.client = client
         self._answer_timeout_s = answer_timeout_s
         self._secrets = secrets
         self._connections = connections
+        self._outbound = outbound
 
     async def connect_integration(
         self, configuration: IntegrationConfiguration, *, beside: Path | None = None
@@ -88,7 +97,7 @@ class WedSync:
             AuthExpired: the vendor refuses the credential.
             Transient: Temporal, the vendor or every worker is away.
         """
-        lifted = lift(configuration, beside=beside)
+        lifted = lift(configuration, beside=beside, outbound=self._outbound)
         organization_id, integration_id = configuration.organization_id, configuration.integration_id
         with translated():
             before = await self._connections.get(organization_id, integration_id)
@@ -179,7 +188,7 @@ class WedSync:
             Transient: Temporal, the vendor or every worker is away.
         """
         organization_id, integration_id = configuration.organization_id, configuration.integration_id
-        lifted = lift(configuration, beside=beside)
+        lifted = lift(configuration, beside=beside, outbound=self._outbound)
         handle = await self._integration(organization_id, integration_id)
         if not lifted.values:
             require_credential(configuration)
@@ -433,6 +442,12 @@ async def open_wedsync(settings: Settings) -> AsyncIterator[WedSync]:
     client = await connect(settings.model_copy(update={"metrics_address": ""}))
     database, secrets, connections = open_store(settings)
     try:
-        yield WedSync(client, secrets, connections, answer_timeout_s=settings.answer_timeout_s)
+        yield WedSync(
+            client,
+            secrets,
+            connections,
+            answer_timeout_s=settings.answer_timeout_s,
+            outbound=settings.outbound_rules(),
+        )
     finally:
         await database.aclose()

@@ -39,7 +39,11 @@ class Gateway:
             if self._wedsync is None:
                 client = await connect(self.settings.model_copy(update={"metrics_address": ""}))
                 self._wedsync = WedSync(
-                    client, self._secrets, self._connections, answer_timeout_s=self.settings.answer_timeout_s
+                    client,
+                    self._secrets,
+                    self._connections,
+                    answer_timeout_s=self.settings.answer_timeout_s,
+                    outbound=self.settings.outbound_rules(),
                 )
             return self._wedsync
 
