@@ -117,6 +117,13 @@ class Access:
             InvalidInput: the outbound policy does not allow its address, or TLS 1.2 without a decision in force.
         """
         require_tls_decision(configuration)
+        if tls_exception(configuration):
+            _log.warning(
+                "integration %s of %s is opened with TLS 1.2, by an exception until %s",
+                configuration.integration_id,
+                configuration.organization_id,
+                configuration.security_config.tls_exception_until,
+            )
         return connector_class(configuration.platform)(await self._connection(configuration))
 
     async def _opened(self, stored: StoredConnection) -> Connector:
@@ -152,6 +159,7 @@ class Access:
     async def _connection(self, configuration: IntegrationConfiguration) -> Connection:
         config = configuration.connection_config
         manifest = connector_class(configuration.platform).manifest
+        base_url = await self._base_url(configuration, manifest)
         credential = await self._secrets.get(config.credential_ref) if config.credential_ref else {}
         missing = [name for name in manifest.credential_fields if name not in credential]
         if missing:
@@ -161,28 +169,24 @@ class Access:
                 action="Connect the integration again with the missing values.",
                 system=manifest.system,
             )
-        emulated = None if config.base_url else await self._endpoints(configuration.platform)
-        base_url = config.base_url or emulated or manifest.default_base_url
-        if address := emulated or manifest.address_of(config.base_url, config.settings):
-            vetted = vet(address, manifest, self._outbound)
-            base_url = base_url and vetted.url
-        if tls_exception(configuration):
-            _log.warning(
-                "integration %s of %s is opened with TLS 1.2, by an exception until %s",
-                configuration.integration_id,
-                configuration.organization_id,
-                configuration.security_config.tls_exception_until,
-            )
         return Connection(
             organization_id=configuration.organization_id,
             integration_id=configuration.integration_id,
             platform=configuration.platform,
-            base_url=base_url.rstrip("/"),
+            base_url=base_url,
             settings=config.settings,
             credential=credential,
             min_tls_version=configuration.security_config.min_tls_version,
             outbound=self._outbound,
         )
+
+    async def _base_url(self, configuration: IntegrationConfiguration, manifest: Manifest) -> str:
+        """Return the vetted base URL, nothing where the connector puts its address together from vetted settings."""
+        config = configuration.connection_config
+        emulated = None if config.base_url else await self._endpoints(configuration.platform)
+        address = emulated or manifest.address_of(config.base_url, config.settings)
+        vetted = vet(address, manifest, self._outbound).url if address else ""
+        return vetted if emulated or config.base_url or not manifest.address else ""
 
     async def aclose(self) -> None:
         """Close every connector."""

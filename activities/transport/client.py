@@ -16,7 +16,7 @@ from activities.ports.connection import Connection
 from activities.ports.outbound import OutboundRules
 from activities.transport.bounds import MAX_RESPONSE_BYTES, AnswerTooLargeError, parse_json, too_large
 from activities.transport.classify import status_error
-from activities.transport.outbound import judged_addresses_async, refused
+from activities.transport.outbound import judged_addresses_async, parse, refused
 from activities.transport.tls import tls_context, tls_error
 from contracts.errors import OutcomeUnknown, Owner, Transient
 
@@ -46,8 +46,12 @@ def open_client(
         headers: sent with every request, such as the credential.
         timeout_s: longest wait for one read or write.
         transport: replaces the network, in tests.
+
+    Raises:
+        InvalidInput: `url_not_allowed`, the base URL is not written as one.
     """
     url = connection.base_url if base_url is None else base_url
+    parse(url, connection.platform)
     return httpx.AsyncClient(
         base_url=url,
         headers={"User-Agent": _USER_AGENT, "Accept": "application/json", **(headers or {})},

@@ -90,6 +90,8 @@ def vet(url: str, manifest: Manifest, rules: OutboundRules) -> Target:
     target = parse(url, system)
     here = is_loopback(target.host)
     plain = tuple(_PLAIN[scheme] for scheme in manifest.schemes if scheme in _PLAIN)
+    if target.path and target.scheme in _WRITTEN_PORTS:
+        raise refused("path", "a mail server's address has no path", system)
     if here and not rules.development:
         raise refused("address_not_public", "it leads to this machine", system)
     if target.scheme not in (manifest.schemes + plain if here else manifest.schemes):

@@ -93,9 +93,7 @@ def prove(connection: Connection, host: str, port: int, timeout_s: float) -> Non
         pass
 
 
-def tls_error(
-    system: str, operation: str, error: BaseException, *, owner: Owner = Owner.VENDOR, sent: bool = False
-) -> Permanent | None:
+def tls_error(system: str, operation: str, error: BaseException, *, owner: Owner = Owner.VENDOR) -> Permanent | None:
     """Return the error for a connection that TLS refused, None when `error` is of another kind.
 
     Args:
@@ -103,9 +101,10 @@ def tls_error(
         operation: what was asked.
         error: what the SDK raised; the failed handshake may be anything it wraps.
         owner: whose certificate it is.
-        sent: whether the connection stood already, so that a failure says nothing about certificates.
     """
-    failed = None if sent else next((one for one in _wrapped(error) if isinstance(one, ssl.SSLError)), None)
+    # An SDK may derive from the class of an SSL error without having its fields.
+    plain = (one for one in _wrapped(error) if isinstance(one, ssl.SSLError) and type(one).__module__ == "ssl")
+    failed = next(plain, None)
     if isinstance(failed, ssl.SSLCertVerificationError):
         reason, words = _CERTIFICATE.get(failed.verify_code, ("not_trusted", "is not trusted"))
         return _refusal(system, operation, reason, f"its certificate {words}", owner)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -132,6 +133,7 @@ class HubSpotApi:
     async def _request(self, operation: str, send: partial[tuple[int, bytes]], *, writes: bool) -> Answer:
         try:
             status, raw = await offload(send)
+            body = _json_object(raw)
         except _REFUSALS as refused:
             failure = _refusal(operation, refused, writes=writes)
         except _NEVER_SENT:
@@ -146,14 +148,14 @@ class HubSpotApi:
                 system=SYSTEM,
                 operation=operation,
             )
-        except HTTPError as error:
+        except (HTTPError, AttributeError) as error:
+            # A failed handshake is an AttributeError, by which the SDK stumbles over its own report of it.
             failure = tls_error(SYSTEM, operation, error) or _unanswered(operation, writes=writes)
         except AnswerTooLargeError:
             failure = too_large(SYSTEM, operation, writes=writes)
         except UnicodeDecodeError:
             failure = bad_response(operation, 0, writes=writes)
         else:
-            body = _json_object(raw)
             if body is not None:
                 return Answer(operation, status, body, writes)
             failure = bad_response(operation, status, writes=writes)
@@ -245,7 +247,9 @@ def _refusal(operation: str, refused: Any, *, writes: bool) -> WedSyncError:
     status = int(refused.status or 0)
     if status == 0:
         return _unanswered(operation, writes=writes)
-    body = _json_object(refused.body) or {}
+    body: Json = {}
+    with suppress(AnswerTooLargeError):
+        body = _json_object(refused.body) or {}
     retry_after = (refused.headers or {}).get("Retry-After")
     code = category_of(body)
     if status == HTTPStatus.TOO_MANY_REQUESTS and _word(body.get("policyName")) == _DAILY_POLICY:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -50,6 +51,8 @@ class Session:
     """
 
     def __init__(self, connection: Connection, query_tag: str) -> None:
+        # The driver asks the cloud's metadata address where it runs, past every policy; only this variable stops it.
+        os.environ.setdefault("SNOWFLAKE_DISABLE_PLATFORM_DETECTION", "true")
         target = address_of(connection)
         parameters = _parameters(connection) | {"host": target.host, "port": target.port, "protocol": target.scheme}
         self._gate: Gate | None = None
