@@ -16,7 +16,7 @@ from contextlib import suppress
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 
 from activities.ports.outbound import OutboundRules
-from activities.transport.outbound import dial_blocking, parse, refused
+from activities.transport.outbound import dial_blocking, is_among, parse, refused
 from contracts.errors import WedSyncError
 
 _USER = "wedsync"
@@ -32,14 +32,14 @@ class Gate:
 
     Args:
         rules: the operator's part of the outbound policy.
+        hosts: the hosts it connects to, by name or as `*.` before one.
         ports: the ports it connects to.
         system: the platform, in errors.
     """
 
-    def __init__(self, rules: OutboundRules, ports: tuple[int, ...], system: str) -> None:
-        self.rules, self.ports, self.system = rules, ports, system
-        self.refusal: WedSyncError | None = None
-        """The policy's last refusal, which the SDK shows as a proxy that fails."""
+    def __init__(self, rules: OutboundRules, hosts: tuple[str, ...], ports: tuple[int, ...], system: str) -> None:
+        self._rules, self._hosts, self._ports, self._system = rules, hosts, ports, system
+        self._refusal: WedSyncError | None = None
         self._password = secrets.token_urlsafe(24)
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.gate = self
@@ -54,6 +54,15 @@ class Gate:
             "password": self._password,
         }
 
+    def admit(self, hosts: tuple[str, ...]) -> None:
+        """Connect to these hosts as well from here on."""
+        self._hosts += hosts
+
+    def refusal(self) -> WedSyncError | None:
+        """Return the policy's refusal since the last question, which an SDK shows as a proxy that fails."""
+        found, self._refusal = self._refusal, None
+        return found
+
     def admits(self, header: str) -> bool:
         """Return whether a Proxy-Authorization header has the password."""
         expected = base64.b64encode(f"{_USER}:{self._password}".encode()).decode()
@@ -67,12 +76,12 @@ class Gate:
             OSError: nobody answers there.
         """
         try:
-            target = parse(f"https://{authority}", self.system)
-            if target.port not in self.ports:
-                raise refused("port", "its port is not the vendor's", self.system)
-            return dial_blocking(target.host, target.port, self.rules, _CONNECT_TIMEOUT_S)
+            target = parse(f"https://{authority}", self._system)
+            if not is_among(target.host, self._hosts) or target.port not in self._ports:
+                raise refused("host_not_vendors", "it leads to a host or port that is not the vendor's", self._system)
+            return dial_blocking(target.host, target.port, self._rules, _CONNECT_TIMEOUT_S)
         except WedSyncError as error:
-            self.refusal = error
+            self._refusal = error
             raise
 
     def close(self) -> None:

@@ -101,7 +101,7 @@ def vet(url: str, manifest: Manifest, rules: OutboundRules) -> Target:
     if target.port not in manifest.ports:
         ports = ", ".join(str(port) for port in manifest.ports)
         raise refused("port", f"its port is none of {ports}", system)
-    if not manifest.free_hosts and not _is_vendors(target.host, manifest, target.scheme):
+    if not manifest.free_hosts and not is_among(target.host, _vendors(manifest)):
         raise refused("host_not_vendors", f"its host is not one of {manifest.title}", system)
     if _is_literal(target.host) and not may_reach(target.host, rules):
         raise refused("address_not_public", "it leads to no public address", system)
@@ -129,6 +129,14 @@ def parse(url: str, system: str = "") -> Target:
     if port > _LAST_PORT:
         raise refused("port", "there is no such port", system)
     return Target(scheme, _host(parts["host"].lower(), system), port, path.rstrip("/"))
+
+
+def is_among(host: str, patterns: Sequence[str]) -> bool:
+    """Return whether a host is one of `patterns`: a name, or `*.` before one for all below it."""
+    return any(
+        host.endswith(pattern[1:]) and len(host) >= len(pattern) if pattern.startswith("*.") else host == pattern
+        for pattern in patterns
+    )
 
 
 def judged_addresses(host: str, port: int, rules: OutboundRules, system: str = "") -> Sequence[str]:
@@ -207,9 +215,5 @@ def _is_literal(host: str) -> bool:
     return True
 
 
-def _is_vendors(host: str, manifest: Manifest, scheme: str) -> bool:
-    patterns = manifest.hosts or (parse(manifest.default_base_url).host,)
-    return scheme in manifest.schemes and any(
-        host.endswith(pattern[1:]) and len(host) >= len(pattern) if pattern.startswith("*.") else host == pattern
-        for pattern in patterns
-    )
+def _vendors(manifest: Manifest) -> Sequence[str]:
+    return manifest.hosts or (parse(manifest.default_base_url).host,)

@@ -60,6 +60,7 @@ BAD_SERVERS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "TLS 1.2 only": ({"maximum_version": V1_2}, {"old_version"}),
     "TLS 1.1 only": ({"minimum_version": V1_0, "maximum_version": V1_1}, {"old_version"}),
 }
+CANARY = "canary.test"
 ENDLESS = 200_000_000
 """Bytes after which a bomb gives up."""
 STOPPED = 60_000_000
@@ -176,10 +177,10 @@ async def test_f38_the_exception_does_not_let_weak_suites_in(
 async def test_f39_a_redirect_is_not_followed(
     sdk: str, status: int, authority: Authority, listening: Listening
 ) -> None:
-    canary = listening(replying(UNAUTHORIZED), authority.server_context("canary.test"))
-    reply = f"HTTP/1.1 {status} Elsewhere\r\nLocation: https://canary.test:{canary.port}/\r\nContent-Length: 0\r\n\r\n"
-    server = listening(replying(reply.encode()), authority.server_context())
-    await probed(sdk, server.port, rules(authority))
+    server = listening(_redirecting(status), authority.server_context())
+    canary = listening(replying(UNAUTHORIZED), authority.server_context(CANARY), address=ELSEWHERE, port=server.port)
+    two = replace(rules(authority), resolve=lambda host, _port: [ELSEWHERE if host == CANARY else "127.0.0.1"])
+    await probed(sdk, server.port, two)
     assert server.received
     assert (canary.called(), bytes(canary.received)) == (0, b"")
 
@@ -274,6 +275,17 @@ async def _probe(kind: Callable[[Connection], Connector], opened: Connection) ->
 def _gave_its_credential(server: Listener) -> bool:
     """Whether the server got a log-in; a mail server gets the password in another spelling."""
     return SECRET.encode() in server.received or b"AUTH PLAIN " in server.received
+
+
+def _redirecting(status: int) -> Callable[[socket.socket], None]:
+    """An answer that sends the client to the canary on its own port."""
+
+    def answer(client: socket.socket) -> None:
+        _, port = client.getsockname()
+        location = f"Location: https://{CANARY}:{port}/\r\nContent-Length: 0\r\n\r\n"
+        replying(f"HTTP/1.1 {status} Elsewhere\r\nConnection: close\r\n{location}".encode())(client)
+
+    return answer
 
 
 def _bomb(*, packed: bool) -> Callable[[socket.socket], None]:

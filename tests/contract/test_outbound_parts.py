@@ -20,6 +20,7 @@ from tests.support.deliveries import connection
 from tests.support.loopback import IN_DEVELOPMENT
 from tests.support.tls_servers import Listener, read_head, replying
 
+HERE = ("127.0.0.1", "localhost", "::1")
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
 Listening = Callable[..., Listener]
 
@@ -41,8 +42,8 @@ def listening() -> Iterator[Listening]:
 def gate() -> Iterator[Callable[..., Gate]]:
     opened: list[Gate] = []
 
-    def open_gate(rules: OutboundRules, *ports: int) -> Gate:
-        opened.append(Gate(rules, ports, "acme"))
+    def open_gate(rules: OutboundRules, *ports: int, hosts: tuple[str, ...] = HERE) -> Gate:
+        opened.append(Gate(rules, hosts, ports, "acme"))
         return opened[-1]
 
     yield open_gate
@@ -136,8 +137,9 @@ def test_f61_the_gate_does_not_lead_to_this_machine(host: str, gate: Callable[..
     canary = listening()
     opened = gate(PUBLIC_ONLY, canary.port)
     assert connect(opened, f"{host}:{canary.port}") == b"HTTP/1.1 403 Forbidden"
-    assert opened.refusal is not None
-    assert opened.refusal.detail.code == "url_not_allowed"
+    found = opened.refusal()
+    assert found is not None
+    assert (found.detail.code, opened.refusal()) == ("url_not_allowed", None)
     assert canary.called() == 0
 
 
@@ -145,6 +147,15 @@ def test_the_gate_opens_no_other_port(gate: Callable[..., Gate], listening: List
     canary = listening()
     assert connect(gate(IN_DEVELOPMENT, 443), f"127.0.0.1:{canary.port}") == b"HTTP/1.1 403 Forbidden"
     assert canary.called() == 0
+
+
+def test_f39_the_gate_opens_no_other_host(gate: Callable[..., Gate], listening: Listening) -> None:
+    canary = listening()
+    opened = gate(IN_DEVELOPMENT, canary.port, hosts=("acme.example",))
+    assert connect(opened, f"127.0.0.1:{canary.port}") == b"HTTP/1.1 403 Forbidden"
+    opened.admit(("127.0.0.1",))
+    assert connect(opened, f"127.0.0.1:{canary.port}") == b"HTTP/1.1 200 Connection established"
+    assert canary.called() == 1
 
 
 @pytest.mark.parametrize("header", ["", "Proxy-Authorization: Basic d2Vkc3luYzp3cm9uZw==\r\n"])

@@ -175,6 +175,10 @@ class _Counting:
         self._listener.received += piece
         return piece
 
+    def getsockname(self) -> tuple[str, int]:
+        host, port = self._inner.getsockname()
+        return host, port
+
     def sendall(self, data: bytes) -> None:
         self._inner.sendall(data)
         self._listener.sent += len(data)

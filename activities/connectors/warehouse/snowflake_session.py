@@ -25,6 +25,11 @@ QUERY_TIMEOUT_S = 1_500
 ACCOUNT_ADDRESS = "https://{account}.snowflakecomputing.com"
 _CONNECT_TIMEOUT_S = 10
 _TLS_PORTS = (443,)
+# Where Snowflake keeps stages and results: https://docs.snowflake.com/en/user-guide/hostname-allowlist
+_STORES = (
+    *("*.snowflakecomputing.com", "*.snowflakecomputing.cn", "*.amazonaws.com", "*.amazonaws.com.cn"),
+    *("*.blob.core.windows.net", "storage.googleapis.com", "*.storage.googleapis.com"),
+)
 _SYSTEM = "snowflake"
 _LOGIN_STATE = "28000"
 _SESSION_GONE = frozenset({390111, 390112, 390114, 390195})
@@ -58,7 +63,8 @@ class Session:
         self._gate: Gate | None = None
         if target.scheme == "https":
             _prove(connection, target)
-            self._gate = Gate(connection.outbound, (target.port, *_TLS_PORTS), _SYSTEM)
+            # The driver follows redirects with the password in them: until it is logged in, there is one host.
+            self._gate = Gate(connection.outbound, (target.host,), (target.port, *_TLS_PORTS), _SYSTEM)
             parameters |= {f"proxy_{name}": value for name, value in self._gate.settings().items()}
         try:
             with warnings.catch_warnings():
@@ -70,6 +76,8 @@ class Session:
             failure = self._failure(error, "session.open", writes=False, login=True)
             self._close_gate()
             raise failure from None
+        if self._gate is not None:
+            self._gate.admit(_STORES)
 
     def tag(self, query_tag: str) -> None:
         """Write another tag into the query history from here on.
@@ -94,7 +102,7 @@ class Session:
             self._gate = None
 
     def _failure(self, error: errors.Error, operation: str, *, writes: bool, login: bool = False) -> WedSyncError:
-        refusal = self._gate.refusal if self._gate is not None else None
+        refusal = self._gate.refusal() if self._gate is not None else None
         return refusal or classify(error, operation, writes=writes, login=login)
 
     def run(self, operation: str, sql: str, *values: str | int | None, writes: bool = True) -> list[tuple[Any, ...]]:
