@@ -8,11 +8,11 @@ from __future__ import annotations
 import base64
 import hmac
 import secrets
-import select
 import socket
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from selectors import EVENT_READ, DefaultSelector
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 
 from activities.ports.outbound import OutboundRules
@@ -22,6 +22,7 @@ from contracts.errors import WedSyncError
 _USER = "wedsync"
 _CONNECT_TIMEOUT_S = 10.0
 _IDLE_S = 600.0
+_CLOSES_WITHIN_S = 0.1
 _CHUNK = 64 * 1024
 _LONGEST_LINE = 4_096
 _MOST_HEADERS = 50
@@ -43,7 +44,9 @@ class Gate:
         self._password = secrets.token_urlsafe(24)
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.gate = self
-        threading.Thread(target=self._server.serve_forever, name=f"gate-{system}", daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever, args=(_CLOSES_WITHIN_S,), name=f"gate-{system}", daemon=True
+        ).start()
 
     def settings(self) -> Mapping[str, str | int]:
         """Return host, port, user and password of this proxy."""
@@ -93,6 +96,7 @@ class Gate:
 class _Server(ThreadingTCPServer):
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 64
     gate: Gate
 
 
@@ -142,12 +146,13 @@ class _Handler(StreamRequestHandler):
 
 
 def _relay(one: socket.socket, other: socket.socket) -> None:
-    opposite = {one: other, other: one}
-    for end in opposite:
-        end.settimeout(_IDLE_S)
-    while ready := select.select(list(opposite), [], [], _IDLE_S)[0]:
-        for end in ready:
-            piece = end.recv(_CHUNK)
-            if not piece:
-                return
-            opposite[end].sendall(piece)
+    with DefaultSelector() as waiting:
+        for end, opposite in ((one, other), (other, one)):
+            end.settimeout(_IDLE_S)
+            waiting.register(end, EVENT_READ, opposite)
+        while ready := waiting.select(_IDLE_S):
+            for key, _ in ready:
+                piece = key.fileobj.recv(_CHUNK)  # type: ignore[union-attr]
+                if not piece:
+                    return
+                key.data.sendall(piece)
