@@ -10,18 +10,21 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from activities.connectors.bi.tableau import Tableau
 from activities.connectors.booking.tave import Tave
 from activities.connectors.communication.email import Email
 from activities.connectors.communication.slack import Slack
 from activities.connectors.crm.hubspot import HubSpot
+from activities.connectors.registry import connector_class
 from activities.connectors.warehouse import snowflake_session
 from activities.connectors.warehouse.snowflake import Snowflake
 from activities.ports.connection import Connection
 from activities.ports.connector import Connector
 from activities.ports.outbound import PUBLIC_ONLY, OutboundRules
-from contracts.errors import ErrorKind, Owner, WedSyncError
+from activities.transport.oauth import OAuthClient, TokenEndpoint
+from contracts.errors import ErrorKind, Owner, Permanent, WedSyncError
 from tests.support.deliveries import connection
 from tests.support.tls_servers import (
     ELSEWHERE,
@@ -170,6 +173,20 @@ async def test_f38_the_exception_does_not_let_weak_suites_in(
     found = (await probed(sdk, server.port, rules(authority), tls="1.2")).detail
     assert (found.code, found.evidence) == ("tls_error", {"reason": "no_common_suite"})
     assert bytes(server.received) == b""
+
+
+async def test_f38_a_token_endpoint_that_cannot_be_trusted_does_not_revoke_a_grant(
+    authority: Authority, listening: Listening
+) -> None:
+    profile = connector_class("hubspot").manifest.oauth
+    assert profile is not None
+    server = listening(replying(UNAUTHORIZED), authority.server_context("other.test"))
+    opened = replace(connection("hubspot", f"https://{NAME}:{server.port}", {}), outbound=rules(authority))
+    endpoint = TokenEndpoint(opened, profile, OAuthClient("app", SecretStr(SECRET)))
+    with pytest.raises(Permanent) as caught:
+        await endpoint.refresh(SECRET)
+    await endpoint.aclose()
+    assert (caught.value.detail.code, bytes(server.received)) == ("tls_error", b"")
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
