@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 from ipaddress import ip_address
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -13,7 +12,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from activities.ports.connection import Connection
 from activities.ports.outbound import OutboundRules
 from activities.transport.bounds import AnswerTooLargeError, Limits
-from activities.transport.outbound import judged_addresses, judged_addresses_async
+from activities.transport.outbound import judged_addresses, judged_addresses_async, parse
 from activities.transport.pools import unexpected_redirect
 from activities.transport.tls import tls_context
 
@@ -51,12 +50,12 @@ def open_session(connection: Connection, *, system: str, limits: Limits) -> aioh
 
 def _judge_literal(connection: Connection) -> None:
     """Judge an address that is written out, because aiohttp resolves names only."""
-    parts = urlsplit(connection.base_url)
+    target = parse(connection.base_url, connection.platform)
     try:
-        ip_address(parts.hostname or "")
+        ip_address(target.host)
     except ValueError:
         return
-    judged_addresses(parts.hostname or "", parts.port or 0, connection.outbound, connection.platform)
+    judged_addresses(target.host, target.port, connection.outbound, connection.platform)
 
 
 class _Judging(AbstractResolver):  # type: ignore[misc]

@@ -109,7 +109,7 @@ def vet(url: str, manifest: Manifest, rules: OutboundRules) -> Target:
 
 
 def parse(url: str, system: str = "") -> Target:
-    """Return the parts of a URL that is written in its canonical form.
+    """Return the parts of a URL that is written in its canonical form, and encrypted unless it leads to loopback.
 
     Raises:
         InvalidInput: `url_not_allowed`.
@@ -128,7 +128,10 @@ def parse(url: str, system: str = "") -> Target:
     port = int(parts["port"]) if parts["port"] else _DEFAULT_PORTS.get(scheme, 0)
     if port > _LAST_PORT:
         raise refused("port", "there is no such port", system)
-    return Target(scheme, _host(parts["host"].lower(), system), port, path.rstrip("/"))
+    host = _host(parts["host"].lower(), system)
+    if scheme == "http" and not is_loopback(host):
+        raise refused("scheme", "it is not encrypted", system)
+    return Target(scheme, host, port, path.rstrip("/"))
 
 
 def is_among(host: str, patterns: Sequence[str]) -> bool:

@@ -30,8 +30,9 @@ from urllib3.response import HTTPResponse
 
 from activities.ports.connection import Connection
 from activities.ports.outbound import OutboundRules
+from activities.transport.addresses import is_loopback
 from activities.transport.bounds import AnswerTooLargeError, Limits
-from activities.transport.outbound import dial_blocking
+from activities.transport.outbound import dial_blocking, refused
 from activities.transport.tls import tls_context
 from contracts.errors import Permanent
 
@@ -52,7 +53,7 @@ def pool_classes(rules: OutboundRules, limits: Limits) -> dict[str, type[HTTPCon
     """Return what a PoolManager takes as `pool_classes_by_scheme`."""
     guarded = {"_rules": rules, "_limits": limits, "response_class": _timed(limits.total_s)}
     plain = type("GuardedHttp", (_Guarded, HTTPConnection), guarded)
-    tls = type("GuardedHttps", (_Guarded, HTTPSConnection), guarded)
+    tls = type("GuardedHttps", (_Guarded, HTTPSConnection), guarded | {"_encrypted": True})
     return {
         "http": type("GuardedHttpPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
         "https": type("GuardedHttpsPool", (HTTPSConnectionPool,), {"ConnectionCls": tls}),
@@ -112,8 +113,11 @@ class _Guarded:
 
     _rules: OutboundRules
     _limits: Limits
+    _encrypted = False
 
     def _new_conn(self: Any) -> socket.socket:
+        if not (self._encrypted or is_loopback(self._dns_host)):
+            raise refused("scheme", "it is not encrypted")
         try:
             connected = dial_blocking(self._dns_host, self.port, self._rules, self.timeout)
         except socket.gaierror as error:

@@ -262,6 +262,16 @@ async def test_f61_an_address_that_slipped_past_the_door_is_not_called_either(
 
 
 @pytest.mark.parametrize("sdk", HTTP_SDKS)
+async def test_nothing_is_sent_in_the_clear_beyond_this_machine(
+    sdk: str, authority: Authority, listening: Listening
+) -> None:
+    canary = listening(replying(UNAUTHORIZED))
+    found = await probed(sdk, canary.port, rules(authority), scheme="http")
+    assert (found.detail.code, found.detail.evidence) == ("url_not_allowed", {"reason": "scheme"})
+    assert canary.called() == 0
+
+
+@pytest.mark.parametrize("sdk", HTTP_SDKS)
 async def test_f61_this_machine_is_not_called_in_the_clear(sdk: str, listening: Listening) -> None:
     canary = listening()
     await probed(sdk, canary.port, PUBLIC_ONLY, host="127.0.0.1", scheme="http")
