@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -66,6 +67,10 @@ BAD_SERVERS: dict[str, tuple[dict[str, Any], set[str]]] = {
 CANARY = "canary.test"
 ENDLESS = 200_000_000
 """Bytes after which a bomb gives up."""
+UNPACKED = 600_000_000
+"""Bytes it comes to, unpacked."""
+RISEN = 200_000_000
+"""Bytes of memory that a reader of a bomb never needs."""
 STOPPED = 60_000_000
 """Two readings of 16 MiB, as one SDK asks again where it is refused, and what sockets hold of them."""
 
@@ -202,15 +207,28 @@ async def test_f39_a_redirect_is_not_followed(
     assert (canary.called(), bytes(canary.received)) == (0, b"")
 
 
-@pytest.mark.parametrize("packed", [True, False], ids=["packed", "plain"])
+@pytest.mark.parametrize("layers", [0, 1], ids=["plain", "packed"])
 @pytest.mark.parametrize("sdk", HTTP_SDKS)
 async def test_f40_an_answer_without_end_is_read_to_its_limit_only(
-    *, sdk: str, packed: bool, authority: Authority, listening: Listening
+    sdk: str, layers: int, authority: Authority, listening: Listening
 ) -> None:
-    server = listening(_bomb(packed=packed), authority.server_context())
+    server = listening(_bomb(layers), authority.server_context())
     found = (await probed(sdk, server.port, rules(authority))).detail
     assert (found.kind, found.code) == (ErrorKind.PERMANENT, "response_too_large")
     assert server.sent < STOPPED
+
+
+@pytest.mark.parametrize("sdk", ["httpx", "urllib3", "requests"])
+async def test_f40_an_answer_packed_twice_is_not_unpacked_whole(
+    sdk: str, authority: Authority, listening: Listening
+) -> None:
+    server = listening(_bomb(2), authority.server_context())
+    tracemalloc.start()
+    found = await probed(sdk, server.port, rules(authority))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.detail.code == "response_too_large"
+    assert peak < RISEN
 
 
 @pytest.mark.parametrize("sdk", JSON_SDKS)
@@ -315,19 +333,27 @@ def _redirecting(status: int) -> Callable[[socket.socket], None]:
     return answer
 
 
-def _bomb(*, packed: bool) -> Callable[[socket.socket], None]:
-    """An answer that goes on until nobody listens."""
-    encoding = "Content-Encoding: gzip\r\n" if packed else ""
+def _bomb(layers: int) -> Callable[[socket.socket], None]:
+    """An answer that goes on until nobody listens, packed so many times."""
+    encoding = f"Content-Encoding: {', '.join(['gzip'] * layers)}\r\n" if layers else ""
     head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{encoding}Connection: close\r\n\r\n"
 
     def answer(client: socket.socket) -> None:
         read_head(client)
         client.sendall(head.encode())
-        packer = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16)
-        piece, sent = b" " * 1_000_000, 0
-        while sent < ENDLESS:
-            data = packer.compress(piece) if packed else piece
+        packers = [zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16) for _ in range(layers)]
+        sent, made = 0, 0
+        while sent < ENDLESS and made < UNPACKED:
+            data = b" " * 1_000_000
+            made += len(data)
+            for packer in packers:
+                data = packer.compress(data)
             client.sendall(data)
             sent += len(data)
+        for number, packer in enumerate(packers):
+            rest = packer.flush()
+            for outer in packers[number + 1 :]:
+                rest = outer.compress(rest)
+            client.sendall(rest)
 
     return answer
