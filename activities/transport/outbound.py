@@ -4,13 +4,14 @@ A URL is read once, by one strict grammar; what it does not write in its one can
 then resolved here, every address it has is judged, and connections go to a judged address and nowhere else:
 
     httpx       `client.open_client`, a network backend that dials judged addresses
-    urllib3     `pools.pool_classes`, for an SDK that has a PoolManager
+    urllib3     `pools.guard(manager, connection, limits)`, for an SDK that has a PoolManager
     requests    `pools.outbound_session(connection, system=..., limits=...)`, a Session for an SDK that takes one
     aiohttp     `aio.open_session`, a connector whose resolver answers with judged addresses
     SMTP        `dial`, a connected socket for an SDK that takes one
     native      `gate.Gate`, a CONNECT proxy of this process for an SDK that opens its own sockets
 
-All of them leave the name to TLS, follow no redirect, read no proxy from the environment, and bound the answer.
+All of them leave the name to TLS and read no proxy from the environment; those of HTTP follow no redirect and bound the
+answer. What each cannot do stands in decisions/0005.
 """
 
 from __future__ import annotations
