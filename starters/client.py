@@ -54,7 +54,13 @@ class WedSync:
     def __init__(self, client: Client, store: Store, settings: Settings) -> None:
         answer_timeout_s = settings.answer_timeout_s
         self.client = client
-        self.integrations = Integrations(client, store.secrets, store.connections, answer_timeout_s=answer_timeout_s)
+        self.integrations = Integrations(
+            client,
+            store.secrets,
+            store.connections,
+            answer_timeout_s=answer_timeout_s,
+            outbound=settings.outbound_rules(),
+        )
         self.authorizations = Authorizations(
             store.authorizations,
             self.integrations,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from activities.storage.sealed_rows import SealedRows
 from activities.storage.staging import Staging
 from activities.sync import Sync
 from activities.tokens import Tokens
+from activities.transport.outbound import vet
 from activities.usage import Watcher
 from contracts.errors import InvalidInput, Owner, Transient
 from workers.secret_store import open_secret_store
@@ -62,7 +63,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     connections = ConnectionStore(database, masters)
     secrets = open_secret_store(settings, database, masters)
     staging = Staging(settings.staging_url, roots, settings.data_dir / "scratch")
-    access = Access(connections, secrets, endpoint_resolver(settings))
+    access = Access(connections, secrets, endpoint_resolver(settings), settings.outbound_rules())
     reports = source_factory(settings)
     import_dirs = [Path("/")] if settings.import_dirs is None else settings.import_dirs
     sync = Sync(
@@ -133,12 +134,15 @@ def source_factory(settings: Settings) -> Callable[[str], SourceConnector]:
                 action="Set WEDSYNC_REPORT_URL and WEDSYNC_REPORT_TOKEN.",
             )
         if organization_id not in opened:
+            manifest = replace(connector_class(_SOURCE).manifest, free_hosts=True)
+            target = vet(settings.report_url, manifest, settings.outbound_rules())
             connection = Connection(
                 organization_id=organization_id,
                 integration_id=_SOURCE,
                 platform=_SOURCE,
-                base_url=settings.report_url.rstrip("/"),
+                base_url=target.url,
                 credential={"token": SecretStr(settings.report_token.get_secret_value())},
+                outbound=settings.outbound_rules(),
             )
             source = connector_class(_SOURCE)(connection)
             if not isinstance(source, SourceConnector):

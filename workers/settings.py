@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Self
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, SecretStr, model_v
 from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from activities.ports.outbound import OutboundRules
 from activities.security.envelope import MasterKey
 from activities.security.key_files import KeyFiles
 from activities.security.keyring import KeyRing
@@ -116,6 +118,12 @@ class Settings(BaseSettings):
     staging_url: str = ""
     emulators_url: str = ""
     """Development stand-ins of the vendors; production refuses it."""
+    allow_loopback: bool | None = None
+    """Whether connectors reach this machine's loopback, http included; on in the embedded profile with stand-ins."""
+    outbound_allow: str = ""
+    """Private ranges that connectors may reach, as CIDRs with commas between them."""
+    outbound_ca_file: Path | None = None
+    """Certificate authorities (PEM) that connectors trust beside the machine's own."""
     report_url: str = ""
     """Base URL of the WedSync reporting API."""
     report_token: SecretStr = SecretStr("")
@@ -148,6 +156,7 @@ class Settings(BaseSettings):
         if self.profile is Profile.PRODUCTION:
             self.import_dirs = self.import_dirs or []
             self._refuse_in_production()
+        self.outbound_rules()
         return self
 
     def _refuse_in_production(self) -> None:
@@ -158,6 +167,13 @@ class Settings(BaseSettings):
                 owner=Owner.OPERATOR,
                 action="Unset it, or use the embedded profile for development.",
             )
+        if self.allow_loopback:
+            raise Permanent(
+                "loopback_in_production",
+                "WEDSYNC_ALLOW_LOOPBACK is set, and the production profile speaks to real vendors only.",
+                owner=Owner.OPERATOR,
+                action="Unset it, or use the embedded profile for development.",
+            )
         if self.master_key is None and not self.master_key_file.exists():
             raise Permanent(
                 "master_key_missing",
@@ -165,6 +181,28 @@ class Settings(BaseSettings):
                 owner=Owner.OPERATOR,
                 action="Set WEDSYNC_MASTER_KEY to 32 random bytes in base64.",
             )
+
+    def outbound_rules(self) -> OutboundRules:
+        """Return the operator's part of the outbound policy.
+
+        Raises:
+            Permanent: `WEDSYNC_OUTBOUND_ALLOW` is not a list of CIDRs, or the CA file is not there.
+        """
+        if self.outbound_ca_file is not None and not self.outbound_ca_file.is_file():
+            raise _outbound("WEDSYNC_OUTBOUND_CA_FILE does not name a file", "Name a file of certificates in PEM form.")
+        try:
+            networks = [ip_network(text.strip()) for text in self.outbound_allow.split(",") if text.strip()]
+        except ValueError:
+            raise _outbound(
+                "WEDSYNC_OUTBOUND_ALLOW is not a list of address ranges",
+                "Write CIDRs such as 10.20.0.0/16, with commas.",
+            ) from None
+        emulated = self.profile is Profile.EMBEDDED and bool(self.emulators_url)
+        return OutboundRules(
+            allowed_networks=tuple(networks),
+            development=emulated if self.allow_loopback is None else self.allow_loopback,
+            ca_file=self.outbound_ca_file,
+        )
 
     @property
     def oauth_apps(self) -> OAuthClientSettings:
@@ -223,3 +261,7 @@ class Settings(BaseSettings):
         return self.model_copy(
             update={name: value for name, value in found.items() if name not in self.model_fields_set}
         )
+
+
+def _outbound(problem: str, action: str) -> Permanent:
+    return Permanent("outbound_settings_invalid", f"{problem}.", owner=Owner.OPERATOR, action=action)

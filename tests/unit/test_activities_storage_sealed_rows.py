@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,15 @@ import pytest
 from activities.security.envelope import MasterKey, seal
 from activities.security.key_files import KeyFiles
 from activities.security.keyring import KeyRing
+from activities.storage.alert_routes import AlertRouteStore
+from activities.storage.authorizations import AuthorizationStore, PendingAuthorization
 from activities.storage.connections import ConnectionStore
 from activities.storage.credentials import SealedSecretStore
 from activities.storage.database import Database, metadata, migrate
 from activities.storage.idempotency import Answer, IdempotencyStore
 from activities.storage.root_keys import StoredRootKeys
 from activities.storage.sealed_rows import SEALED_TABLES, SealedRows
+from contracts.alerts import AlertRoutes
 from contracts.errors import Permanent, Transient
 from contracts.integration import CredentialRef, IntegrationConfiguration, IntegrationState
 from starters.private_files import write_private
@@ -51,6 +55,11 @@ async def fill(store: Database) -> None:
     await requests.begin("lumen", "k|1", requests.fingerprint("lumen", b"{}"))
     await requests.complete("lumen", "k|1", ANSWER)
     StoredRootKeys(store.url, BEFORE).eldest()
+    await AlertRouteStore(store, BEFORE).put(AlertRoutes(organization_id="lumen"))
+    pending = PendingAuthorization(
+        configuration=IntegrationConfiguration.model_validate(configuration), code_verifier="v", redirect_uri="r"
+    )
+    await AuthorizationStore(store, BEFORE).put("state", pending, datetime.now(UTC) + timedelta(minutes=10))
 
 
 async def rotate(store: Database, limit: int = 1) -> SealedRows:
@@ -73,6 +82,8 @@ async def test_every_kind_of_record_opens_under_the_new_key_alone(store: Databas
     opened = await SealedSecretStore(store, AFTER).get(REF)
     assert opened["token"].get_secret_value() == "t-1"
     assert await ConnectionStore(store, AFTER).get("lumen", "crm") is not None
+    assert (await AlertRouteStore(store, AFTER).get("lumen")).organization_id == "lumen"
+    assert await AuthorizationStore(store, AFTER).take("state") is not None
     requests = IdempotencyStore(store, AFTER, StoredRootKeys(store.url, AFTER).eldest)
     assert await requests.begin("lumen", "k|1", requests.fingerprint("lumen", b"{}")) == ANSWER
 
