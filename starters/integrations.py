@@ -22,6 +22,7 @@ from contracts.integration import (
     CredentialRef,
     IntegrationConfiguration,
     IntegrationState,
+    MigrationPhase,
 )
 from contracts.names import WorkflowType
 from contracts.sync import SyncPriority
@@ -32,6 +33,7 @@ from workflows.policies import priority
 _UNDECIDED = {ErrorKind.TRANSIENT, ErrorKind.RATE_LIMITED, ErrorKind.OUTCOME_UNKNOWN}
 """After these the connection may still come about, and then needs its credential."""
 ASK_AGAIN_S = 1.0
+_ON_THE_MOVE = {MigrationPhase.BACKFILLING, MigrationPhase.VERIFYING}
 _WITH_MORE = {ConnectionActionKind.ROTATE, ConnectionActionKind.RECONFIGURE, ConnectionActionKind.MIGRATE}
 
 
@@ -167,6 +169,43 @@ class Integrations:
             async with asyncio.timeout(self._answer_timeout_s):
                 result: ConnectionResult = await handle.execute_update("act", action, result_type=ConnectionResult)
         return _accepted(result)
+
+    async def migrate(
+        self,
+        organization_id: str,
+        integration_id: str,
+        successor: IntegrationConfiguration,
+        *,
+        beside: Path | None = None,
+    ) -> ConnectionResult:
+        """Connect the successor and begin to move an integration's work to it; the move goes on after the answer.
+
+        The old integration works until every report stands at the successor as it was sent; it is paused then, and kept
+        until the migration is confirmed. Arguments as `connect`.
+
+        Raises:
+            InvalidInput: there is no such integration, or the successor does not fit.
+            AuthExpired: the vendor refuses the successor's credential.
+        """
+        await self.handle(organization_id, integration_id)
+        await self.connect(successor, beside=beside)
+        action = ConnectionAction(action=ConnectionActionKind.MIGRATE, successor_id=successor.integration_id)
+        return await self._ask(organization_id, integration_id, action)
+
+    async def until_moved(self, organization_id: str, integration_id: str) -> ConnectionResult:
+        """Return the integration once its migration has come to an end or waits for a decision.
+
+        Raises:
+            WedSyncError: why the migration failed.
+        """
+        while True:
+            found = await self.show(organization_id, integration_id)
+            if found.migration is None or found.migration.phase not in _ON_THE_MOVE:
+                break
+            await asyncio.sleep(ASK_AGAIN_S)
+        if found.migration is not None and found.migration.error is not None:
+            raise as_error(found.migration.error)
+        return found
 
     async def until_connected(self, configuration: IntegrationConfiguration, deadline: datetime) -> ConnectionResult:
         """Return the integration once it stands after this moment.

@@ -20,6 +20,7 @@ from activities.connectors.registry import connector_class
 from activities.etl import Etl
 from activities.health import Health
 from activities.keys import Keys
+from activities.migration import Migrations
 from activities.notify import Notify
 from activities.ports.connection import Connection
 from activities.ports.connector import SourceConnector
@@ -78,10 +79,11 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     notify = Notify(access, connections, EffectLedger(database))
     tokens = Tokens(access, connections, secrets, settings.oauth_apps)
     alerts = Alerts(AlertRouteStore(database, masters), connections, operator=settings.alerts_organization)
+    migrations = Migrations(access, connections, Receipts(database), fingerprint_key=eldest.derive("fingerprints"))
     keys = Keys(masters, roots, SealedRows(database, masters))
     groups = [
         *(Connect(access, connections, secrets), tokens, Health(access, connections), alerts),
-        *(notify, sync, etl, keys),
+        *(notify, sync, etl, keys, migrations),
     ]
     try:
         yield Parts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 
 from temporalio import workflow
@@ -15,14 +16,20 @@ with workflow.unsafe.imports_passed_through():
         ConnectionResult,
         IntegrationConfiguration,
         IntegrationState,
+        Migration,
+        MigrationPhase,
     )
     from contracts.names import WorkflowType
     from contracts.tokens import RefusedCredential
+    from workflows import integration_steps as steps
     from workflows.integration_account import Account
+    from workflows.integration_migration import Move
     from workflows.integration_refusals import (
         configuration_of_another,
         credential_of_another,
         disconnected,
+        migration_under_way,
+        no_migration,
         reconnect_first,
         refuse_secrets,
     )
@@ -32,7 +39,10 @@ _NEEDS_A_GOOD_CREDENTIAL = {
     ConnectionActionKind.RESUME,
     ConnectionActionKind.PROVISION,
     ConnectionActionKind.RECONFIGURE,
+    ConnectionActionKind.MIGRATE,
 }
+_DECISIONS = {ConnectionActionKind.CONFIRM_MIGRATION, ConnectionActionKind.CANCEL_MIGRATION}
+_MOVING = {MigrationPhase.BACKFILLING, MigrationPhase.VERIFYING, MigrationPhase.CUT_OVER}
 
 
 @workflow.defn(name=WorkflowType.INTEGRATION)
@@ -47,6 +57,7 @@ class Integration:
         """Take what the first client gave, or what the run before this one ended with."""
         self._account = Account(integration)
         self._result = self._account.answer()
+        self._moving: asyncio.Task[None] | None = None
         self._busy = False
         self._finished = False
 
@@ -68,7 +79,7 @@ class Integration:
                 break
             if self._account.wants_token():
                 await self._keep_token()
-            elif _is_long() and not self._busy:
+            elif self._may_continue():
                 await workflow.wait_condition(workflow.all_handlers_finished)
                 workflow.continue_as_new(self._account.successor())
         await workflow.wait_condition(workflow.all_handlers_finished)
@@ -103,7 +114,7 @@ class Integration:
 
     @workflow.update
     async def act(self, action: ConnectionAction) -> ConnectionResult:
-        """Test, provision, rotate, reconfigure, pause, resume or disconnect."""
+        """Test, provision, rotate, reconfigure, migrate, pause, resume or disconnect."""
         async with _Exclusive(self):
             try:
                 self._result = await self._act(action)
@@ -124,6 +135,11 @@ class Integration:
                 raise failure(configuration_of_another())
         if self._finished:
             raise failure(disconnected(action.action.value))
+        phase = self._account.migration.phase if self._account.migration else None
+        if action.successor_id is not None and phase in _MOVING:
+            raise failure(migration_under_way())
+        if action.action in _DECISIONS and phase is not MigrationPhase.CUT_OVER:
+            raise failure(no_migration())
         if self._account.state is IntegrationState.RECONNECT_REQUIRED and action.action in _NEEDS_A_GOOD_CREDENTIAL:
             raise failure(reconnect_first(action.action.value))
 
@@ -132,6 +148,10 @@ class Integration:
             return await self._account.rotate(action.credential_ref)
         if action.configuration is not None:
             return await self._account.reconfigure(action.configuration)
+        if action.successor_id is not None:
+            return await self._migrate(action.successor_id)
+        if action.action in _DECISIONS:
+            return await self._decide(action.action)
         verbs = {
             ConnectionActionKind.TEST: self._account.test,
             ConnectionActionKind.PROVISION: self._account.provision,
@@ -147,8 +167,8 @@ class Integration:
         known = token.state
 
         def _is_called() -> bool:
-            idle = not self._busy and (self._account.wants_token() or _is_long())
-            return self._finished or idle or token.state != known
+            due = not self._busy and self._account.wants_token()
+            return self._finished or due or self._may_continue() or token.state != known
 
         with suppress(TimeoutError):
             await workflow.wait_condition(
@@ -156,6 +176,41 @@ class Integration:
                 timeout=token.wait(workflow.now()),
                 timeout_summary="Until the access token is renewed",
             )
+
+    def _may_continue(self) -> bool:
+        moving = self._moving is not None and not self._moving.done()
+        return workflow.info().is_continue_as_new_suggested() and not self._busy and not moving
+
+    async def _migrate(self, successor_id: str) -> ConnectionResult:
+        """Begin a move, which goes on after this answer."""
+        schedule = self._account.configuration.sync_schedule
+        report_id = schedule.source_report_id if schedule else None
+        plan = await steps.plan_migration(self._account.key, successor_id, report_id)
+        move = Move(self._account.configuration.organization_id, plan, self._note_migration)
+        self._account.migration = move.migration
+        self._moving = asyncio.create_task(self._move(move))
+        return self._account.answer()
+
+    async def _move(self, move: Move) -> None:
+        await move.carry_out()
+        async with _Exclusive(self):
+            if move.migration.phase is MigrationPhase.VERIFYING:
+                with suppress(ActivityError):
+                    await self._account.hand_over()
+                    self._note_migration(move.migration.model_copy(update={"phase": MigrationPhase.CUT_OVER}))
+
+    def _note_migration(self, migration: Migration) -> None:
+        self._account.migration = migration
+        self._result = self._account.answer()
+        self._account.describe()
+
+    async def _decide(self, action: ConnectionActionKind) -> ConnectionResult:
+        """Confirm a move, which ends the old integration, or cancel it, which gives the work back to it."""
+        confirmed = action is ConnectionActionKind.CONFIRM_MIGRATION
+        phase = MigrationPhase.CONFIRMED if confirmed else MigrationPhase.CANCELLED
+        if self._account.migration is not None:
+            self._account.migration = self._account.migration.model_copy(update={"phase": phase})
+        return await (self._account.disconnect() if confirmed else self._account.resume())
 
     async def _keep_token(self) -> None:
         async with _Exclusive(self):
@@ -180,10 +235,6 @@ class _Exclusive:
 
     async def __aexit__(self, *_: object) -> None:
         self._entity._busy = False  # noqa: SLF001
-
-
-def _is_long() -> bool:
-    return workflow.info().is_continue_as_new_suggested()
 
 
 def _identity(configuration: IntegrationConfiguration) -> tuple[str, str, str]:

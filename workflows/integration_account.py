@@ -47,6 +47,7 @@ class Account:
         self.probe = integration.probe
         self.connected_at = integration.connected_at
         self.trouble = integration.trouble
+        self.migration = integration.migration
 
     def successor(self) -> IntegrationRun:
         """Return the input of the run that continues this one."""
@@ -58,6 +59,7 @@ class Account:
                 "probe": self.probe,
                 "connected_at": self.connected_at,
                 "trouble": self.trouble,
+                "migration": self.migration,
             }
         )
 
@@ -163,6 +165,11 @@ class Account:
         await self.forget()
         return self.answer()
 
+    async def hand_over(self) -> None:
+        """Leave the work to the successor; everything is kept until somebody confirms."""
+        await steps.schedule_sync(self.key, None)
+        await self.record(IntegrationState.PAUSED)
+
     async def forget(self) -> None:
         """Destroy the credentials."""
         await steps.forget(self.key)
@@ -206,6 +213,8 @@ class Account:
         lines = [f"**{self.configuration.platform}** `{self.configuration.integration_id}`: {self.state.value}"]
         if self.token.expires_at:
             lines.append(f"- token until {self.token.expires_at:%Y-%m-%d %H:%M:%S}Z")
+        if self.migration:
+            lines.append(f"- migration to `{self.migration.successor_id}`: {self.migration.phase.value}")
         if self.trouble:
             lines.append(f"- {self.trouble.sentence()}")
         workflow.set_current_details("\n".join(lines))
@@ -228,6 +237,7 @@ class Account:
             provisioned=provisioned,
             error=error or self.trouble,
             credential_expires_at=self.token.expires_at,
+            migration=self.migration,
             connected_at=self.connected_at,
             changed_at=workflow.now(),
         )

@@ -60,6 +60,24 @@ def reconnect_first(action: str) -> ErrorDetail:
     )
 
 
+def migration_under_way() -> ErrorDetail:
+    """Return the refusal of a second migration beside the first."""
+    return _invalid(
+        "migration_under_way",
+        "A migration of this integration is under way, or waits to be confirmed.",
+        "Look at it with `wedsync integrations show`; confirm or cancel it first.",
+    )
+
+
+def no_migration() -> ErrorDetail:
+    """Return the refusal of a confirmation where nothing waits for one."""
+    return _invalid(
+        "migration_not_waiting",
+        "No migration of this integration waits for a decision.",
+        "Begin one with `wedsync integrations migrate ID FILE`.",
+    )
+
+
 def fresh_token_refused(platform: str) -> ErrorDetail:
     """Return why a connection is parked whose vendor refuses what it has just granted."""
     return ErrorDetail(

@@ -16,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
         ProvisionResult,
         SynchronizationSchedule,
     )
+    from contracts.migration import MigrationPlan, PlanMigration
     from contracts.names import ORCHESTRATION_QUEUE, fairness_key, system_queue
     from contracts.sync import SyncPriority
     from contracts.tokens import ObtainedToken, ObtainToken
@@ -53,6 +54,18 @@ async def obtain_token(key: IntegrationKey, ref: CredentialRef, *, renew: bool) 
     """Have the credential hold a token that lives."""
     wanted = ObtainToken(key=key, ref=ref, renew=renew)
     return await _at_vendor("tokens.obtain", wanted, key, ObtainedToken, "Keep the access token", policies.TOKEN)
+
+
+async def plan_migration(key: IntegrationKey, successor_id: str, report_id: str | None) -> MigrationPlan:
+    """Return which reports the successor is to hold before it takes over."""
+    plan: MigrationPlan = await workflow.execute_activity(
+        "migration.plan",
+        PlanMigration(key=key, successor_id=successor_id, scheduled_report_id=report_id),
+        result_type=MigrationPlan,
+        task_queue=ORCHESTRATION_QUEUE,
+        **policies.STORE.options(),
+    )
+    return plan
 
 
 async def record(configuration: IntegrationConfiguration, state: IntegrationState) -> None:

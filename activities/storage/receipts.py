@@ -88,6 +88,35 @@ class Receipts:
                     found[row[0]] = Receipt(row[0], row[1], row[2], row[3], RecordStatus(row[4]))
         return found
 
+    async def page(self, scope: Scope, after: str, limit: int) -> list[Receipt]:
+        """Return the next receipts in the order of their record ids."""
+        table = record_receipts.c
+        statement = (
+            select(table.record_id, table.fingerprint, table.remote_id, table.run_id, table.outcome)
+            .where(
+                table.organization_id == scope.organization_id,
+                table.integration_id == scope.integration_id,
+                table.object_type == scope.object_type,
+                table.record_id > after,
+            )
+            .order_by(table.record_id)
+            .limit(limit)
+        )
+        async with self._database.begin() as connection:
+            rows = (await connection.execute(statement)).all()
+        return [Receipt(row[0], row[1], row[2], row[3], RecordStatus(row[4])) for row in rows]
+
+    async def reports(self, organization_id: str, integration_id: str) -> list[str]:
+        """Return the reports that an integration has been brought up to date with."""
+        table = sync_watermarks.c
+        statement = (
+            select(table.report_id)
+            .where(table.organization_id == organization_id, table.integration_id == integration_id)
+            .distinct()
+        )
+        async with self._database.begin() as connection:
+            return [str(row[0]) for row in (await connection.execute(statement)).all()]
+
     async def record(self, scope: Scope, receipts: Sequence[Receipt]) -> None:
         """Write what the vendor acknowledged. Idempotent: yes, by record id.
 

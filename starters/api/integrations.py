@@ -94,6 +94,23 @@ async def reconfigure_integration(
     return await once(request, org, idempotency_key, IntegrationConfiguration, act)
 
 
+@router.post(
+    "/{integration_id}/migration",
+    status_code=202,
+    response_model=ConnectionResult,
+    openapi_extra=body(IntegrationConfiguration),
+)
+async def migrate_integration(
+    request: Request, org: Organization, integration_id: str, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Connect the body's integration and move the work to it; confirm or cancel by the actions of those names."""
+
+    async def act(wedsync: WedSync, successor: IntegrationConfiguration) -> Answer:
+        return answer(await wedsync.integrations.migrate(org, integration_id, successor), 202)
+
+    return await once(request, org, idempotency_key, IntegrationConfiguration, act)
+
+
 def _refuse_another(configuration: IntegrationConfiguration, integration_id: str) -> None:
     if configuration.integration_id != integration_id:
         raise InvalidInput(

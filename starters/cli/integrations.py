@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from contracts.errors import InvalidInput
 from contracts.integration import ConnectionActionKind, ConnectionResult, IntegrationConfiguration
 from starters.api.views import IntegrationList, IntegrationSummary
 from starters.cli.options import DataDir, File, Json, Organization, organization_of, with_wedsync
@@ -85,6 +86,38 @@ def authorize(
     connected = with_wedsync(data_dir, act)
     if connected is not None:
         _show(connected, as_json=json)
+
+
+@app.command("migrate")
+def migrate(
+    integration_id: IntegrationId,
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="The successor's configuration.")] = None,
+    data_dir: DataDir = None,
+    organization: Organization = None,
+    *,
+    confirm: Annotated[bool, typer.Option("--confirm", help="End the old integration after a cut-over.")] = False,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Give the work back to the old integration.")] = False,
+    json: Json = False,
+) -> None:
+    """Move an integration's work to the one in FILE: backfill, verify, cut over; then --confirm or --cancel."""
+    if [file is not None, confirm, cancel].count(True) != 1:
+        raise InvalidInput(
+            "usage", "Give FILE, --confirm or --cancel.", action="See `wedsync integrations migrate --help`."
+        )
+    if file is None:
+        decision = ConnectionActionKind.CONFIRM_MIGRATION if confirm else ConnectionActionKind.CANCEL_MIGRATION
+        _show(_act(data_dir, organization, integration_id, decision), as_json=json)
+        return
+    successor = read_file(file, IntegrationConfiguration, organization)
+    beside = file.absolute().parent
+
+    async def act(wedsync: WedSync) -> ConnectionResult:
+        owner = successor.organization_id
+        await wedsync.integrations.migrate(owner, integration_id, successor, beside=beside)
+        note("The backfill runs; the old integration works until everything stands at the new one.")
+        return await wedsync.integrations.until_moved(owner, integration_id)
+
+    _show(with_wedsync(data_dir, act), as_json=json)
 
 
 @app.command("list")
@@ -207,6 +240,14 @@ def _show(result: ConnectionResult, *, as_json: bool) -> None:
             "scopes": probe.scopes if probe else None,
             "token until": result.credential_expires_at,
             "connected": result.connected_at,
+            "migration": _migration(result),
             "error": result.error.sentence() if result.error else None,
         },
     )
+
+
+def _migration(result: ConnectionResult) -> str | None:
+    moved = result.migration
+    if moved is None:
+        return None
+    return f"to {moved.successor_id}: {moved.phase.value}, {moved.verified} of {moved.records} records verified"
