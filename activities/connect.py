@@ -165,7 +165,7 @@ def _schedule(scheduled: ScheduledSync) -> Schedule:
             request,
             id=names.sync_workflow_id(key.organization_id, key.integration_id, request.sync_id),
             task_queue=names.ORCHESTRATION_QUEUE,
-            execution_timeout=timedelta(hours=24),
+            execution_timeout=timedelta(days=30),
         ),
         spec=spec,
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(hours=1)),

@@ -38,7 +38,8 @@ from workflows.policies import priority
 
 R = TypeVar("R", bound=Contract)
 
-RUN_TIMEOUT = timedelta(hours=24)
+RUN_TIMEOUT = timedelta(days=30)
+"""Long enough for a tenant to connect an account again; a run that waits for that holds nothing."""
 HEALTH_TIMEOUT = timedelta(minutes=5)
 
 

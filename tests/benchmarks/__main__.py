@@ -110,10 +110,29 @@ def keys() -> list[Row]:
     ]
 
 
+def tokens() -> list[Row]:
+    """Return the figures of tokens that end together, calm and with workers killed."""
+    found = run("-m", "tests.benchmarks.bench_tokens")
+    count = found["connections"]
+    name = f"{count:,} tokens ending within 10 s, 3 workers"
+    killed = f"{found['active_killed'] + found['parked_killed']} tokens, {found['kills']} workers killed"
+    return [
+        Row(f"{name}: token requests", found["requests"], count, "calls"),
+        Row(f"{name}: spent tokens used again", found["reuse"], 0, ""),
+        Row(f"{name}: failed syncs of {found['syncs']}", found["failed_syncs"], 0, ""),
+        Row(f"{name}: parked", found["parked"], 0, ""),
+        Row(f"{name}: until all are renewed", found["seconds"], None, "s"),
+        Row(f"{killed}: token requests", found["requests_killed"], None, "calls"),
+        Row(f"{killed}: parked for the tenant, answer lost", found["parked_killed"], None, ""),
+        Row(f"{killed}: token requests in the 20 s after", found["requests_later"], 0, "calls"),
+    ]
+
+
 def measured(sizes: list[int]) -> Iterator[Row]:
     """Yield every row as it is measured."""
     yield from notify()
     yield from sync()
+    yield from tokens()
     yield from keys()
     peaks = []
     for rows in sizes:
