@@ -18,15 +18,21 @@ from activities.connect import Connect
 from activities.connectors.registry import connector_class
 from activities.etl import Etl
 from activities.health import Health
+from activities.health_check import Examiner
+from activities.health_round import Round
+from activities.health_signal import inform
 from activities.notify import Notify
 from activities.ports.connection import Connection
 from activities.ports.connector import SourceConnector
 from activities.storage.alert_routes import AlertRouteStore
 from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database
+from activities.storage.health import HealthStore
+from activities.storage.incidents import IncidentStore
 from activities.storage.ledger import EffectLedger
 from activities.storage.receipts import Receipts
 from activities.storage.staging import Staging
+from activities.storage.sync_runs import SyncRuns
 from activities.sync import Sync
 from activities.usage import Watcher
 from contracts.errors import InvalidInput, Owner, Transient
@@ -68,7 +74,8 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     etl = Etl(access, staging, import_dirs, wedsync=reports)
     notify = Notify(access, connections, EffectLedger(database))
     alerts = Alerts(AlertRouteStore(database, key), connections, operator=settings.alerts_organization)
-    groups = [Connect(access, connections, secrets), Health(access, connections), alerts, notify, sync, etl]
+    health = build_health(settings, database, connections, access)
+    groups = [Connect(access, connections, secrets), health, alerts, notify, sync, etl]
     try:
         yield Parts(
             activities=[timeline.plan, *(verb for group in groups for verb in verbs(group))], connections=connections
@@ -76,6 +83,15 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     finally:
         await access.aclose()
         await database.aclose()
+
+
+def build_health(settings: Settings, database: Database, connections: ConnectionStore, access: Access) -> Health:
+    """Return the verbs of health checks."""
+    store, runs = HealthStore(database), SyncRuns(database)
+    examiner = Examiner(access, connections, store, runs, settings.health)
+    rounds = Round(examiner, store, settings.health, inform)
+    incidents = IncidentStore(database, settings.health, settings.alerts_organization)
+    return Health(connections, examiner, rounds, runs, incidents)
 
 
 def verbs(group: object) -> Activities:

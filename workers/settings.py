@@ -7,11 +7,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from activities.security.envelope import MasterKey
 from contracts.errors import Owner, Permanent
+from contracts.health import HealthRules
 
 STACK_FILE = "stack.json"
 
@@ -87,6 +88,12 @@ class Settings(BaseSettings):
     api_url: str = ""
     api_key: SecretStr = SecretStr("")
     metrics_address: str = ""
+    health: HealthRules = HealthRules()
+    """When a check's findings count, as a JSON object such as `{"worsenAfter": 3}`."""
+    health_shards: int = Field(default=8, ge=1, le=1_000)
+    """Over how many schedules the health checks are spread."""
+    otlp_endpoint: str = ""
+    """Where our own measurements go by OTLP over HTTP, such as `http://collector:4318/v1/metrics`; nowhere if empty."""
     alerts_organization: str = ""
     """The organisation that runs this installation: its alert routes take what no other organisation's do."""
     answer_timeout_s: float = 60.0

@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.base import Contract
     from contracts.connect import IntegrationRecord, IntegrationRun, ScheduledSync
     from contracts.errors import ErrorDetail, ErrorKind, Owner
-    from contracts.health import IntegrationKey
+    from contracts.health import HealthChange, IntegrationKey, state_after
     from contracts.integration import (
         ConnectionAction,
         ConnectionActionKind,
@@ -101,6 +101,16 @@ class Integration:
     @connect.validator
     def _check_connect(self, configuration: IntegrationConfiguration) -> None:
         _refuse_secrets(configuration)
+
+    @workflow.signal
+    async def health_changed(self, change: HealthChange) -> None:
+        """Take on the word of the health checks while the integration works; the next round repeats what is lost."""
+        async with _Exclusive(self):
+            state = state_after(self._state, change.word)
+            if state is not self._state and not self._finished:
+                with suppress(ActivityError):
+                    await self._record(state)
+                    self._result = self._answer()
 
     @workflow.update
     async def act(self, action: ConnectionAction) -> ConnectionResult:

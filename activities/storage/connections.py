@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import Column, DateTime, Integer, LargeBinary, Row, String, Table, select, update
+from sqlalchemy import Column, DateTime, Integer, LargeBinary, Row, String, Table, select, tuple_, update
 
 from activities.security.envelope import MasterKey, seal, unseal
 from activities.storage.database import Database, metadata
 from contracts.health import HealthWord, IntegrationKey
 from contracts.integration import IntegrationConfiguration, IntegrationState
+from contracts.names import shard_of
 
 connections = Table(
     "connections",
@@ -27,6 +28,9 @@ connections = Table(
     Column("last_sync_status", String(32)),
     Column("health", String(16)),
 )
+
+
+_SCANNED = 1_000
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,32 @@ class ConnectionStore:
             for row in rows
         ]
 
+    async def shard(
+        self, after: IntegrationKey | None, limit: int, shard: int, shards: int
+    ) -> Sequence[IntegrationKey]:
+        """Return the next connected integrations of one shard, in key order; fewer than `limit` only at the end."""
+        found: list[IntegrationKey] = []
+        while len(found) < limit:
+            page = await self.page(after, _SCANNED)
+            found += [key for key in page if shard_of(key.organization_id, key.integration_id, shards) == shard]
+            if len(page) < _SCANNED:
+                break
+            after = page[-1]
+        return found[:limit]
+
+    async def several(self, keys: Sequence[IntegrationKey]) -> list[StoredConnection]:
+        """Return the integrations that are there."""
+        places = [(key.organization_id, key.integration_id) for key in keys]
+        statement = select(connections).where(
+            tuple_(connections.c.organization_id, connections.c.integration_id).in_(places)
+        )
+        async with self._database.begin() as connection:
+            return [self._stored(row) for row in (await connection.execute(statement)).all()]
+
+    async def credential_expiries(self, keys: Sequence[IntegrationKey]) -> dict[tuple[str, str], datetime]:  # noqa: ARG002
+        """Return when credentials expire, by organisation and integration; those that do not are absent."""
+        return {}
+
     async def observe_sync(self, organization_id: str, integration_id: str, at: datetime | None, status: str) -> None:
         """Note how the last sync ended, and with `at` that it brought the target up to date then."""
         noted: dict[str, object] = {"last_sync_status": status}
@@ -132,9 +162,9 @@ class ConnectionStore:
             noted["last_sync_at"] = at
         await self._set(organization_id, integration_id, noted)
 
-    async def observe_health(self, organization_id: str, integration_id: str, word: HealthWord) -> None:
-        """Note the last health word, so that a change can be told from a repeat."""
-        await self._set(organization_id, integration_id, {"health": word.value})
+    async def observe_health(self, key: IntegrationKey, word: HealthWord) -> None:
+        """Note the overall word of the health checks. Idempotent: yes."""
+        await self._set(key.organization_id, key.integration_id, {"health": word.value})
 
     async def _set(self, organization_id: str, integration_id: str, values: dict[str, object]) -> None:
         statement = (

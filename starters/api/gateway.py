@@ -10,6 +10,7 @@ from activities.storage.api_keys import ApiKeyStore
 from activities.storage.idempotency import IdempotencyStore
 from starters.client import WedSync, open_store
 from starters.failures import translated
+from starters.health_desk import HealthDesk
 from workers.settings import Settings
 from workers.temporal import connect
 
@@ -26,6 +27,7 @@ class Gateway:
         self._database, self._secrets, self._connections = open_store(settings)
         self.keys = ApiKeyStore(self._database)
         self.idempotency = IdempotencyStore(self._database, settings.load_master_key())
+        self.health = HealthDesk(self._database, settings.load_master_key())
         self._wedsync: WedSync | None = None
         self._lock = asyncio.Lock()
 

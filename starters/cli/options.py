@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Protocol, TypeVar
 
 import typer
 
@@ -43,7 +43,11 @@ def with_wedsync(data_dir: Path | None, act: Callable[[WedSync], Awaitable[T]]) 
     return asyncio.run(run())
 
 
-async def organization_of(wedsync: WedSync, given: str | None) -> str:
+class _Organizations(Protocol):
+    async def organizations(self) -> list[str]: ...
+
+
+async def organization_of(wedsync: _Organizations, given: str | None) -> str:
     """Return the organisation that was named, or the only one there is.
 
     Raises:
