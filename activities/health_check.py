@@ -17,6 +17,7 @@ from activities.storage.health import HealthStore
 from activities.storage.sync_runs import SyncRuns
 from activities.transform import health as figures
 from activities.transform.hysteresis import Standing, newly_watched
+from activities.usage import Watcher
 from contracts.errors import Owner, RateLimited, Transient, WedSyncError
 from contracts.health import HealthMetric, HealthRules, HealthWord, IntegrationKey
 from contracts.integration import IntegrationState
@@ -58,6 +59,7 @@ class Examiner:
         runs: their syncs.
         rules: the thresholds.
         headroom: what the vendor's limits have left.
+        watchers: told of vendors that refuse, as they are of any other work that they refuse.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Examiner:
         runs: SyncRuns,
         rules: HealthRules,
         headroom: Headroom | None = None,
+        watchers: Sequence[Watcher] = (),
     ) -> None:
         self._access = access
         self._connections = connections
@@ -75,6 +78,7 @@ class Examiner:
         self._runs = runs
         self._rules = rules
         self._headroom = headroom or UnknownHeadroom()
+        self._watchers = watchers
         self._slots: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_SLOTS))
 
     async def examine(self, keys: Sequence[IntegrationKey], now: datetime) -> AsyncIterator[Outcome]:
@@ -82,7 +86,6 @@ class Examiner:
         found = await self._connections.several(keys)
         standings = await self._store.standings(keys)
         runs = await self._runs.recent(keys, now)
-        expiries = await self._connections.credential_expiries(keys)
         looks = []
         for stored in found:
             place = (stored.key.organization_id, stored.key.integration_id)
@@ -91,7 +94,7 @@ class Examiner:
                 watched_since=standing.watched_since,
                 runs=runs.get(place, figures.Runs()),
                 latencies_ms=standing.latencies_ms,
-                expires_at=expiries.get(place),
+                expires_at=stored.credential_expires_at,
             )
             looks.append(asyncio.create_task(self._look(stored, standing, known, now)))
         try:
@@ -133,6 +136,8 @@ class Examiner:
         try:
             latency_ms = await call
         except WedSyncError as error:
+            for watcher in self._watchers:
+                await watcher.ended(stored, error)
             return self._refusal(error), None, _since(began)
         return figures.connection(latency_ms, self._rules), latency_ms, _since(began)
 

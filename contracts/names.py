@@ -14,6 +14,10 @@ def system_queue(system: str) -> str:
     return f"system.{system}"
 
 
+WAITING_FOR_RECONNECTION = "waiting_for_reconnection"
+"""The `Outcome` of a run that waits until its integration is connected again."""
+
+
 class WorkflowType(StrEnum):
     """Type names, which never change: histories and clients hold them."""
 

@@ -24,6 +24,7 @@ from activities.health_signal import inform
 from activities.notify import Notify
 from activities.ports.connection import Connection
 from activities.ports.connector import SourceConnector
+from activities.refusals import Refusals
 from activities.storage.alert_routes import AlertRouteStore
 from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database
@@ -34,6 +35,7 @@ from activities.storage.receipts import Receipts
 from activities.storage.staging import Staging
 from activities.storage.sync_runs import SyncRuns
 from activities.sync import Sync
+from activities.tokens import Tokens
 from activities.usage import Watcher
 from contracts.errors import InvalidInput, Owner, Transient
 from workers.secret_store import open_secret_store
@@ -73,22 +75,32 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     )
     etl = Etl(access, staging, import_dirs, wedsync=reports)
     notify = Notify(access, connections, EffectLedger(database))
+    tokens = Tokens(access, connections, secrets, settings.oauth_clients)
     alerts = Alerts(AlertRouteStore(database, key), connections, operator=settings.alerts_organization)
-    health = build_health(settings, database, connections, access)
-    groups = [Connect(access, connections, secrets), health, alerts, notify, sync, etl]
+    watchers = [Refusals(connections)]
+    health = build_health(settings, database, connections, access, watchers)
+    groups = [Connect(access, connections, secrets), tokens, health, alerts, notify, sync, etl]
     try:
         yield Parts(
-            activities=[timeline.plan, *(verb for group in groups for verb in verbs(group))], connections=connections
+            activities=[timeline.plan, *(verb for group in groups for verb in verbs(group))],
+            connections=connections,
+            watchers=watchers,
         )
     finally:
         await access.aclose()
         await database.aclose()
 
 
-def build_health(settings: Settings, database: Database, connections: ConnectionStore, access: Access) -> Health:
+def build_health(
+    settings: Settings,
+    database: Database,
+    connections: ConnectionStore,
+    access: Access,
+    watchers: Sequence[Watcher] = (),
+) -> Health:
     """Return the verbs of health checks."""
     store, runs = HealthStore(database), SyncRuns(database)
-    examiner = Examiner(access, connections, store, runs, settings.health)
+    examiner = Examiner(access, connections, store, runs, settings.health, watchers=watchers)
     rounds = Round(examiner, store, settings.health, inform)
     incidents = IncidentStore(database, settings.health, settings.alerts_organization)
     return Health(connections, examiner, rounds, runs, incidents)
