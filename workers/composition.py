@@ -38,6 +38,7 @@ from activities.sync import Sync
 from activities.tokens import Tokens
 from activities.usage import Watcher
 from contracts.errors import InvalidInput, Owner, Transient
+from contracts.health import HealthRules
 from workers.secret_store import open_secret_store
 from workers.settings import Settings
 
@@ -76,9 +77,10 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     etl = Etl(access, staging, import_dirs, wedsync=reports)
     notify = Notify(access, connections, EffectLedger(database))
     tokens = Tokens(access, connections, secrets, settings.oauth_clients)
-    alerts = Alerts(AlertRouteStore(database, key), connections, operator=settings.alerts_organization)
+    operator = settings.alerts_organization
+    alerts = Alerts(AlertRouteStore(database, key), connections, operator=operator)
     watchers = [Refusals(connections)]
-    health = build_health(settings, database, connections, access, watchers)
+    health = build_health(database, connections, access, settings.health, operator=operator, watchers=watchers)
     groups = [Connect(access, connections, secrets), tokens, health, alerts, notify, sync, etl]
     try:
         yield Parts(
@@ -92,18 +94,19 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
 
 
 def build_health(
-    settings: Settings,
     database: Database,
     connections: ConnectionStore,
     access: Access,
+    rules: HealthRules,
+    *,
+    operator: str = "",
     watchers: Sequence[Watcher] = (),
 ) -> Health:
     """Return the verbs of health checks."""
     store, runs = HealthStore(database), SyncRuns(database)
-    examiner = Examiner(access, connections, store, runs, settings.health, watchers=watchers)
-    rounds = Round(examiner, store, settings.health, inform)
-    incidents = IncidentStore(database, settings.health, settings.alerts_organization)
-    return Health(connections, examiner, rounds, runs, incidents)
+    examiner = Examiner(access, connections, store, runs, rules, watchers=watchers)
+    rounds = Round(examiner, store, rules, inform)
+    return Health(connections, examiner, rounds, runs, IncidentStore(database, rules, operator))
 
 
 def verbs(group: object) -> Activities:
