@@ -32,7 +32,14 @@ from workers.settings import Settings
 from workers.temporal import connect
 
 EXAMPLES = ROOT / "examples"
-PLATFORMS = ("hubspot", "slack", "tave", "pagerduty", "tableau")
+EXEMPLARY = ("hubspot", "slack", "tave", "pagerduty")
+TABLEAU = {
+    "platform": "tableau",
+    "connectionConfig": {
+        "siteName": "lumen",
+        "credential": {"tokenName": "sandbox-pat", "tokenSecret": "sandbox-tableau-secret"},
+    },
+}
 ORGANIZATIONS = 500
 SHARDS = 8
 PATIENCE_S = 900
@@ -42,9 +49,10 @@ async def store(settings: Settings, count: int) -> None:
     """Store integrations, spread over platforms and organisations, each with a credential of its own."""
     key, database = settings.load_master_key(), Database(settings.database_url)
     connections, secrets = ConnectionStore(database, key), open_secret_store(settings, database, key)
-    samples = {name: json.loads((EXAMPLES / f"integration-{name}.json").read_text()) for name in PLATFORMS}
+    examples = [json.loads((EXAMPLES / f"integration-{name}.json").read_text()) for name in EXEMPLARY]
+    samples: list[dict[str, Any]] = [*examples, TABLEAU]
     for number in range(count):
-        sample = samples[PLATFORMS[number % len(PLATFORMS)]]
+        sample = samples[number % len(samples)]
         owner, name = f"org-{number % ORGANIZATIONS:04}", f"{sample['platform']}-{number:06}"
         config = dict(sample["connectionConfig"])
         ref = await secrets.put(owner, name, config.pop("credential"))
@@ -72,13 +80,13 @@ async def one_round(client: Client, number: int) -> tuple[float, int]:
 
 
 async def found(settings: Settings) -> tuple[list[float], dict[str, int], int]:
-    """Return the milliseconds of every check, how many integrations have which word, and how many incidents there are."""
+    """Return the milliseconds of every check, the integrations by word, and the number of incidents."""
     database, states = Database(settings.database_url), health_states.c
     async with database.begin() as connection:
         took = list((await connection.execute(select(states.took_ms))).scalars())
         words = await connection.execute(select(states.word, func.count()).group_by(states.word))
         opened = (await connection.execute(select(func.count()).select_from(incidents))).scalar_one()
-        counted = {word: count for word, count in words.all()}
+        counted = {row[0]: row[1] for row in words.all()}
     await database.aclose()
     return took, counted, opened
 
@@ -137,7 +145,7 @@ def main() -> None:
     count = parser.parse_args().integrations
     with tempfile.TemporaryDirectory() as folder:
         stack = RunningStack(Path(folder) / "data")
-        stack.start({"WEDSYNC_EMULATOR_RATE_LIMITS": "off"} | {"WEDSYNC_HEALTH_SHARDS": str(SHARDS)})
+        stack.start({"WEDSYNC_EMULATOR_RATE_LIMITS": "off", "WEDSYNC_HEALTH_SHARDS": str(SHARDS)})
         second = second_worker(stack)
         try:
             figures = asyncio.run(measure(stack, second, count))
