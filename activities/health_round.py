@@ -93,7 +93,7 @@ def alarm_of(outcome: Outcome, standing: Standing) -> Alarm | None:
     if standing.word is HealthWord.HEALTHY:
         return None
     worst = next((one for one in outcome.metrics if one.status is standing.word), None)
-    sentence = worst.message if worst else "Its checks fail."
+    sentence = (worst.error.message if worst.error else worst.message) if worst else "Its checks fail."
     if standing.word is HealthWord.DEGRADED:
         return Alarm(AlertKind.INTEGRATION_DEGRADED, Severity.WARNING, standing.since, sentence)
     if outcome.run_is_missing and _only_late(outcome.metrics):

@@ -13,9 +13,9 @@ from starters.documents import parse
 router = APIRouter(prefix="/v1/organizations/{organizationId}/health", tags=["health"])
 
 
-@router.get("", response_model=HealthBoard)
-async def show_health(request: Request, org: Organization) -> HealthBoard:
-    """Show what the scheduled checks last found, worst first."""
+@router.get("/board", response_model=HealthBoard)
+async def show_board(request: Request, org: Organization) -> HealthBoard:
+    """Show what the scheduled checks last found, worst first; no vendor is asked."""
     return await gateway_of(request).health.board(org)
 
 

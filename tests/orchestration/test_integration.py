@@ -17,7 +17,7 @@ from temporalio.testing import WorkflowEnvironment
 from activities.boundary import as_application_error
 from contracts.connect import IntegrationRecord, ScheduledSync
 from contracts.errors import AuthExpired, Transient, WedSyncError
-from contracts.health import IntegrationKey
+from contracts.health import HealthChange, IntegrationKey
 from contracts.integration import (
     ConnectionAction,
     ConnectionProbe,
@@ -277,3 +277,29 @@ async def test_a_long_life_continues_in_the_state_it_had():
         shown = await handle.query("show", result_type=ConnectionResult)
         await act(handle, "disconnect")
     assert shown.state is IntegrationState.PAUSED
+
+
+async def health(handle: WorkflowHandle[Any, Any], word: str) -> ConnectionResult:
+    """Tell the integration of its health, and return it once a later action has been answered."""
+    await handle.signal("health_changed", HealthChange.model_validate({"word": word}))
+    return await act(handle, "test")
+
+
+async def test_a_working_integration_takes_on_the_word_of_its_health_checks():
+    fake = FakeConnect()
+    async with stage(fake) as environment:
+        handle, _ = await connect(environment)
+        states = [(await health(handle, word)).state for word in ("unhealthy", "unhealthy", "degraded", "healthy")]
+        await act(handle, "disconnect")
+    assert states == ["unhealthy", "unhealthy", "degraded", "active"]
+    assert fake.states == ["connecting", "active", "unhealthy", "degraded", "active"]
+
+
+async def test_an_integration_that_takes_no_work_is_not_moved_by_its_health():
+    fake = FakeConnect()
+    async with stage(fake) as environment:
+        handle, _ = await connect(environment)
+        await act(handle, "pause")
+        assert (await health(handle, "healthy")).state is IntegrationState.PAUSED
+        await act(handle, "disconnect")
+    assert fake.states == ["connecting", "active", "paused"]
