@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -24,8 +25,10 @@ from contracts.health import (
     HealthBatch,
     HealthPage,
     HealthPageRequest,
+    HealthShard,
     HealthStatus,
     IntegrationKey,
+    ShardCounts,
 )
 from contracts.integration import IntegrationState, SyncObservation
 from contracts.sync import SyncStatus
@@ -61,9 +64,6 @@ class Health:
     @activity.defn(name="health.page")
     async def page(self, request: HealthPageRequest) -> HealthPage:
         """Return the next connected integrations to check. Idempotent: yes."""
-        if request.shard is not None:
-            keys = await self._connections.shard(request.after, request.limit, request.shard, request.shards)
-            return HealthPage(keys=list(keys))
         if request.organization_id is None:
             return HealthPage(keys=list(await self._connections.page(request.after, request.limit)))
         wanted = set(request.integration_ids)
@@ -103,6 +103,11 @@ class Health:
             changed=word is not None and word is not outcome.word,
         )
 
+    @activity.defn(name="health.count")
+    async def count(self, shard: HealthShard) -> ShardCounts:
+        """Return how many integrations of each platform a shard has. Idempotent: yes."""
+        return ShardCounts(counts=Counter(key.platform for key in await self._connections.shard(shard)))
+
     @activity.defn(name="health.check_many")
     async def check_many(self, batch: HealthBatch) -> CheckedBatch:
         """Check a batch and remember what was found; paused integrations are counted and left alone.
@@ -111,7 +116,8 @@ class Health:
         """
         counted = CheckedBatch()
         async with beating():
-            async for counted in self._round.run(batch):
+            keys = await self._connections.shard(batch.part, batch.platform)
+            async for counted in self._round.run(keys, batch.round_at):
                 activity.heartbeat(counted)
         return counted
 

@@ -1,4 +1,4 @@
-"""One round of checks over a batch, remembered as it goes."""
+"""One round of checks, remembered as it goes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from activities.transform.hysteresis import Standing, judged, newly_watched
 from contracts.alerts import AlertKind, Severity
 from contracts.health import (
     CheckedBatch,
-    HealthBatch,
     HealthChange,
     HealthMetric,
     HealthRules,
@@ -29,7 +28,7 @@ Inform = Callable[[IntegrationKey, HealthChange], Awaitable[None]]
 
 
 class Round:
-    """Checks batches; what one attempt has noted, the next one leaves alone.
+    """Checks integrations; what one attempt has noted, the next one leaves alone.
 
     Args:
         examiner: makes the checks.
@@ -44,26 +43,26 @@ class Round:
         self._rules = rules
         self._inform = inform
 
-    async def run(self, batch: HealthBatch) -> AsyncIterator[CheckedBatch]:
-        """Yield what the batch has come to so far, after every few checks.
+    async def run(self, keys: Sequence[IntegrationKey], round_at: datetime) -> AsyncIterator[CheckedBatch]:
+        """Yield what the integrations have come to so far, after every few checks.
 
         Idempotent: yes, by `round_at`: an integration that was checked in this round is not checked again.
         """
-        noted = await self._store.standings(batch.keys)
-        left = [key for key in batch.keys if not _done(noted.get((key.organization_id, key.integration_id)), batch)]
-        counted = CheckedBatch(checked=len(batch.keys) - len(left))
+        noted = await self._store.standings(keys)
+        left = [key for key in keys if not _done(noted.get((key.organization_id, key.integration_id)), round_at)]
+        counted = CheckedBatch(checked=len(keys) - len(left))
         yield counted
         fresh: list[Outcome] = []
-        async for outcome in self._examiner.examine(left, batch.round_at):
+        async for outcome in self._examiner.examine(left, round_at):
             fresh.append(outcome)
             if len(fresh) == NOTED_AT_ONCE:
-                counted = _sum(counted, await self._note(fresh, batch))
+                counted = _sum(counted, await self._note(fresh, round_at))
                 fresh = []
                 yield counted
-        yield _sum(counted, await self._note(fresh, batch))
+        yield _sum(counted, await self._note(fresh, round_at))
 
-    async def _note(self, outcomes: Sequence[Outcome], batch: HealthBatch) -> CheckedBatch:
-        at = max(datetime.now(UTC), batch.round_at)
+    async def _note(self, outcomes: Sequence[Outcome], round_at: datetime) -> CheckedBatch:
+        at = max(datetime.now(UTC), round_at)
         findings = [self._finding(one, at) for one in outcomes]
         await self._store.note(findings)
         for outcome, finding in zip(outcomes, findings, strict=True):
@@ -106,8 +105,8 @@ def _only_late(found: Sequence[HealthMetric]) -> bool:
     return {one.metric for one in found if one.status is HealthWord.UNHEALTHY} == {"sync"}
 
 
-def _done(standing: Standing | None, batch: HealthBatch) -> bool:
-    return standing is not None and standing.checked_at is not None and standing.checked_at >= batch.round_at
+def _done(standing: Standing | None, round_at: datetime) -> bool:
+    return standing is not None and standing.checked_at is not None and standing.checked_at >= round_at
 
 
 def _sum(left: CheckedBatch, right: CheckedBatch) -> CheckedBatch:

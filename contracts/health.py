@@ -114,18 +114,34 @@ class MonitorHealthInput(Contract):
     shards: int = Field(default=1, ge=1, le=1_000)
     batch_size: int = Field(default=50, ge=1, le=100)
     """Checks per activity."""
-    after: IntegrationKey | None = None
-    """Where the run before this one stopped."""
-    so_far: MonitorHealthResult | None = None
-    """What the runs before this one counted."""
     tell: bool = False
     """Check nothing and tell the alerts that are due."""
+    so_far: MonitorHealthResult | None = None
+    """What the runs before this one counted."""
+
+
+class HealthShard(Contract):
+    """One of `shards` equal parts of all integrations, by the hash of their ids."""
+
+    shard: int = Field(ge=0)
+    shards: int = Field(ge=1)
+
+
+class ShardCounts(Contract):
+    """How many integrations of a shard there are to check, by platform."""
+
+    counts: Annotated[dict[Platform, int], Field(max_length=1_000)] = {}
 
 
 class HealthBatch(Contract):
-    """Integrations of one platform to check in one round; a round counts once however often it is tried."""
+    """The integrations of a platform in a part of a shard, to check in one round.
 
-    keys: Annotated[list[IntegrationKey], Field(max_length=100)]
+    They are named by their part and not one by one, so that histories stay small. A round counts once however often
+    it is tried.
+    """
+
+    platform: Platform
+    part: HealthShard
     round_at: Instant
 
 
@@ -150,8 +166,6 @@ class HealthPageRequest(Contract):
     organization_id: OpaqueId | None = None
     integration_ids: Annotated[list[OpaqueId], Field(max_length=1_000)] = []
     after: IntegrationKey | None = None
-    shard: int | None = Field(default=None, ge=0)
-    shards: int = Field(default=1, ge=1)
     limit: int = Field(default=200, ge=1, le=1_000)
 
 

@@ -55,7 +55,7 @@ def health_schedules(shards: int) -> dict[str, Schedule]:
         names.health_schedule_id(f"{shard}-of-{shards}"): _every(
             HEALTH_EVERY,
             f"{shard}-of-{shards}",
-            MonitorHealthInput(shard=shard, shards=shards, page_size=500),
+            MonitorHealthInput(shard=shard, shards=shards),
             f"Check the health of integrations, shard {shard + 1} of {shards}",
         )
         for shard in range(shards)

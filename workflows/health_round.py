@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from itertools import groupby
+import math
+from functools import reduce
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
@@ -13,39 +14,40 @@ with workflow.unsafe.imports_passed_through():
     from contracts.health import (
         CheckedBatch,
         HealthBatch,
-        HealthPage,
-        HealthPageRequest,
-        IntegrationKey,
+        HealthShard,
         MonitorHealthInput,
         MonitorHealthResult,
+        ShardCounts,
     )
-    from contracts.names import ORCHESTRATION_QUEUE, fairness_key, system_queue
+    from contracts.names import system_queue
     from contracts.sync import SyncPriority
     from workflows import policies
     from workflows.alerts import deliver
     from workflows.visibility import detail_of, tag
 
 
+_FAIRNESS_KEY = "health"
+"""Checks of many organisations share an activity, and all checks a place in the queue."""
+
+
 async def check_shard(request: MonitorHealthInput, shard: int) -> MonitorHealthResult:
-    """Check one shard, page by page, each page's platforms side by side; the statuses stay in the store.
+    """Check one shard, all its platforms side by side; the statuses stay in the store.
 
     Args:
-        request: what the schedule or the run before this one asks.
+        request: what the schedule asks.
         shard: which part of the integrations.
     """
     tag(run_kind="health", outcome="running")
-    counted, after = request.so_far or MonitorHealthResult(), request.after
-    while True:
-        page = await _page(request, shard, after)
-        for checked in await asyncio.gather(*(_check(batch) for batch in _batches(page.keys, request.batch_size))):
-            counted = _plus(counted, checked)
-        _show(shard, request.shards, counted)
-        if len(page.keys) < request.page_size:
-            break
-        after = page.keys[-1]
-        if workflow.info().is_continue_as_new_suggested():
-            workflow.continue_as_new(request.model_copy(update={"after": after, "so_far": counted}))
+    found: ShardCounts = await workflow.execute_local_activity(
+        "health.count",
+        HealthShard(shard=shard, shards=request.shards),
+        result_type=ShardCounts,
+        **policies.local_options(policies.LOCAL),
+    )
+    batches = _batches(request, shard, found)
+    counted = reduce(_plus, await asyncio.gather(*(_check(batch) for batch in batches)), MonitorHealthResult())
     tag(outcome="unhealthy" if counted.unhealthy else "degraded" if counted.degraded else "healthy")
+    _show(shard, request.shards, counted)
     return counted
 
 
@@ -85,39 +87,26 @@ async def _due() -> DueAlerts:
     return due
 
 
-async def _page(request: MonitorHealthInput, shard: int, after: IntegrationKey | None) -> HealthPage:
-    asked = HealthPageRequest(after=after, limit=request.page_size, shard=shard, shards=request.shards)
-    # Not a local activity: its answer is the size of the page, and local ones hold up the run's other decisions.
-    page: HealthPage = await workflow.execute_activity(
-        "health.page",
-        asked,
-        result_type=HealthPage,
-        task_queue=ORCHESTRATION_QUEUE,
-        summary=f"List shard {shard + 1} of {request.shards}",
-        **policies.STORE.options(),
-    )
-    return page
-
-
-def _batches(keys: list[IntegrationKey], size: int) -> list[HealthBatch]:
-    """Return batches of one platform each, for that is whose queue they go to."""
-    found = []
-    for _, mine in groupby(sorted(keys, key=lambda key: key.platform), key=lambda key: key.platform):
-        platform = list(mine)
-        found += [platform[first : first + size] for first in range(0, len(platform), size)]
-    return [HealthBatch(keys=batch, round_at=workflow.now()) for batch in found]
+def _batches(request: MonitorHealthInput, shard: int, found: ShardCounts) -> list[HealthBatch]:
+    """Split every platform of the shard, which has a queue of its own, into parts of about `batch_size`."""
+    batches = []
+    for platform, count in sorted(found.counts.items()):
+        parts = math.ceil(count / request.batch_size)
+        for number in range(parts):
+            part = HealthShard(shard=shard + request.shards * number, shards=request.shards * parts)
+            batches.append(HealthBatch(platform=platform, part=part, round_at=workflow.now()))
+    return batches
 
 
 async def _check(batch: HealthBatch) -> CheckedBatch:
-    first = batch.keys[0]
     try:
         checked: CheckedBatch = await workflow.execute_activity(
             "health.check_many",
             batch,
             result_type=CheckedBatch,
-            task_queue=system_queue(first.platform),
-            priority=policies.priority(SyncPriority.LOW, fairness_key(first.organization_id, first.integration_id)),
-            summary=f"Check {len(batch.keys)} of {first.platform}",
+            task_queue=system_queue(batch.platform),
+            priority=policies.priority(SyncPriority.LOW, _FAIRNESS_KEY),
+            summary=f"Check part {batch.part.shard + 1} of {batch.part.shards} of {batch.platform}",
             **policies.ROUND.options(),
         )
     except ActivityError as error:

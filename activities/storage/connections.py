@@ -23,7 +23,7 @@ from sqlalchemy import (
 from activities.security.envelope import MasterKey, seal, unseal
 from activities.storage.database import Database, metadata
 from contracts.errors import Transient
-from contracts.health import HealthWord, IntegrationKey
+from contracts.health import HealthShard, HealthWord, IntegrationKey
 from contracts.integration import CredentialRef, IntegrationConfiguration, IntegrationState
 from contracts.names import shard_of
 
@@ -119,11 +119,15 @@ class ConnectionStore:
         async with self._database.begin() as connection:
             return [self._stored(row) for row in (await connection.execute(statement)).all()]
 
-    async def page(self, after: IntegrationKey | None, limit: int) -> Sequence[IntegrationKey]:
-        """Return the next connected integrations of all organisations, in key order."""
+    async def page(
+        self, after: IntegrationKey | None, limit: int, platform: str | None = None
+    ) -> Sequence[IntegrationKey]:
+        """Return the next connected integrations of all organisations, in key order, of one platform or of all."""
         statement = select(
             connections.c.organization_id, connections.c.integration_id, connections.c.platform, connections.c.state
         ).where(connections.c.state != IntegrationState.DISCONNECTED.value)
+        if platform is not None:
+            statement = statement.where(connections.c.platform == platform)
         if after is not None:
             statement = statement.where(
                 (connections.c.organization_id > after.organization_id)
@@ -142,18 +146,16 @@ class ConnectionStore:
             for row in rows
         ]
 
-    async def shard(
-        self, after: IntegrationKey | None, limit: int, shard: int, shards: int
-    ) -> Sequence[IntegrationKey]:
-        """Return the next connected integrations of one shard, in key order; fewer than `limit` only at the end."""
+    async def shard(self, part: HealthShard, platform: str | None = None) -> list[IntegrationKey]:
+        """Return the connected integrations of one part of all, of one platform or of all."""
         found: list[IntegrationKey] = []
-        while len(found) < limit:
-            page = await self.page(after, _SCANNED)
-            found += [key for key in page if shard_of(key.organization_id, key.integration_id, shards) == shard]
-            if len(page) < _SCANNED:
-                break
+        after: IntegrationKey | None = None
+        while page := await self.page(after, _SCANNED, platform):
+            found += [
+                key for key in page if shard_of(key.organization_id, key.integration_id, part.shards) == part.shard
+            ]
             after = page[-1]
-        return found[:limit]
+        return found
 
     async def several(self, keys: Sequence[IntegrationKey]) -> list[StoredConnection]:
         """Return the integrations that are there."""

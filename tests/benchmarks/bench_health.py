@@ -68,7 +68,7 @@ async def one_round(client: Client, number: int) -> tuple[float, int]:
     runs = [
         await client.start_workflow(
             WorkflowType.MONITOR_HEALTH.value,
-            MonitorHealthInput(shard=shard, shards=SHARDS, page_size=500),
+            MonitorHealthInput(shard=shard, shards=SHARDS),
             id=names.health_workflow_id(f"bench-{number}-{shard}"),
             task_queue=names.ORCHESTRATION_QUEUE,
             result_type=MonitorHealthResult,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -20,11 +21,13 @@ from contracts.health import (
     HealthBatch,
     HealthPage,
     HealthPageRequest,
+    HealthShard,
     HealthStatus,
     HealthWord,
     IntegrationKey,
     MonitorHealthInput,
     MonitorHealthResult,
+    ShardCounts,
 )
 from contracts.names import ORCHESTRATION_QUEUE, shard_of
 from tests.support.temporal import polling, time_skipping
@@ -47,15 +50,12 @@ class FakeHealth:
         self.planned: list[str] = []
 
     def activities(self) -> list[Any]:
-        return [self.page, self.check, self.check_many, self.due, self.told, self.plan]
+        return [self.page, self.check, self.count, self.check_many, self.due, self.told, self.plan]
 
     @activity.defn(name="health.page")
     async def page(self, request: HealthPageRequest) -> HealthPage:
         after = request.after.integration_id if request.after else ""
         rest = [key for key in self.keys if key.integration_id > after]
-        if request.shard is not None:
-            mine = (request.shard, request.shards)
-            rest = [key for key in rest if shard_of("lumen", key.integration_id, mine[1]) == mine[0]]
         return HealthPage(keys=rest[: request.limit])
 
     @activity.defn(name="health.check")
@@ -72,14 +72,26 @@ class FakeHealth:
             checked_at=activity.info().started_time,
         )
 
+    def part(self, wanted: HealthShard, platform: str = "") -> list[IntegrationKey]:
+        return [
+            key
+            for key in self.keys
+            if shard_of("lumen", key.integration_id, wanted.shards) == wanted.shard and platform in {"", key.platform}
+        ]
+
+    @activity.defn(name="health.count")
+    async def count(self, shard: HealthShard) -> ShardCounts:
+        return ShardCounts(counts=Counter(key.platform for key in self.part(shard)))
+
     @activity.defn(name="health.check_many")
     async def check_many(self, batch: HealthBatch) -> CheckedBatch:
         info = activity.info()
-        self.batches.append((info.task_queue, len(batch.keys)))
-        if any(key.integration_id in self.broken for key in batch.keys):
+        keys = self.part(batch.part, batch.platform)
+        self.batches.append((info.task_queue, len(keys)))
+        if any(key.integration_id in self.broken for key in keys):
             raise as_application_error(Permanent("store_gone", "The store refuses."))
-        self.checked += [key.integration_id for key in batch.keys]
-        return CheckedBatch(checked=len(batch.keys))
+        self.checked += [key.integration_id for key in keys]
+        return CheckedBatch(checked=len(keys))
 
     @activity.defn(name="health.due")
     async def due(self) -> DueAlerts:
@@ -157,31 +169,34 @@ async def test_the_shards_together_check_every_integration_once():
     assert all(one.checked < 60 for one in results)
 
 
-async def test_a_shard_is_checked_in_batches_of_one_platform_each_in_its_own_queue():
-    fake = FakeHealth(10)
+async def test_a_shard_is_checked_in_parts_of_one_platform_each_in_its_own_queue():
+    fake = FakeHealth(40)
     fake.keys += [
         IntegrationKey(organization_id="lumen", integration_id=f"tave-{number}", platform="tave") for number in range(3)
     ]
     async with stage(fake) as environment:
-        await (await monitor(environment, 100, shard=0, shards=1, batch_size=4)).result()
-    assert sorted(fake.batches) == [("system.slack", 2), ("system.slack", 4), ("system.slack", 4), ("system.tave", 3)]
+        await (await monitor(environment, shard=0, shards=1, batch_size=10)).result()
+    queues = Counter(queue for queue, _ in fake.batches)
+    assert queues == {"system.slack": 4, "system.tave": 1}
+    assert sorted(fake.checked) == sorted(key.integration_id for key in fake.keys)
 
 
-async def test_a_batch_that_fails_leaves_the_others_their_round():
-    fake = FakeHealth(10)
+async def test_a_part_that_fails_leaves_the_others_their_round():
+    fake = FakeHealth(40)
     fake.broken = {"slack-03"}
     async with stage(fake) as environment:
-        result = await (await monitor(environment, 100, shard=0, shards=1, batch_size=2)).result()
-    assert result.checked == 8
+        result = await (await monitor(environment, shard=0, shards=1, batch_size=10)).result()
+    assert 0 < result.checked < 40
+    assert result.checked == len(fake.checked)
 
 
-async def test_a_shard_goes_on_where_the_run_before_it_stopped():
-    fake = FakeHealth(10)
-    so_far = MonitorHealthResult(checked=5)
+async def test_a_round_over_thousands_leaves_a_small_history():
+    fake = FakeHealth(2_000)
     async with stage(fake) as environment:
-        run = await monitor(environment, shard=0, shards=1, after=fake.keys[4], so_far=so_far)
-        assert (await run.result()).checked == 10
-    assert sorted(fake.checked) == [f"slack-{number:02}" for number in range(5, 10)]
+        handle = await monitor(environment, shard=0, shards=1)
+        assert (await handle.result()).checked == 2_000
+        history = await handle.fetch_history()
+    assert len(history.to_json()) < 200_000
 
 
 async def test_every_due_alert_is_told_and_then_noted():

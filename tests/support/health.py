@@ -18,7 +18,7 @@ from activities.storage.health import HealthStore
 from activities.storage.incidents import IncidentStore
 from activities.storage.sync_runs import SyncRuns
 from contracts.errors import WedSyncError
-from contracts.health import CheckedBatch, HealthBatch, HealthChange, HealthRules, IntegrationKey
+from contracts.health import CheckedBatch, HealthChange, HealthRules, IntegrationKey
 from contracts.integration import IntegrationConfiguration, IntegrationState
 
 START = datetime(2031, 5, 1, 9, tzinfo=UTC)
@@ -92,7 +92,7 @@ class Checks:
         if not again:
             self.round_at += timedelta(minutes=5)
         counted = CheckedBatch()
-        async for so_far in self.rounds.run(HealthBatch(keys=list(keys), round_at=self.round_at)):
+        async for so_far in self.rounds.run(keys, self.round_at):
             counted = so_far
         return counted
 
