@@ -76,7 +76,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     )
     etl = Etl(access, staging, import_dirs, wedsync=reports)
     notify = Notify(access, connections, EffectLedger(database))
-    tokens = Tokens(access, connections, secrets, settings.oauth_clients)
+    tokens = Tokens(access, connections, secrets, settings.oauth_apps)
     operator = settings.alerts_organization
     alerts = Alerts(AlertRouteStore(database, key), connections, operator=operator)
     watchers = [Refusals(connections)]

@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 from contracts.alerts import AlertRoutes
 from contracts.health import HealthBoard, HealthStatus, HealthWord, MonitorHealthResult
-from starters.cli.options import DataDir, Json, Organization, organization_of, settings_of, with_wedsync
+from starters.cli.options import DataDir, Json, Organization, only_one, organization_of, settings_of, with_wedsync
 from starters.cli.output import console, print_json, say, table
 from starters.client import WedSync
 from starters.documents import read_file
@@ -81,7 +81,7 @@ def routes(
 
     async def act(desk: HealthDesk) -> AlertRoutes:
         if file == "show":
-            return await desk.routes(await organization_of(desk, organization))
+            return await desk.routes(organization or only_one(await desk.organizations()))
         return await desk.set_routes(read_file(Path(file), AlertRoutes, organization))
 
     found = _with_desk(data_dir, act)
@@ -104,7 +104,7 @@ def routes(
 
 def _watch(data_dir: Path | None, organization: str | None, integration_id: str | None, *, as_json: bool) -> None:
     async def follow(desk: HealthDesk) -> None:
-        owner = await organization_of(desk, organization)
+        owner = organization or only_one(await desk.organizations())
         shown: HealthBoard | None = None
         with Live(console=console(), auto_refresh=False, transient=False) as live:
             while True:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Protocol, TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -43,19 +43,21 @@ def with_wedsync(data_dir: Path | None, act: Callable[[WedSync], Awaitable[T]]) 
     return asyncio.run(run())
 
 
-class _Organizations(Protocol):
-    async def organizations(self) -> list[str]: ...
-
-
-async def organization_of(wedsync: _Organizations, given: str | None) -> str:
+async def organization_of(wedsync: WedSync, given: str | None) -> str:
     """Return the organisation that was named, or the only one there is.
 
     Raises:
         InvalidInput: none is named and there is not exactly one.
     """
-    if given is not None:
-        return given
-    known = await wedsync.organizations()
+    return given or only_one(await wedsync.integrations.organizations())
+
+
+def only_one(known: Sequence[str]) -> str:
+    """Return the only organisation there is.
+
+    Raises:
+        InvalidInput: there is not exactly one.
+    """
     if len(known) != 1:
         raise InvalidInput(
             "organization_needed",
