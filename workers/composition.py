@@ -24,6 +24,7 @@ from activities.health_signal import inform
 from activities.notify import Notify
 from activities.ports.connection import Connection
 from activities.ports.connector import SourceConnector
+from activities.ports.headroom import Headroom
 from activities.refusals import Refusals
 from activities.storage.alert_routes import AlertRouteStore
 from activities.storage.connections import ConnectionStore
@@ -101,10 +102,11 @@ def build_health(
     *,
     operator: str = "",
     watchers: Sequence[Watcher] = (),
+    headroom: Headroom | None = None,
 ) -> Health:
     """Return the verbs of health checks."""
     store, runs = HealthStore(database), SyncRuns(database)
-    examiner = Examiner(access, connections, store, runs, rules, watchers=watchers)
+    examiner = Examiner(access, connections, store, runs, rules, headroom, watchers)
     rounds = Round(examiner, store, rules, inform)
     return Health(connections, examiner, rounds, runs, IncidentStore(database, rules, operator))
 
