@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from activities.connectors.registry import connector_class
 from activities.ports.manifest import Capability
-from activities.security.envelope import MasterKey
+from activities.security.keyring import MasterKeys
 from activities.storage.alert_routes import AlertRouteStore
 from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database
@@ -28,13 +28,13 @@ class HealthDesk:
 
     Args:
         database: the store.
-        key: what its rows are sealed with.
+        keys: what its rows are sealed with.
     """
 
-    def __init__(self, database: Database, key: MasterKey) -> None:
-        self._connections = ConnectionStore(database, key)
+    def __init__(self, database: Database, keys: MasterKeys) -> None:
+        self._connections = ConnectionStore(database, keys)
         self._store = HealthStore(database)
-        self._routes = AlertRouteStore(database, key)
+        self._routes = AlertRouteStore(database, keys)
 
     async def organizations(self) -> list[str]:
         """Return the organisations that have connected integrations."""
@@ -91,6 +91,6 @@ async def open_desk(settings: Settings) -> AsyncIterator[HealthDesk]:
     """Yield the desk on the configured store."""
     database = Database(settings.database_url)
     try:
-        yield HealthDesk(database, settings.load_master_key())
+        yield HealthDesk(database, settings.load_master_keys())
     finally:
         await database.aclose()

@@ -47,7 +47,7 @@ PATIENCE_S = 900
 
 async def store(settings: Settings, count: int) -> None:
     """Store integrations, spread over platforms and organisations, each with a credential of its own."""
-    key, database = settings.load_master_key(), Database(settings.database_url)
+    key, database = settings.load_master_keys(), Database(settings.database_url)
     connections, secrets = ConnectionStore(database, key), open_secret_store(settings, database, key)
     examples = [json.loads((EXAMPLES / f"integration-{name}.json").read_text()) for name in EXEMPLARY]
     samples: list[dict[str, Any]] = [*examples, TABLEAU]

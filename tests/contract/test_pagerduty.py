@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from activities.connectors.emergency.pagerduty import PagerDuty
-from activities.ports.connection import Connection
 from contracts.effects import EffectStep
 from contracts.errors import AuthExpired, InvalidInput, OutcomeUnknown, Permanent, RateLimited, Transient, WedSyncError
 from tests.support.deliveries import PRIVATE_WORDS, connection, delivery
@@ -160,8 +160,7 @@ async def test_every_request_asks_for_admission_first(emulators: Emulators) -> N
             raise RateLimited("limit_reached", "The limit is used up.", retry_after_s=3)
 
     given = connection("pagerduty", emulators.base_url("pagerduty"), KEY)
-    held = Connection(given.organization_id, given.integration_id, "pagerduty", given.base_url, admission=Closed())
-    connector = PagerDuty(held)
+    connector = PagerDuty(replace(given, admission=Closed()))
     assert type(await failure(connector, step_for(connector))) is RateLimited
     assert emulators.requests("pagerduty") == []
     await connector.aclose()

@@ -271,5 +271,5 @@ async def test_health_shows_what_the_checks_found_and_nothing_before_them(client
 async def connect_slack(settings: Settings) -> None:
     database = Database(settings.database_url)
     configuration = IntegrationConfiguration(organization_id="org-a", integration_id="slack-main", platform="slack")
-    await ConnectionStore(database, settings.load_master_key()).put(configuration, IntegrationState.ACTIVE)
+    await ConnectionStore(database, settings.load_master_keys()).put(configuration, IntegrationState.ACTIVE)
     await database.aclose()

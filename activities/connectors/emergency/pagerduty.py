@@ -46,6 +46,7 @@ class PagerDuty:
         documentation_url="https://developer.pagerduty.com/docs/events-api-v2-overview",
         credential_fields=("routingKey",),
         default_base_url="https://events.pagerduty.com",
+        hosts=("events.pagerduty.com", "events.eu.pagerduty.com"),
         capabilities=frozenset({Capability.DELIVER}),
         guarantee=EffectGuarantee.IDEMPOTENCY_KEY,
         rate_limit=RateLimit(requests=2, per_s=1.0),
