@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TypeVar
 
@@ -111,6 +112,26 @@ class Access:
                 action="Choose an integration of another kind for this target.",
             )
         return connector
+
+    @asynccontextmanager
+    async def briefly(self, stored: StoredConnection) -> AsyncIterator[Connector]:
+        """Yield the integration's open connector, else one that is closed afterwards, whatever its state.
+
+        A look at thousands of integrations leaves no session behind, and does not end one that a sync holds.
+
+        Raises:
+            AuthExpired: its credential is gone.
+        """
+        configuration = stored.configuration
+        cached = self._open.get((configuration.organization_id, configuration.integration_id))
+        if cached is not None and cached[0] == (stored.version, configuration.connection_config.credential_ref):
+            yield cached[1]
+            return
+        connector = await self.aside(configuration)
+        try:
+            yield connector
+        finally:
+            await connector.aclose()
 
     async def granted_scopes(self, stored: StoredConnection) -> list[str]:
         """Return the scopes that the vendor named when it granted access; none where it named none."""

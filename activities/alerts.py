@@ -35,7 +35,7 @@ class Alerts:
         """
         owner = self._operator if alert.to_operator else alert.organization_id
         targets = await self._targets(owner, alert) if owner else []
-        if not targets and self._operator not in {"", owner} and not await self._has_routes(owner):
+        if not targets and alert.falls_back and self._operator not in {"", owner} and not await self._has_routes(owner):
             owner = self._operator
             targets = await self._targets(owner, alert)
         if not targets:

@@ -1,37 +1,71 @@
-"""Checking integrations: does the vendor answer, and are its syncs fresh."""
+"""Checking integrations: one of them now, or many of a platform in a round that is remembered."""
 
 from __future__ import annotations
 
-import time
-from datetime import UTC, datetime, timedelta
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 from temporalio import activity
 
-from activities.access import Access
-from activities.ports.connector import Connector
-from activities.storage.connections import ConnectionStore, StoredConnection
-from contracts.errors import WedSyncError
-from contracts.health import HealthMetric, HealthPage, HealthPageRequest, HealthStatus, HealthWord, IntegrationKey
+from activities import metrics
+from activities.health_check import Examiner
+from activities.health_round import Round
+from activities.storage.alarms import Alarm
+from activities.storage.connections import ConnectionStore
+from activities.storage.incidents import IncidentStore
+from activities.storage.sync_runs import SyncRuns
+from activities.transform import volume
+from contracts.alerts import AlertKind, DueAlerts, Severity
+from contracts.errors import InvalidInput
+from contracts.health import (
+    CheckedBatch,
+    HealthBatch,
+    HealthPage,
+    HealthPageRequest,
+    HealthShard,
+    HealthStatus,
+    IntegrationKey,
+    ShardCounts,
+)
 from contracts.integration import IntegrationState, SyncObservation
+from contracts.sync import SyncStatus
 
-SLOW_MS = 5_000.0
-OVERDUE_FACTOR = 1.5
-_WORST_FIRST = [HealthWord.UNHEALTHY, HealthWord.DEGRADED, HealthWord.HEALTHY]
+_BEAT_S = 5.0
 
 
 class Health:
-    """The verbs of health checks."""
+    """The verbs of health checks.
 
-    def __init__(self, access: Access, connections: ConnectionStore) -> None:
-        self._access = access
+    Args:
+        connections: the integrations.
+        examiner: makes one check.
+        rounds: makes many and remembers them.
+        runs: the syncs that checks judge by.
+        incidents: what became of it for people.
+    """
+
+    def __init__(
+        self,
+        connections: ConnectionStore,
+        examiner: Examiner,
+        rounds: Round,
+        runs: SyncRuns,
+        incidents: IncidentStore,
+    ) -> None:
         self._connections = connections
+        self._examiner = examiner
+        self._round = rounds
+        self._runs = runs
+        self._incidents = incidents
 
     @activity.defn(name="health.page")
     async def page(self, request: HealthPageRequest) -> HealthPage:
         """Return the next connected integrations to check. Idempotent: yes."""
         if request.organization_id is None:
-            keys = await self._connections.page(request.after, request.limit)
-            return HealthPage(keys=list(keys))
+            return HealthPage(keys=list(await self._connections.page(request.after, request.limit)))
         wanted = set(request.integration_ids)
         found = await self._connections.of_organization(request.organization_id)
         return HealthPage(
@@ -45,78 +79,93 @@ class Health:
 
     @activity.defn(name="health.check")
     async def check(self, key: IntegrationKey) -> HealthStatus:
-        """Check one integration and note its word, so that the next check can tell a change.
+        """Check one integration now, for somebody who asks; the word that checks agree on is left as it is.
 
         A vendor that does not answer is a finding, not a failure of the check.
         """
-        stored = await self._access.stored(key.organization_id, key.integration_id)
         now = datetime.now(UTC)
-        metrics = [await self._connection(stored)]
-        freshness = sync_metric(stored, now)
-        if freshness is not None:
-            metrics.append(freshness)
-        word = next(word for word in _WORST_FIRST if any(metric.status is word for metric in metrics))
-        await self._connections.observe_health(key.organization_id, key.integration_id, word)
+        outcome = await anext(self._examiner.examine([key], now), None)
+        if outcome is None:
+            raise InvalidInput(
+                "integration_not_found",
+                f"There is no integration {key.integration_id!r} in this organisation.",
+                action="Connect it first with `wedsync integrations connect FILE`.",
+            )
+        word = outcome.stored.health
         return HealthStatus(
             integration_id=key.integration_id,
             organization_id=key.organization_id,
             platform=key.platform,
-            status=word,
-            state=stored.state,
-            metrics=metrics,
+            status=outcome.word,
+            state=outcome.stored.state,
+            metrics=list(outcome.metrics),
             checked_at=now,
-            changed=stored.health is not word,
+            changed=word is not None and word is not outcome.word,
         )
+
+    @activity.defn(name="health.count")
+    async def count(self, shard: HealthShard) -> ShardCounts:
+        """Return how many integrations of each platform a shard has. Idempotent: yes."""
+        return ShardCounts(counts=Counter(key.platform for key in await self._connections.shard(shard)))
+
+    @activity.defn(name="health.check_many")
+    async def check_many(self, batch: HealthBatch) -> CheckedBatch:
+        """Check a batch and remember what was found; paused integrations are counted and left alone.
+
+        Idempotent: yes, by the round's instant. The heartbeat says how far it is.
+        """
+        counted = CheckedBatch()
+        async with beating():
+            keys = await self._connections.shard(batch.part, batch.platform)
+            async for counted in self._round.run(keys, batch.round_at):
+                activity.heartbeat(counted)
+        return counted
 
     @activity.defn(name="health.observe_sync")
     async def observe_sync(self, seen: SyncObservation) -> None:
-        """Note a sync's outcome, which the freshness of the integration is judged by. Idempotent: yes."""
+        """Note a sync's outcome, which the freshness, the error rate and the volume are judged by.
+
+        Idempotent: yes, by run.
+        """
+        metrics.sync(seen.status)
         await self._connections.observe_sync(seen.organization_id, seen.integration_id, seen.synced_at, seen.status)
+        if seen.run_id is None:
+            return
+        at = datetime.now(UTC)
+        await self._runs.add(seen, at)
+        if seen.records is None or seen.status == SyncStatus.FAILED:
+            return
+        stored = await self._connections.get(seen.organization_id, seen.integration_id)
+        if stored is None:
+            return
+        sentence = volume.odd(seen.records, await self._runs.volumes(seen, at.weekday()))
+        alarm = None if sentence is None else Alarm(AlertKind.VOLUME_ODD, Severity.WARNING, at, sentence)
+        await self._runs.settle_volume(stored.key, alarm, at)
 
-    async def _connection(self, stored: StoredConnection) -> HealthMetric:
-        started = time.monotonic()
-        try:
-            connector = await self._access.connector_of(stored, Connector)
-            await connector.probe()
-        except WedSyncError as error:
-            return HealthMetric(
-                metric="connection",
-                status=HealthWord.UNHEALTHY,
-                value=0,
-                threshold=SLOW_MS,
-                message=error.detail.sentence(),
-                error=error.detail,
-            )
-        elapsed = (time.monotonic() - started) * 1_000
-        return HealthMetric(
-            metric="connection",
-            status=HealthWord.HEALTHY if elapsed < SLOW_MS else HealthWord.DEGRADED,
-            value=elapsed,
-            threshold=SLOW_MS,
-            message=f"The connection answered in {elapsed:.0f} ms.",
-        )
+    @activity.defn(name="health.due")
+    async def due(self) -> DueAlerts:
+        """Return the alerts that are due. Idempotent: yes, they stay due until they are noted as told."""
+        return DueAlerts(due=await self._incidents.collect(datetime.now(UTC)))
+
+    @activity.defn(name="health.told")
+    async def told(self, told: DueAlerts) -> None:
+        """Note that alerts are on their way. Idempotent: yes."""
+        for one in told.due:
+            metrics.alert(one.alert.kind, one.alert.severity)
+        await self._incidents.told(told.due, datetime.now(UTC))
 
 
-def sync_metric(stored: StoredConnection, now: datetime) -> HealthMetric | None:
-    """Return the freshness of the integration's syncs, None when it has no interval to be late against.
+@asynccontextmanager
+async def beating() -> AsyncIterator[None]:
+    """Say every few seconds that the activity lives, while the block waits for vendors."""
 
-    Args:
-        stored: the connection with its schedule and last sync.
-        now: aware UTC.
-    """
-    schedule = stored.configuration.sync_schedule
-    interval = schedule.expected_interval() if schedule else None
-    if interval is None:
-        return None
-    age = now - (stored.last_sync_at or stored.changed_at)
-    threshold = interval * OVERDUE_FACTOR
-    minutes = int(age / timedelta(minutes=1))
-    words = f"Last sync {minutes} minutes ago." if stored.last_sync_at else f"No sync yet in {minutes} minutes."
-    return HealthMetric(
-        metric="sync",
-        status=HealthWord.UNHEALTHY if age > threshold else HealthWord.HEALTHY,
-        value=age / timedelta(milliseconds=1),
-        threshold=threshold / timedelta(milliseconds=1),
-        message=words,
-        last_sync_status=stored.last_sync_status,
-    )
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(_BEAT_S)
+            activity.heartbeat()
+
+    task = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        task.cancel()

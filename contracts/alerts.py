@@ -58,6 +58,8 @@ class Alert(Contract):
     """What an alert and its recovery share; the alert's own id when absent."""
     to_operator: bool = False
     """Whether it is the operator's and not the organisation's."""
+    falls_back: bool = True
+    """Whether the operator gets it where the organisation has no routes."""
 
     @property
     def alert_id(self) -> str:
@@ -92,3 +94,16 @@ class AlertPlan(Contract):
     """The delivery of an alert; none where no route takes it."""
 
     routing: CrossSystemRouting | None = None
+
+
+class DueAlert(Contract):
+    """An alert about an incident, which is due until it is noted as told."""
+
+    incident_id: OpaqueId
+    alert: Alert
+
+
+class DueAlerts(Contract):
+    """Alerts that are due, oldest first."""
+
+    due: Annotated[list[DueAlert], Field(max_length=100)] = []

@@ -381,3 +381,8 @@ class SyncObservation(Contract):
     status: ShortText
     synced_at: Instant | None = None
     """When the target was last brought up to date; absent when this sync did not do so."""
+    run_id: OpaqueId | None = None
+    series: ShortText = ""
+    """The runs it compares with: the report and how much of it is synced, in opaque words."""
+    records: int | None = Field(default=None, ge=0)
+    """How many records it read; absent when it did not come so far."""

@@ -72,9 +72,15 @@ def health_workflow_id(shard: str) -> str:
     return f"monitor-health/{shard}"
 
 
+HEALTH_SCHEDULES = "schedule/monitor-health/"
+"""How the ids of all schedules of health checks begin."""
+ALERTS_SHARD = "alerts"
+"""Stands in the place of a shard in the ids of the runs that tell alerts."""
+
+
 def health_schedule_id(shard: str) -> str:
     """Return the id of the schedule that checks one shard of integrations."""
-    return f"schedule/monitor-health/{shard}"
+    return f"{HEALTH_SCHEDULES}{shard}"
 
 
 def fairness_key(organization_id: str, integration_id: str) -> str:

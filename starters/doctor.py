@@ -15,6 +15,7 @@ from contracts.errors import WedSyncError
 from contracts.names import ORCHESTRATION_QUEUE
 from starters.failures import translated
 from starters.queues import is_polled
+from starters.schedules import silent_schedules
 from starters.store_schema import schema_is_current
 from workers.roster import queues
 from workers.search_attributes import missing_attributes
@@ -99,6 +100,7 @@ async def _temporal(settings: Settings) -> AsyncIterator[Check]:
             else _ok("search attributes", "All are registered.")
         )
         yield await _workers(client)
+        yield await _health_checks(client, settings)
     except WedSyncError as error:
         yield _problem("temporal", error.detail.message, error.detail.action)
 
@@ -112,6 +114,13 @@ async def _workers(client: Client) -> Check:
             "workers", f"Nobody polls {', '.join(alone)}.", f"Run `wedsync worker --queues {','.join(alone)}`."
         )
     return _ok("workers", f"All {len(names)} queues are polled.")
+
+
+async def _health_checks(client: Client, settings: Settings) -> Check:
+    missing = await silent_schedules(client, settings.health_shards)
+    if missing:
+        return _problem("health checks", f"Not running: {', '.join(missing)}.", "Run `wedsync schedules apply`.")
+    return _ok("health checks", f"All {settings.health_shards} shards are checked, and alerts are told.")
 
 
 async def _emulators(settings: Settings) -> Check:

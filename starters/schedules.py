@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from temporalio.client import (
     Client,
+    RPCError,
     Schedule,
     ScheduleActionStartWorkflow,
     ScheduleAlreadyRunningError,
@@ -16,6 +18,7 @@ from temporalio.client import (
     ScheduleUpdate,
     ScheduleUpdateInput,
 )
+from temporalio.service import RPCStatusCode
 
 from contracts import names
 from contracts.base import Contract, Instant
@@ -25,8 +28,8 @@ from contracts.sync import SyncPriority
 from starters.failures import translated
 from workflows.policies import priority
 
-_SHARD = "all"
 HEALTH_EVERY = timedelta(minutes=5)
+ALERTS_EVERY = timedelta(minutes=1)
 _JITTER = timedelta(seconds=20)
 _FAIRNESS_KEY = "health"
 
@@ -40,39 +43,99 @@ class ScheduleView(Contract):
     next_at: Instant | None = None
 
 
-def health_schedule() -> Schedule:
-    """Return the schedule that checks every connected integration every five minutes, never two checks at once."""
+def health_schedules(shards: int) -> dict[str, Schedule]:
+    """Return, by id, the schedules that check every integration every five minutes and tell the alerts every minute.
+
+    All shards begin within seconds of each other, so that what fails together is found together.
+
+    Args:
+        shards: over how many schedules the integrations are spread.
+    """
+    schedules = {
+        names.health_schedule_id(f"{shard}-of-{shards}"): _every(
+            HEALTH_EVERY,
+            f"{shard}-of-{shards}",
+            MonitorHealthInput(shard=shard, shards=shards),
+            f"Check the health of integrations, shard {shard + 1} of {shards}",
+        )
+        for shard in range(shards)
+    }
+    alerts = names.ALERTS_SHARD
+    telling = _every(ALERTS_EVERY, alerts, MonitorHealthInput(tell=True), "Tell the alerts that are due")
+    return {**schedules, names.health_schedule_id(alerts): telling}
+
+
+def _every(interval: timedelta, shard: str, request: MonitorHealthInput, summary: str) -> Schedule:
     return Schedule(
         action=ScheduleActionStartWorkflow(
             WorkflowType.MONITOR_HEALTH.value,
-            MonitorHealthInput(),
-            id=names.health_workflow_id(_SHARD),
+            request,
+            id=names.health_workflow_id(shard),
             task_queue=names.ORCHESTRATION_QUEUE,
             execution_timeout=HEALTH_EVERY * 3,
-            static_summary="Check every integration's health",
+            static_summary=summary,
             priority=priority(SyncPriority.LOW, _FAIRNESS_KEY),
         ),
-        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=HEALTH_EVERY)], jitter=_JITTER),
-        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=HEALTH_EVERY),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=interval)], jitter=_JITTER),
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=interval),
     )
 
 
-async def apply_schedules(client: Client) -> list[str]:
+async def apply_schedules(client: Client, shards: int) -> list[str]:
     """Create the installation's schedules, or bring them to their present shape, and return their ids.
+
+    Health schedules of another shape, such as of another number of shards, are deleted.
 
     Idempotent: yes, by schedule id; a pause by an operator stays.
 
     Raises:
         Transient: Temporal does not answer.
     """
-    schedule_id = names.health_schedule_id(_SHARD)
-    wanted = health_schedule()
+    wanted = health_schedules(shards)
     with translated():
-        try:
-            await client.create_schedule(schedule_id, wanted)
-        except ScheduleAlreadyRunningError:
-            await client.get_schedule_handle(schedule_id).update(lambda found: _reshaped(found, wanted))
-    return [schedule_id]
+        for schedule_id, schedule in wanted.items():
+            try:
+                await client.create_schedule(schedule_id, schedule)
+            except ScheduleAlreadyRunningError:
+                await client.get_schedule_handle(schedule_id).update(partial(_reshaped, wanted=schedule))
+        async for found in await client.list_schedules():
+            if found.id.startswith(names.HEALTH_SCHEDULES) and found.id not in wanted:
+                await _delete(client, found.id)
+    return sorted(wanted)
+
+
+async def _delete(client: Client, schedule_id: str) -> None:
+    try:
+        await client.get_schedule_handle(schedule_id).delete()
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+
+
+async def silent_schedules(client: Client, shards: int) -> list[str]:
+    """Return the health schedules that are absent or paused, or let two of their times pass without a run.
+
+    Raises:
+        Transient: Temporal does not answer.
+    """
+    found = []
+    with translated():
+        for schedule_id, wanted in health_schedules(shards).items():
+            every = wanted.spec.intervals[0].every
+            try:
+                seen = await client.get_schedule_handle(schedule_id).describe()
+            except RPCError as error:
+                if error.status is not RPCStatusCode.NOT_FOUND:
+                    raise
+                found.append(f"{schedule_id} (absent)")
+                continue
+            runs = [action.started_at for action in seen.info.recent_actions]
+            last = max([seen.info.created_at, *runs])
+            if seen.schedule.state.paused:
+                found.append(f"{schedule_id} (paused)")
+            elif datetime.now(UTC) - last > every * 2 + _JITTER:
+                found.append(f"{schedule_id} (silent since {last:%H:%M} UTC)")
+    return found
 
 
 def _reshaped(found: ScheduleUpdateInput, wanted: Schedule) -> ScheduleUpdate:

@@ -176,7 +176,7 @@ class _Stack:
         await _insist(lambda: register_missing(client))
         for part in self._parts():
             supervisor.add(part)
-        await _insist(lambda: apply_schedules(client))
+        await _insist(lambda: apply_schedules(client, self._settings.health_shards))
         await supervisor.until_ready()
         await _insist(lambda: _until_polled(client))
 

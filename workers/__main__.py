@@ -20,6 +20,7 @@ from workers.composition import compose
 from workers.privacy import keep_secrets_in
 from workers.search_attributes import require_attributes
 from workers.settings import Settings
+from workers.telemetry import telemetry
 from workers.temporal import connect
 
 
@@ -34,6 +35,7 @@ async def run(settings: Settings, only: Sequence[str]) -> None:
     client = await connect(settings)
     await require_attributes(client)
     async with AsyncExitStack() as stack:
+        stack.enter_context(telemetry(settings))
         parts = await stack.enter_async_context(compose(settings))
         for worker in roster.workers(client, parts, only):
             await stack.enter_async_context(worker)

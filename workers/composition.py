@@ -19,25 +19,33 @@ from activities.connect import Connect
 from activities.connectors.registry import connector_class
 from activities.etl import Etl
 from activities.health import Health
+from activities.health_check import Examiner
+from activities.health_round import Round
+from activities.health_signal import inform
 from activities.keys import Keys
 from activities.migration import Migrations
 from activities.notify import Notify
 from activities.ports.connection import Connection
 from activities.ports.connector import SourceConnector
+from activities.ports.headroom import Headroom
 from activities.refusals import Refusals
 from activities.storage.alert_routes import AlertRouteStore
 from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database
+from activities.storage.health import HealthStore
+from activities.storage.incidents import IncidentStore
 from activities.storage.ledger import EffectLedger
 from activities.storage.receipts import Receipts
 from activities.storage.root_keys import StoredRootKeys
 from activities.storage.sealed_rows import SealedRows
 from activities.storage.staging import Staging
+from activities.storage.sync_runs import SyncRuns
 from activities.sync import Sync
 from activities.tokens import Tokens
 from activities.transport.outbound import vet
 from activities.usage import Watcher
 from contracts.errors import InvalidInput, Owner, Transient
+from contracts.health import HealthRules
 from workers.secret_store import open_secret_store
 from workers.settings import Settings
 
@@ -78,22 +86,42 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     etl = Etl(access, staging, import_dirs, wedsync=reports)
     notify = Notify(access, connections, EffectLedger(database))
     tokens = Tokens(access, connections, secrets, settings.oauth_apps)
-    alerts = Alerts(AlertRouteStore(database, masters), connections, operator=settings.alerts_organization)
-    migrations = Migrations(access, connections, Receipts(database), fingerprint_key=eldest.derive("fingerprints"))
+    operator = settings.alerts_organization
+    alerts = Alerts(AlertRouteStore(database, masters), connections, operator=operator)
+    watchers = [Refusals(connections)]
+    health = build_health(database, connections, access, settings.health, operator=operator, watchers=watchers)
     keys = Keys(masters, roots, SealedRows(database, masters))
+    migrations = Migrations(access, connections, Receipts(database), fingerprint_key=eldest.derive("fingerprints"))
     groups = [
-        *(Connect(access, connections, secrets), tokens, Health(access, connections), alerts),
-        *(notify, sync, etl, keys, migrations),
+        *(Connect(access, connections, secrets), tokens, migrations, health, alerts),
+        *(notify, sync, etl, keys),
     ]
     try:
         yield Parts(
             activities=[timeline.plan, *(verb for group in groups for verb in verbs(group))],
             connections=connections,
-            watchers=[Refusals(connections)],
+            watchers=watchers,
         )
     finally:
         await access.aclose()
         await database.aclose()
+
+
+def build_health(
+    database: Database,
+    connections: ConnectionStore,
+    access: Access,
+    rules: HealthRules,
+    *,
+    operator: str = "",
+    watchers: Sequence[Watcher] = (),
+    headroom: Headroom | None = None,
+) -> Health:
+    """Return the verbs of health checks."""
+    store, runs = HealthStore(database), SyncRuns(database)
+    examiner = Examiner(access, connections, store, runs, rules, headroom, watchers)
+    rounds = Round(examiner, store, rules, inform)
+    return Health(connections, examiner, rounds, runs, IncidentStore(database, rules, operator))
 
 
 def verbs(group: object) -> Activities:

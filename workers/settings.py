@@ -18,6 +18,7 @@ from activities.security.key_files import KeyFiles
 from activities.security.keyring import KeyRing
 from activities.transport.oauth import OAuthClient
 from contracts.errors import Owner, Permanent
+from contracts.health import HealthRules
 
 STACK_FILE = "stack.json"
 
@@ -134,6 +135,12 @@ class Settings(BaseSettings):
     api_url: str = ""
     api_key: SecretStr = SecretStr("")
     metrics_address: str = ""
+    health: HealthRules = HealthRules()
+    """When a check's findings count, as a JSON object such as `{"worsenAfter": 3}`."""
+    health_shards: int = Field(default=8, ge=1, le=1_000)
+    """Over how many schedules the health checks are spread."""
+    otlp_endpoint: str = ""
+    """Where our own measurements go by OTLP over HTTP, such as `http://collector:4318/v1/metrics`; nowhere if empty."""
     alerts_organization: str = ""
     """The organisation that runs this installation: its alert routes take what no other organisation's do."""
     answer_timeout_s: float = 60.0

@@ -10,6 +10,7 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from contracts.connect import IntegrationRun
+    from contracts.health import HealthChange, state_after
     from contracts.integration import (
         ConnectionAction,
         ConnectionActionKind,
@@ -111,6 +112,16 @@ class Integration:
     @connect.validator
     def _check_connect(self, configuration: IntegrationConfiguration) -> None:
         refuse_secrets(configuration)
+
+    @workflow.signal
+    async def health_changed(self, change: HealthChange) -> None:
+        """Take on the word of the health checks while the integration works; the next round repeats what is lost."""
+        async with _Exclusive(self):
+            state = state_after(self._account.state, change.word)
+            if state is not self._account.state:
+                with suppress(ActivityError):
+                    await self._account.record(state)
+                    self._result = self._account.answer()
 
     @workflow.update
     async def act(self, action: ConnectionAction) -> ConnectionResult:

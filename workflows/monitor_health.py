@@ -20,7 +20,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from contracts.names import WorkflowType, system_queue
     from contracts.sync import SyncPriority
-    from workflows import policies
+    from workflows import health_round, policies
     from workflows.visibility import detail_of, tag
 
 _AT_ONCE = 50
@@ -34,7 +34,14 @@ class MonitorHealth:
 
     @workflow.run
     async def run(self, request: MonitorHealthInput) -> MonitorHealthResult:
-        """Return every integration's status, worst first; a vendor that is down is a status, not a failure."""
+        """Return every integration's status, worst first; a vendor that is down is a status, not a failure.
+
+        A run of a schedule checks its shard or tells the alerts that are due, and returns its counts.
+        """
+        if request.tell:
+            return await health_round.tell_due(request)
+        if request.shard is not None:
+            return await health_round.check_shard(request, request.shard)
         tag(run_kind="health", outcome="running")
         statuses: list[HealthStatus] = []
         after: IntegrationKey | None = None

@@ -59,6 +59,9 @@ BULK = Policy(attempt=timedelta(minutes=30), total=timedelta(hours=12), heartbea
 PROBE = Policy(attempt=timedelta(seconds=20), total=timedelta(seconds=50), first_retry=timedelta(seconds=1))
 """A health check: a few attempts, then the answer is that there is none, in less time than a door waits for it."""
 
+ROUND = Policy(attempt=timedelta(minutes=4), total=timedelta(minutes=4), heartbeat=timedelta(seconds=30))
+"""A batch of health checks, each with a time limit of its own; a round that is late makes room for the next."""
+
 SETUP = Policy(attempt=timedelta(minutes=2), total=timedelta(minutes=5))
 """Provisioning at a vendor while somebody waits for the connection."""
 

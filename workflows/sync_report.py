@@ -246,10 +246,13 @@ class SyncReport(WaitsForReconnection):
             integration_id=request.target_integration.integration_id,
             status=status.value,
             synced_at=None if status is SyncStatus.FAILED else workflow.now(),
+            run_id=workflow.info().run_id,
+            series=f"{request.source_report_id}/{request.sync_type}",
+            records=self._books.read if status is not SyncStatus.FAILED else None,
         )
         try:
             await workflow.execute_local_activity("health.observe_sync", seen, **policies.local_options(policies.LOCAL))
-        except ActivityError as error:
+        except (ActivityError, ApplicationError) as error:  # a local activity's failure comes unwrapped
             if is_cancelled_exception(error):
                 raise
             workflow.logger.warning("the sync's outcome was not noted: %s", detail_of(error).code)

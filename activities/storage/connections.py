@@ -6,15 +6,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Column, ColumnElement, DateTime, Integer, LargeBinary, Row, String, Table, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    DateTime,
+    Integer,
+    LargeBinary,
+    Row,
+    String,
+    Table,
+    select,
+    tuple_,
+    update,
+)
 
 from activities.security.keyring import MasterKeys
 from activities.security.records import Sealer
 from activities.storage.database import Database, metadata
 from activities.storage.master_keys import refuse_retired
 from contracts.errors import Transient
-from contracts.health import HealthWord, IntegrationKey
+from contracts.health import HealthShard, HealthWord, IntegrationKey
 from contracts.integration import CredentialRef, IntegrationConfiguration, IntegrationState
+from contracts.names import shard_of
 
 connections = Table(
     "connections",
@@ -35,6 +48,9 @@ connections = Table(
 )
 EARLIER = "connections"
 """The purpose under which records without a key id were sealed."""
+
+
+_SCANNED = 1_000
 
 
 @dataclass(frozen=True)
@@ -109,11 +125,15 @@ class ConnectionStore:
         async with self._database.begin() as connection:
             return [self._stored(row) for row in (await connection.execute(statement)).all()]
 
-    async def page(self, after: IntegrationKey | None, limit: int) -> Sequence[IntegrationKey]:
-        """Return the next connected integrations of all organisations, in key order."""
+    async def page(
+        self, after: IntegrationKey | None, limit: int, platform: str | None = None
+    ) -> Sequence[IntegrationKey]:
+        """Return the next connected integrations of all organisations, in key order, of one platform or of all."""
         statement = select(
             connections.c.organization_id, connections.c.integration_id, connections.c.platform, connections.c.state
         ).where(connections.c.state != IntegrationState.DISCONNECTED.value)
+        if platform is not None:
+            statement = statement.where(connections.c.platform == platform)
         if after is not None:
             statement = statement.where(
                 (connections.c.organization_id > after.organization_id)
@@ -132,16 +152,32 @@ class ConnectionStore:
             for row in rows
         ]
 
+    async def shard(self, part: HealthShard, platform: str | None = None) -> list[IntegrationKey]:
+        """Return the connected integrations of one part of all, of one platform or of all."""
+        found: list[IntegrationKey] = []
+        after: IntegrationKey | None = None
+        while page := await self.page(after, _SCANNED, platform):
+            found += [
+                key for key in page if shard_of(key.organization_id, key.integration_id, part.shards) == part.shard
+            ]
+            after = page[-1]
+        return found
+
+    async def several(self, keys: Sequence[IntegrationKey]) -> list[StoredConnection]:
+        """Return the integrations that are there."""
+        places = [(key.organization_id, key.integration_id) for key in keys]
+        statement = select(connections).where(
+            tuple_(connections.c.organization_id, connections.c.integration_id).in_(places)
+        )
+        async with self._database.begin() as connection:
+            return [self._stored(row) for row in (await connection.execute(statement)).all()]
+
     async def observe_sync(self, organization_id: str, integration_id: str, at: datetime | None, status: str) -> None:
         """Note how the last sync ended, and with `at` that it brought the target up to date then."""
         noted: dict[str, object] = {"last_sync_status": status}
         if at is not None:
             noted["last_sync_at"] = at
         await self._set(organization_id, integration_id, noted)
-
-    async def observe_health(self, organization_id: str, integration_id: str, word: HealthWord) -> None:
-        """Note the last health word, so that a change can be told from a repeat."""
-        await self._set(organization_id, integration_id, {"health": word.value})
 
     async def adopt_credential(self, old: CredentialRef, new: CredentialRef, expires_at: datetime | None) -> bool:
         """Name `new` as the credential in use where `old` is; False where another is. Idempotent: yes.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,11 @@ class Database:
     async def aclose(self) -> None:
         """Close all connections."""
         await self.engine.dispose()
+
+
+def utc(value: datetime) -> datetime:
+    """Return an instant from a row in UTC; SQLite returns instants without their zone."""
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 def migrate(url: str) -> None:

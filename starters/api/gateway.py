@@ -11,6 +11,7 @@ from activities.storage.idempotency import IdempotencyStore
 from activities.storage.root_keys import StoredRootKeys
 from starters.client import WedSync, open_store
 from starters.failures import translated
+from starters.health_desk import HealthDesk
 from workers.settings import Settings
 from workers.temporal import connect
 
@@ -29,6 +30,7 @@ class Gateway:
         masters = settings.load_master_keys()
         roots = StoredRootKeys(settings.database_url, masters)
         self.idempotency = IdempotencyStore(self._store.database, masters, roots.eldest)
+        self.health = HealthDesk(self._store.database, masters)
         self._wedsync: WedSync | None = None
         self._lock = asyncio.Lock()
 

@@ -1,4 +1,4 @@
-"""`wedsync health`, `schedules`, `schema` and `doctor`."""
+"""`wedsync schedules`, `schema` and `doctor`."""
 
 from __future__ import annotations
 
@@ -9,49 +9,13 @@ from typing import Annotated
 
 import typer
 
-from contracts.health import HealthStatus, HealthWord, MonitorHealthResult
 from starters.catalogue import contract_schemas
-from starters.cli.options import DataDir, Json, Organization, organization_of, settings_of, with_wedsync
+from starters.cli.options import DataDir, Json, settings_of, with_wedsync
 from starters.cli.output import print_json, say, table
 from starters.client import WedSync
 from starters.schedules import ScheduleView, apply_schedules, list_schedules
 
 schedules_app = typer.Typer(help="Schedules of the whole installation.", no_args_is_help=True)
-
-
-def health(
-    integration_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="One integration, else all.")] = None,
-    data_dir: DataDir = None,
-    organization: Organization = None,
-    *,
-    json: Json = False,
-) -> None:
-    """Probe the integrations now; exit 1 when one of them is unhealthy."""
-
-    async def act(wedsync: WedSync) -> MonitorHealthResult:
-        return await wedsync.health(await organization_of(wedsync, organization), integration_id)
-
-    found = with_wedsync(data_dir, act)
-    if json:
-        print_json(found)
-    else:
-        rows = [
-            (
-                one.integration_id,
-                one.platform,
-                one.state,
-                one.status,
-                "; ".join(metric.message for metric in one.metrics),
-            )
-            for one in found.statuses
-        ]
-        table(f"{found.checked} checked", ("integration", "platform", "state", "health", "found"), rows)
-    if any(one.status is HealthWord.UNHEALTHY for one in found.statuses):
-        raise typer.Exit(1)
-
-
-def _found(status: HealthStatus) -> str:
-    return "; ".join(metric.message for metric in status.metrics)
 
 
 @schedules_app.command("list")
@@ -74,7 +38,7 @@ def schedules_apply(data_dir: DataDir = None, *, json: Json = False) -> None:
     """Create the installation's schedules, or bring them to their present shape."""
 
     async def act(wedsync: WedSync) -> list[str]:
-        return await apply_schedules(wedsync.client)
+        return await apply_schedules(wedsync.client, settings_of(data_dir).health_shards)
 
     applied = with_wedsync(data_dir, act)
     if json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -49,9 +49,15 @@ async def organization_of(wedsync: WedSync, given: str | None) -> str:
     Raises:
         InvalidInput: none is named and there is not exactly one.
     """
-    if given is not None:
-        return given
-    known = await wedsync.integrations.organizations()
+    return given or only_one(await wedsync.integrations.organizations())
+
+
+def only_one(known: Sequence[str]) -> str:
+    """Return the only organisation there is.
+
+    Raises:
+        InvalidInput: there is not exactly one.
+    """
     if len(known) != 1:
         raise InvalidInput(
             "organization_needed",

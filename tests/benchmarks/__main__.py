@@ -97,6 +97,19 @@ def notify() -> list[Row]:
     ]
 
 
+def health() -> list[Row]:
+    """Return the figures of thousands of integrations checked in one round."""
+    found = run("-m", "tests.benchmarks.bench_health")
+    name = f"{found['integrations']:,.0f} integrations checked"
+    return [
+        Row(f"{name}: one round", found["round_s"], 300, "s"),
+        Row(f"{name}: one check, p95", found["check_p95_s"], 2, "s"),
+        Row(f"{name}: not found healthy", found["not_healthy"], 0, "checks"),
+        Row(f"{name}: alerts though nothing changed", found["alerts"], 0, "alerts"),
+        Row(f"{name}: workers' memory, second round / first", found["memory_ratio"], 1.1, "x"),
+    ]
+
+
 def keys() -> list[Row]:
     """Return the figures of a rotation of the master key under syncs, with its worker killed midway."""
     found = run("-m", "tests.benchmarks.bench_keys")
@@ -131,6 +144,7 @@ def tokens() -> list[Row]:
 def measured(sizes: list[int]) -> Iterator[Row]:
     """Yield every row as it is measured."""
     yield from notify()
+    yield from health()
     yield from sync()
     yield from tokens()
     yield from keys()

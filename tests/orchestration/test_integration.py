@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +18,7 @@ from temporalio.testing import WorkflowEnvironment
 from activities.boundary import as_application_error
 from contracts.connect import IntegrationRecord, ScheduledSync
 from contracts.errors import AuthExpired, Transient, WedSyncError
-from contracts.health import IntegrationKey
+from contracts.health import HealthChange, IntegrationKey
 from contracts.integration import (
     ConnectionAction,
     ConnectionProbe,
@@ -277,3 +278,30 @@ async def test_a_long_life_continues_in_the_state_it_had():
         shown = await handle.query("show", result_type=ConnectionResult)
         await act(handle, "disconnect")
     assert shown.state is IntegrationState.PAUSED
+
+
+async def tell_health(handle: WorkflowHandle[Any, Any], word: str) -> None:
+    await handle.signal("health_changed", HealthChange.model_validate({"word": word}))
+
+
+async def test_a_working_integration_takes_on_the_word_of_its_health_checks():
+    fake = FakeConnect()
+    async with stage(fake) as environment:
+        handle, _ = await connect(environment)
+        for word, state in (("unhealthy",) * 2, ("unhealthy",) * 2, ("degraded",) * 2, ("healthy", "active")):
+            await tell_health(handle, word)
+            # Nobody is told when a signal has been dealt with.
+            while (await handle.query("show", result_type=ConnectionResult)).state != state:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        await act(handle, "disconnect")
+    assert fake.states == ["connecting", "active", "unhealthy", "degraded", "active"]
+
+
+async def test_an_integration_that_takes_no_work_is_not_moved_by_its_health():
+    fake = FakeConnect()
+    async with stage(fake) as environment:
+        handle, _ = await connect(environment)
+        await act(handle, "pause")
+        await tell_health(handle, "healthy")
+        await act(handle, "disconnect")
+    assert fake.states == ["connecting", "active", "paused"]

@@ -16,7 +16,6 @@ from temporalio.client import Client
 from activities.access import Access
 from activities.connectors.crm.hubspot import HubSpot
 from activities.connectors.source.wedsync import WedSyncReports
-from activities.health import Health
 from activities.ports.connection import Connection
 from activities.ports.connector import OutboundRecord
 from activities.security.envelope import MasterKey
@@ -27,12 +26,14 @@ from activities.storage.receipts import Receipts
 from activities.storage.staging import Staging
 from activities.sync import Sync
 from activities.sync_parts import Parts
+from contracts.health import HealthRules
 from contracts.integration import IntegrationConfiguration, IntegrationState
 from contracts.sync import Books, RecordResult, SynchronizationResult, SyncStatus
 from tests.contract.conftest import emulators, served_emulators  # noqa: F401 - fixtures
 from tests.orchestration.test_sync_report import ORGANIZATION, asked, run, server, workers
 from tests.support.emulators import Emulators
 from tests.support.loopback import IN_DEVELOPMENT
+from workers.composition import build_health
 
 EMULATED = ("hubspot", "tableau", "wedsync")
 MAPPING = [
@@ -83,7 +84,7 @@ class House:
         return [
             *(steps.prepare, steps.extract, steps.push_records),
             *(steps.publish_dataset, steps.finish, steps.record_watermark),
-            Health(self.access, self._connections).observe_sync,
+            build_health(self.database, self._connections, self.access, HealthRules()).observe_sync,
         ]
 
     async def connect(self, platform: str, credential: dict[str, str], **rest: Any) -> None:

@@ -85,6 +85,26 @@ async def health_of_two_pages() -> AsyncIterator[WorkflowHandle[Any, Any]]:
 
 
 @asynccontextmanager
+async def health_of_a_shard() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    fake = health.FakeHealth(12)
+    fake.broken = {"slack-07"}
+    async with health.stage(fake) as environment:
+        handle = await health.monitor(environment, shard=0, shards=1, batch_size=5)
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
+async def health_alerts_told() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    fake = health.FakeHealth()
+    fake.alerts = [health.alert("one"), health.alert("two")]
+    async with health.stage(fake) as environment:
+        handle = await health.monitor(environment, tell=True)
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
 async def load_with_a_lost_part() -> AsyncIterator[WorkflowHandle[Any, Any]]:
     fake = etl.FakeEtl(corrupt=1)
     async with etl.server() as client, etl.workers(client, fake.activities()):
@@ -150,6 +170,8 @@ async def wedding_moved_and_completed() -> AsyncIterator[WorkflowHandle[Any, Any
 PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, Any]]]] = {
     play.__name__: play
     for play in (
+        health_alerts_told,
+        health_of_a_shard,
         health_of_two_pages,
         integration_moved_and_confirmed,
         integration_paused_and_resumed,

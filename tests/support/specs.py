@@ -121,10 +121,21 @@ def _body_problems(operation: dict[str, Any], registry: Registry[Any], request: 
             yield "the body is missing"
         return
     schema = described["content"]["application/json"]["schema"]
-    anchored = {"$ref": _ROOT + schema["$ref"]} if "$ref" in schema else schema
-    validator = OAS30Validator(anchored, registry=registry)
+    validator = OAS30Validator(_anchored(schema), registry=registry)
     for error in validator.iter_errors(request.body):
         yield f"{error.json_path}: {error.message}"
+
+
+def _anchored(schema: Any) -> Any:
+    """The schema with its references pointing into the document, wherever it is looked at."""
+    if isinstance(schema, list):
+        return [_anchored(inner) for inner in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        name: _ROOT + inner if name == "$ref" and isinstance(inner, str) else _anchored(inner)
+        for name, inner in schema.items()
+    }
 
 
 def _close(value: Any) -> None:

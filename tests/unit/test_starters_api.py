@@ -14,8 +14,10 @@ from openapi_schema_validator import OAS31Validator
 from temporalio.client import WorkflowHandle
 
 from activities.storage.api_keys import ApiKeyStore
+from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database, metadata
 from contracts import names
+from contracts.integration import IntegrationConfiguration, IntegrationState
 from contracts.notification import CrossSystemRouting, RoutingResult
 from starters.api.app import create_app
 from starters.api.settings import ApiSettings
@@ -223,7 +225,7 @@ async def test_the_description_is_openapi_3_1_and_names_every_body(client: httpx
         for operation in operations.values()
         if "requestBody" in operation
     ]
-    assert len(bodies) == 11
+    assert len(bodies) == 12
     for name in bodies:
         OAS31Validator.check_schema(schemas[name])
     text = json.dumps(document)
@@ -235,3 +237,39 @@ async def test_the_documentation_page_asks_no_other_host(client: httpx.AsyncClie
     page = await client.get("/docs")
     assert page.status_code == 200
     assert "://" not in page.text
+
+
+ROUTES = "/v1/organizations/org-a/health/routes"
+
+
+async def test_alert_routes_are_kept_for_their_organisation(client: httpx.AsyncClient, settings: Settings) -> None:
+    await connect_slack(settings)
+    given = {"routes": [{"integrationId": "slack-main", "channels": [{"channelId": "C0OPS"}]}]}
+    assert (await client.put(ROUTES, json=given)).status_code == 200
+    held = (await client.get(ROUTES)).json()
+    assert [one["integrationId"] for one in held["routes"]] == ["slack-main"]
+    assert (await client.get(ROUTES.replace("org-a", "org-b"))).json()["routes"] == []
+
+
+async def test_a_route_through_an_unknown_integration_is_refused(client: httpx.AsyncClient) -> None:
+    answer = await client.put(ROUTES, json={"routes": [{"integrationId": "nobody"}]})
+    assert_problem(answer, 404, "integration_not_found")
+
+
+async def test_the_routes_of_another_organisation_are_not_found(settings: Settings, starts: Starts) -> None:
+    app = await application(settings, starts)
+    async with client_of(app, await key_for(settings, "org-b")) as foreign:
+        assert_problem(await foreign.get(ROUTES), 404, "not_found")
+        assert_problem(await foreign.put(ROUTES, json={"routes": []}), 404, "not_found")
+    await app.state.gateway.aclose()
+
+
+async def test_health_shows_what_the_checks_found_and_nothing_before_them(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/v1/organizations/org-a/health/board")).json() == {"statuses": []}
+
+
+async def connect_slack(settings: Settings) -> None:
+    database = Database(settings.database_url)
+    configuration = IntegrationConfiguration(organization_id="org-a", integration_id="slack-main", platform="slack")
+    await ConnectionStore(database, settings.load_master_keys()).put(configuration, IntegrationState.ACTIVE)
+    await database.aclose()

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.alerts import AlertRoutes
 from contracts.base import Contract
 from contracts.conflict import BookingConflicts
 from contracts.emergency import EmergencyAlert
@@ -22,6 +23,7 @@ from starters.documents import parse, read_file
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.json"))
 CONTRACTS: dict[str, type[Contract]] = {
+    "alert-routes": AlertRoutes,
     "booking-conflict": BookingConflicts,
     "emergency-alert": EmergencyAlert,
     "integration": IntegrationConfiguration,

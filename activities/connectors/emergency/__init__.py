@@ -1,0 +1,1 @@
+"""Connectors of systems that call people out."""
