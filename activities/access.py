@@ -8,9 +8,10 @@ from typing import TypeVar
 
 from activities import usage
 from activities.connectors.registry import connector_class
+from activities.ports.admission import UNLIMITED, Admission
 from activities.ports.connection import Connection
 from activities.ports.connector import Connector
-from activities.ports.manifest import Manifest
+from activities.ports.manifest import Manifest, RateLimit
 from activities.ports.secrets import SecretStore
 from activities.storage.connections import ConnectionStore, StoredConnection
 from contracts.errors import AuthExpired, IntegrationPaused, InvalidInput, Transient
@@ -21,6 +22,14 @@ C = TypeVar("C", bound=Connector)
 EndpointResolver = Callable[[str], Awaitable[str | None]]
 """Platform -> base URL of its emulator, None in production."""
 
+AdmissionOf = Callable[[IntegrationConfiguration, str, RateLimit], Admission]
+"""Configuration, base URL and the manifest's limit -> who says whether the vendor may be called."""
+
+
+def unlimited(_configuration: IntegrationConfiguration, _base_url: str, _limit: RateLimit) -> Admission:
+    """Return an admission that refuses nothing."""
+    return UNLIMITED
+
 
 class Access:
     """Hands out one shared connector instance per integration and credential version.
@@ -29,12 +38,20 @@ class Access:
         connections: the stored configurations.
         secrets: the credential store.
         endpoints: where the development stand-ins live.
+        admission_of: gives every connection its limits.
     """
 
-    def __init__(self, connections: ConnectionStore, secrets: SecretStore, endpoints: EndpointResolver) -> None:
+    def __init__(
+        self,
+        connections: ConnectionStore,
+        secrets: SecretStore,
+        endpoints: EndpointResolver,
+        admission_of: AdmissionOf = unlimited,
+    ) -> None:
         self._connections = connections
         self._secrets = secrets
         self._endpoints = endpoints
+        self._admission_of = admission_of
         self._open: dict[tuple[str, str], tuple[object, Connector]] = {}
         self._lock = asyncio.Lock()
 
@@ -146,7 +163,7 @@ class Access:
                 action="Connect the integration again with the missing values.",
                 system=manifest.system,
             )
-        base_url = config.base_url or await self._endpoints(configuration.platform) or manifest.default_base_url
+        base_url = await self.base_url(configuration)
         return Connection(
             organization_id=configuration.organization_id,
             integration_id=configuration.integration_id,
@@ -155,7 +172,14 @@ class Access:
             settings=config.settings,
             credential=credential,
             min_tls_version=configuration.security_config.min_tls_version,
+            admission=self._admission_of(configuration, base_url, manifest.rate_limit),
         )
+
+    async def base_url(self, configuration: IntegrationConfiguration) -> str:
+        """Return where a configuration leads: its own address, the stand-in's, or the vendor's."""
+        own = configuration.connection_config.base_url
+        found = own or await self._endpoints(configuration.platform)
+        return found or self.manifest(configuration.platform).default_base_url
 
     async def aclose(self) -> None:
         """Close every connector."""

@@ -11,8 +11,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, CancelledError, FailureError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
-from activities.storage.connections import StoredConnection
-from activities.usage import Watcher, collecting
+from activities.usage import Use, Watcher, collecting
 from contracts.errors import NON_RETRYABLE, ErrorDetail, ErrorKind, InvalidInput, Owner, Permanent, WedSyncError
 
 
@@ -96,16 +95,16 @@ class _Boundary(ActivityInboundInterceptor):
             raise ApplicationError(detail.sentence(), detail, type=detail.kind) from None
 
     async def _watched(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
-        with collecting() as used:
+        with collecting() as use:
             try:
                 result = await super().execute_activity(input)
             except WedSyncError as error:
-                raise await self._told(used, error) or error from None
-            await self._told(used, None)
+                raise await self._told(use, error) or error from None
+            await self._told(use, None)
             return result
 
-    async def _told(self, used: Sequence[StoredConnection], error: WedSyncError | None) -> WedSyncError | None:
-        for connection in used:
+    async def _told(self, use: Use, error: WedSyncError | None) -> WedSyncError | None:
+        for connection in use.connections:
             for watcher in self._watchers:
-                error = await watcher.ended(connection, error) or error
+                error = await watcher.ended(connection, error or use.error_of(connection)) or error
         return error

@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 from temporalio import activity
 
+from activities import usage
 from activities.access import Access
 from activities.ports.connector import Connector
 from activities.storage.connections import ConnectionStore, StoredConnection
-from contracts.errors import WedSyncError
+from contracts.errors import RateLimited, WedSyncError
 from contracts.health import HealthMetric, HealthPage, HealthPageRequest, HealthStatus, HealthWord, IntegrationKey
 from contracts.integration import IntegrationState, SyncObservation
 
@@ -79,9 +80,12 @@ class Health:
             connector = await self._access.connector_of(stored, Connector)
             await connector.probe()
         except WedSyncError as error:
+            usage.met(stored, error)
+            # A vendor that asks to wait answers.
+            limited = isinstance(error, RateLimited)
             return HealthMetric(
                 metric="connection",
-                status=HealthWord.UNHEALTHY,
+                status=HealthWord.DEGRADED if limited else HealthWord.UNHEALTHY,
                 value=0,
                 threshold=SLOW_MS,
                 message=error.detail.sentence(),

@@ -77,6 +77,11 @@ def sync_schedule_id(organization_id: str, integration_id: str) -> str:
     return f"schedule/sync-report/{organization_id}/{integration_id}"
 
 
+def fairness_key(organization_id: str, integration_id: str) -> str:
+    """Return the fairness key of a connection, 32 opaque characters: integration ids are an organisation's own."""
+    return effect_id("connection", organization_id, integration_id)
+
+
 def effect_id(*parts: str) -> str:
     """Return the deterministic id of an effect: 32 hex digits over its opaque parts.
 

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from activities import timeline
 from activities.access import Access, EndpointResolver
+from activities.admission import Admissions
 from activities.connect import Connect
 from activities.connectors.registry import connector_class
 from activities.etl import Etl
@@ -23,6 +24,7 @@ from activities.ports.connector import SourceConnector
 from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database
 from activities.storage.ledger import EffectLedger
+from activities.storage.limits import LimitStore
 from activities.storage.receipts import Receipts
 from activities.storage.staging import Staging
 from activities.sync import Sync
@@ -52,7 +54,8 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     connections = ConnectionStore(database, key)
     secrets = open_secret_store(settings, database, key)
     staging = Staging(settings.staging_url, key, settings.data_dir / "scratch")
-    access = Access(connections, secrets, endpoint_resolver(settings))
+    admissions = Admissions(LimitStore(database))
+    access = Access(connections, secrets, endpoint_resolver(settings), admissions.of)
     reports = source_factory(settings)
     import_dirs = [Path("/")] if settings.import_dirs is None else settings.import_dirs
     sync = Sync(
@@ -68,7 +71,9 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     groups = [Connect(access, connections, secrets), Health(access, connections), notify, sync, etl]
     try:
         yield Parts(
-            activities=[timeline.plan, *(verb for group in groups for verb in verbs(group))], connections=connections
+            activities=[timeline.plan, *(verb for group in groups for verb in verbs(group))],
+            connections=connections,
+            watchers=(admissions,),
         )
     finally:
         await access.aclose()

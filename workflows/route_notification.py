@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from temporalio import workflow
-from temporalio.common import Priority
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
@@ -19,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
         RoutingResult,
         SystemRoutingResult,
     )
+    from contracts.sync import SyncPriority
     from workflows import policies
     from workflows.visibility import detail_of, tag
 
@@ -109,7 +109,7 @@ class RouteNotification:
     async def _apply(self, routing: CrossSystemRouting, step: EffectStep) -> DeliveryResult:
         notification = routing.source_notification
         try:
-            outcome = await apply_effect(step, policies.priority(notification.priority, step.integration_id))
+            outcome = await apply_effect(step, notification.priority)
         except ActivityError as error:
             return DeliveryResult(
                 notification_id=notification.notification_id,
@@ -129,7 +129,7 @@ class RouteNotification:
         )
 
 
-async def apply_effect(step: EffectStep, priority: Priority) -> EffectOutcome:
+async def apply_effect(step: EffectStep, word: SyncPriority) -> EffectOutcome:
     """Make one effect stand through the queue of its system."""
     outcome: EffectOutcome = await workflow.execute_activity(
         "notify.apply_effect",
@@ -137,7 +137,7 @@ async def apply_effect(step: EffectStep, priority: Priority) -> EffectOutcome:
         result_type=EffectOutcome,
         task_queue=system_queue(step.system),
         summary=f"{step.system}: {step.kind}",
-        priority=priority,
+        priority=policies.connection_priority(word, step.organization_id, step.integration_id),
         **policies.INTERACTIVE.options(),
     )
     return outcome

@@ -147,14 +147,19 @@ class RunWarehouseEtl:
         line = f"{name}: {summary}"
         self._running.append(line)
         self._show()
-        fairness = request.organization_id if queue == DATA_QUEUE else request.target_integration.integration_id
+        integration_id = request.target_integration.integration_id
+        priority = (
+            policies.priority(request.priority, request.organization_id)
+            if queue == DATA_QUEUE
+            else policies.connection_priority(request.priority, request.organization_id, integration_id)
+        )
         result: R = await workflow.execute_activity(
             name,
             given,
             result_type=answer,
             task_queue=queue,
             summary=summary,
-            priority=policies.priority(request.priority, fairness),
+            priority=priority,
             **policies.BULK.options(),
         )
         self._running.remove(line)

@@ -168,10 +168,9 @@ class WeddingTimeline:
             )
             if self._stale():
                 return
-            fairness = self._state.wedding.organization_id
             for target in plan.targets:
                 for effect in target.steps:
-                    await apply_effect(effect, policies.priority(SyncPriority.HIGH, fairness))
+                    await apply_effect(effect, SyncPriority.HIGH)
         except ActivityError as error:
             detail = detail_of(error)
             self._settle(step, {"status": StepStatus.FAILED, "reason": detail.code, "error": detail})

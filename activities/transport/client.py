@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from http import HTTPStatus
 from json import loads
@@ -68,6 +68,10 @@ def open_client(
     )
 
 
+async def _unasked() -> None:
+    """Let every request pass."""
+
+
 def vendor_word(body: JsonValue) -> str:
     """Return the fixed error word of a JSON error body: its `code`, `category`, `type` or `error`, else nothing.
 
@@ -96,6 +100,7 @@ class JsonClient:
         timeout_s: total seconds for one request, from connecting to the last byte.
         max_bytes: largest response read.
         error_word: takes the vendor's fixed error word from an error body.
+        admit: `Connection.admit`, asked before every request.
     """
 
     def __init__(
@@ -106,12 +111,14 @@ class JsonClient:
         timeout_s: float = 30.0,
         max_bytes: int = MAX_RESPONSE_BYTES,
         error_word: Callable[[JsonValue], str] = vendor_word,
+        admit: Callable[[], Awaitable[None]] = _unasked,
     ) -> None:
         self._system = system
         self._client = client
         self._timeout_s = timeout_s
         self._max_bytes = max_bytes
         self._error_word = error_word
+        self._admit = admit
 
     async def aclose(self) -> None:
         """Close the sockets."""
@@ -142,10 +149,11 @@ class JsonClient:
         Raises:
             Transient: the vendor was not reached, or a read had no usable answer.
             OutcomeUnknown: a write was sent and no usable answer came.
-            RateLimited: 429.
+            RateLimited: 429, or the connection's limit is used up.
             AuthExpired: 401.
             Permanent: another refusal, or a read whose answer is too large.
         """
+        await self._admit()
         query = {name: value for name, value in (params or {}).items() if value is not None}
         request = self._client.build_request(
             method, path, json=json, params=query or None, headers=None if headers is None else dict(headers)

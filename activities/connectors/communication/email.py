@@ -207,6 +207,7 @@ class Email:
     async def _session(self, operation: str) -> AsyncIterator[aiosmtplib.SMTP]:
         """Yield a greeted and authenticated connection; how it ends says nothing about the message."""
         host, port, encryption = self._server()
+        await self._connection.admit()
         server = aiosmtplib.SMTP(
             hostname=host,
             port=port,
