@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from temporalio import workflow
+from temporalio.common import Priority
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
@@ -24,6 +25,7 @@ with workflow.unsafe.imports_passed_through():
         SynchronizationSchedule,
     )
     from contracts.names import ORCHESTRATION_QUEUE, WorkflowType, system_queue
+    from contracts.sync import SyncPriority
     from workflows import policies
     from workflows.visibility import detail_of, failure, tag
 
@@ -172,6 +174,7 @@ class Integration:
                 IntegrationRecord(configuration=rotated, state=self._state),
                 result_type=ConnectionProbe,
                 task_queue=system_queue(self._configuration.platform),
+                priority=self._vendor_priority(),
                 summary="Test the new credential",
                 **policies.PROBE.options(),
             )
@@ -197,6 +200,7 @@ class Integration:
             self._key(),
             result_type=ConnectionProbe,
             task_queue=system_queue(self._configuration.platform),
+            priority=self._vendor_priority(),
             summary="Test the connection",
             **policies.PROBE.options(),
         )
@@ -208,6 +212,7 @@ class Integration:
             self._key(),
             result_type=ProvisionResult,
             task_queue=system_queue(self._configuration.platform),
+            priority=self._vendor_priority(),
             summary="Create what is missing at the vendor",
             **policies.SETUP.options(),
         )
@@ -221,7 +226,17 @@ class Integration:
         await self._call("connect.schedule_sync", ScheduledSync(key=self._key(), schedule=schedule))
 
     async def _call(self, name: str, argument: Contract) -> None:
-        await workflow.execute_activity(name, argument, task_queue=ORCHESTRATION_QUEUE, **policies.STORE.options())
+        await workflow.execute_activity(
+            name,
+            argument,
+            task_queue=ORCHESTRATION_QUEUE,
+            priority=policies.priority(SyncPriority.HIGH, self._configuration.organization_id),
+            **policies.STORE.options(),
+        )
+
+    def _vendor_priority(self) -> Priority:
+        mine = self._configuration
+        return policies.connection_priority(SyncPriority.HIGH, mine.organization_id, mine.integration_id)
 
     def _enter(self, state: IntegrationState) -> None:
         self._state = state
