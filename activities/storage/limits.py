@@ -15,7 +15,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from activities.ports.manifest import RateLimit
 from activities.storage.database import Database, metadata
-from activities.transport.limits import Refusal, Standing
+from activities.transport.limits import Reason, Refusal, Standing
 
 limits = Table(
     "connection_limits",
@@ -90,7 +90,7 @@ class LimitStore:
             if isinstance(decided, Standing):
                 await self._write(connection, place, decided)
                 return Admitted(None, limit, decided.troubled)
-            if urgent:
+            if urgent and decided.reason is Reason.LIMIT:
                 await self._write(connection, place, known.standing.claimed(known.now + decided.wait_s))
             return Admitted(decided, limit, known.standing.troubled)
 
@@ -138,10 +138,12 @@ class LimitStore:
         claim = self._database.insert(limits).values(**mine, place=place.address, standing="{}")
         # Writing first takes the lock on every database; the columns are returned as the write found them.
         claim = claim.on_conflict_do_update(index_elements=list(mine), set_={"requests": limits.c.requests})
-        claim = claim.returning(limits.c.place, limits.c.requests, limits.c.per_s, limits.c.standing, self._instant())
+        claim = claim.returning(
+            limits.c.place, limits.c.requests, limits.c.per_s, limits.c.standing, self._instant().label("now")
+        )
         async with self._turns, self._database.begin() as connection:
             row = (await connection.execute(claim)).one()
-            yield connection, _known(row, place, float(row[4]) if self._remote else self._local())
+            yield connection, _known(row, place, float(row.now) if self._remote else self._local())
 
     @property
     def _remote(self) -> bool:
@@ -169,15 +171,15 @@ def _at(place: Place) -> Update:
     )
 
 
-def _row_of(place: Place) -> Select[tuple[Any, ...]]:
+def _row_of(place: Place) -> Select[Any]:
     columns = (limits.c.place, limits.c.requests, limits.c.per_s, limits.c.standing)
     return select(*columns).where(
         limits.c.organization_id == place.organization_id, limits.c.integration_id == place.integration_id
     )
 
 
-def _known(row: Row[tuple[Any, ...]] | None, place: Place, now: float) -> Known:
+def _known(row: Row[Any] | None, place: Place, now: float) -> Known:
     if row is None:
         return Known(Standing(), None, now)
-    own = RateLimit(row[1], row[2]) if row[1] and row[2] else None
-    return Known(Standing.loaded(row[3]) if row[0] == place.address else Standing(), own, now)
+    own = RateLimit(row.requests, row.per_s) if row.requests and row.per_s else None
+    return Known(Standing.loaded(row.standing) if row.place == place.address else Standing(), own, now)

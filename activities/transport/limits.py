@@ -8,6 +8,7 @@ from enum import StrEnum
 from math import floor
 
 from activities.ports.manifest import RateLimit
+from activities.transport.window import Window
 
 RESERVED_SHARE = 0.05
 """Share of every limit that only emergencies may use."""
@@ -23,12 +24,9 @@ RAMP_FROM = 0.1
 LONGEST_PAUSE_S = 3_600.0
 _SHORTEST_PAUSE_S = 1.0
 _LONGEST_STRIKE_S = 300.0
-_MARGIN = 0.06
-"""Share of the window added to it, because two requests may travel for different times."""
-
-_SLOTS = 64
 _CLAIM_S = 1.0
 _BEHIND_PROBE_S = 2.0
+_NO_CALLS = Window()
 
 
 class CircuitState(StrEnum):
@@ -58,14 +56,9 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Standing:
-    """What is remembered about a connection; instants are seconds of the store's clock.
+    """What is remembered about a connection; instants are seconds of the store's clock."""
 
-    Calls are counted in slots of 1/64 of the window, and each counts until its whole slot has left the window, so that
-    no window ever holds more calls than the limit.
-    """
-
-    first_slot: int = 0
-    counts: tuple[int, ...] = ()
+    window: Window = _NO_CALLS
     paused_until: float = 0.0
     strikes: int = 0
     """Refusals by the vendor since it last answered."""
@@ -86,14 +79,16 @@ class Standing:
 
     def dumped(self) -> str:
         """Return this as JSON, without what is as in the beginning."""
-        return json.dumps({name: value for name, value in asdict(self).items() if value}, separators=(",", ":"))
+        given = {name: value for name, value in asdict(self).items() if value}
+        return json.dumps({**given, "window": [self.window.first, *self.window.counts]}, separators=(",", ":"))
 
     @classmethod
     def loaded(cls, text: str) -> Standing:
         """Return what `dumped` wrote; names of another version are ignored."""
         known = {item.name for item in fields(cls)}
         given = {name: value for name, value in json.loads(text).items() if name in known}
-        return cls(**{**given, "counts": tuple(given.get("counts", ()))})
+        first, *counts = given.get("window") or [0]
+        return cls(**{**given, "window": Window(first, tuple(counts))})
 
     def circuit(self, now: float) -> CircuitState:
         """Return the state of the circuit."""
@@ -103,7 +98,7 @@ class Standing:
 
     def used(self, limit: RateLimit, now: float) -> int:
         """Return how many calls the window holds."""
-        return sum(self._live(limit, now).counts)
+        return self.window.at(limit, now).calls
 
     def admitted(self, limit: RateLimit, now: float, calls: int, *, urgent: bool) -> Standing | Refusal:
         """Return the standing with `calls` more, or why and how long they wait.
@@ -111,24 +106,24 @@ class Standing:
         Args:
             limit: the vendor's.
             now: seconds of the store's clock.
-            calls: requests about to be made; more than fit into a window count as a full one.
+            calls: requests about to be made; more than ever fit are admitted into an empty window.
             urgent: whether an emergency asks, which may use the reserved share and may probe at once.
         """
         if now < self.paused_until:
             return Refusal(Reason.PAUSE, self.paused_until - now)
-        current = self._live(limit, now)
         if self.open_for_s:
-            return current._probing(limit, now, calls, urgent=urgent)
+            return self._probing(limit, now, calls, urgent=urgent)
         if now < self.claimed_until and not urgent:
             return Refusal(Reason.LIMIT, self.claimed_until - now)
         room = share(limit, urgent=urgent)
-        if current.circuit(now) is CircuitState.RAMPING:
+        if self.circuit(now) is CircuitState.RAMPING:
             room = max(1, floor(room * max(RAMP_FROM, (now - self.closed_at) / RAMP_S)))
-        calls = min(calls, room)
-        wait = current._wait(limit, now, calls, room)
+        current = self.window.at(limit, now)
+        wait = current.wait_s(limit, now, min(calls, room), room)
         if wait > 0:
             return Refusal(Reason.LIMIT, wait)
-        return replace(current._counted(limit, now, calls), claimed_until=0.0 if urgent else self.claimed_until)
+        claimed_until = 0.0 if urgent else self.claimed_until
+        return replace(self, window=current.plus(limit, now, calls), claimed_until=claimed_until)
 
     def claimed(self, until: float) -> Standing:
         """Return the standing in which others wait for an emergency that found no room."""
@@ -136,12 +131,7 @@ class Standing:
 
     def given_back(self, calls: int) -> Standing:
         """Return the standing with `calls` fewer in its newest slots."""
-        counts = list(self.counts)
-        for place in reversed(range(len(counts))):
-            taken = min(counts[place], calls)
-            counts[place] -= taken
-            calls -= taken
-        return replace(self, counts=tuple(counts))
+        return replace(self, window=self.window.minus(calls))
 
     def limited(self, now: float, told_s: float) -> Standing:
         """Return the standing after the vendor asked to wait; repeated asking lengthens the pause."""
@@ -175,44 +165,10 @@ class Standing:
             return Refusal(Reason.CIRCUIT, self.open_until - now)
         if now < self.probe_until:
             return Refusal(Reason.CIRCUIT, min(self.probe_until - now, _BEHIND_PROBE_S))
-        return replace(self._counted(limit, now, calls), probe_until=now + PROBE_S)
-
-    def _live(self, limit: RateLimit, now: float) -> Standing:
-        """Return this without slots that have left the window, or that a clock set back has put into the future."""
-        width = limit.per_s / _SLOTS
-        current = floor(now / width)
-        counted = {
-            slot: count
-            for slot, count in enumerate(self.counts, self.first_slot)
-            if count and slot <= current and _leaves(slot, limit) > now
-        }
-        first = min(counted, default=current)
-        counts = tuple(counted.get(slot, 0) for slot in range(first, max(counted, default=first - 1) + 1))
-        return replace(self, first_slot=first, counts=counts)
-
-    def _counted(self, limit: RateLimit, now: float, calls: int) -> Standing:
-        slot = floor(now * _SLOTS / limit.per_s)
-        counts = [*self.counts, *(0 for _ in range(slot - self.first_slot + 1 - len(self.counts)))]
-        counts[slot - self.first_slot] += calls
-        return replace(self, counts=tuple(counts))
-
-    def _wait(self, limit: RateLimit, now: float, calls: int, room: int) -> float:
-        """Return the seconds until `calls` fit into `room`, 0 when they fit now."""
-        excess = sum(self.counts) + calls - room
-        if excess <= 0:
-            return 0.0
-        for slot, count in enumerate(self.counts, self.first_slot):
-            excess -= count
-            if excess <= 0:
-                return _leaves(slot, limit) - now
-        return limit.per_s
+        window = self.window.at(limit, now).plus(limit, now, calls)
+        return replace(self, window=window, probe_until=now + PROBE_S)
 
 
 def share(limit: RateLimit, *, urgent: bool) -> int:
     """Return how many calls of a window may be used, at least one."""
     return limit.requests if urgent else max(1, limit.requests - floor(limit.requests * RESERVED_SHARE))
-
-
-def _leaves(slot: int, limit: RateLimit) -> float:
-    """Return when the calls of a slot stop counting."""
-    return (slot + 1) * limit.per_s / _SLOTS + limit.per_s * (1 + _MARGIN)

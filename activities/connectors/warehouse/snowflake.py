@@ -103,9 +103,7 @@ class Snowflake:
     async def optimize(self, batch: EtlBatch) -> Mapping[str, str]:
         """Cluster the facts by date and supplier, which Snowflake then keeps up by itself."""
         statement = f"ALTER TABLE {sql.FACT_TABLE} CLUSTER BY (WEDDING_DATE, SUPPLIER_SK)"
-        await self._in_session(
-            _OPTIMIZE_CALLS, _tag(batch), lambda session: session.run("facts.cluster", statement)
-        )
+        await self._in_session(_OPTIMIZE_CALLS, _tag(batch), lambda session: session.run("facts.cluster", statement))
         return {sql.FACT_TABLE: "clustered by WEDDING_DATE, SUPPLIER_SK"}
 
     def _log_in(self) -> None:
