@@ -50,6 +50,7 @@ CREATE TABLE IF NOT EXISTS seeded (system TEXT PRIMARY KEY) WITHOUT ROWID;
 _TABLES = ("objects", "effects", "requests", "counters", "faults", "windows", "seeded")
 _KEPT = ("objects", "counters", "seeded")
 _FIRST_ID = 10_000
+_SECRET = re.compile(r"\b(token|access_token|refresh_token|client_secret|code|code_verifier)=[^&]*")
 _FIELD = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
 
 
@@ -328,12 +329,12 @@ class Emulator:
         return [{**dict(zip(names, row[:6], strict=True)), "body": _load(row[6])} for row in rows]
 
     def open_request(self, method: str, path: str, query: str) -> int:
-        """Log a request on arrival (its status is still unknown) and return its number."""
+        """Log a request on arrival (its status is still unknown) and return its number; secrets are left out."""
         with self.transaction():
             seq = self.state.counter(self.system, "requests")
             self._db.execute(
                 "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, NULL, NULL)",
-                (self.system, seq, now_iso(), method, path, query),
+                (self.system, seq, now_iso(), method, path, _SECRET.sub(r"\1=-", query)),
             )
         return seq
 

@@ -11,8 +11,10 @@ from emulators import hubspot_batch, hubspot_links, hubspot_model
 from emulators import hubspot_rules as rules
 from emulators.core import Emulator, State, now_iso
 from emulators.hubspot_edge import Answer, Call, Edge, not_found, properties_of, render_error
+from emulators.hubspot_oauth import VENDOR
 from emulators.hubspot_portal import ApiError, Portal, Record, present
 from emulators.hubspot_search import search
+from emulators.oauth import AuthorisationServer
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -122,9 +124,10 @@ async def _unknown_path(request: Request) -> Response:
 
 
 def _routes(emulator: Emulator) -> list[BaseRoute]:
-    portal = Portal(emulator)
-    edge = Edge(emulator, portal)
+    portal, oauth = Portal(emulator), AuthorisationServer(emulator, VENDOR)
+    edge = Edge(emulator, portal, oauth)
     found: list[BaseRoute] = [
+        *oauth.routes(),
         edge.route("/account-info/v3/details", account_details, "GET"),
         edge.route("/account-info/2026-09/details", account_details, "GET"),
     ]

@@ -18,6 +18,7 @@ from emulators import hubspot_rules as rules
 from emulators.core import Emulator
 from emulators.faults import Fault, drifted
 from emulators.hubspot_portal import ApiError, Portal, Record
+from emulators.oauth import AuthorisationServer
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -83,9 +84,10 @@ class Limiter:
 class Edge:
     """What every call passes: the limit, the token, the JSON body, the transaction, HubSpot's error shape."""
 
-    def __init__(self, emulator: Emulator, portal: Portal) -> None:
-        """Guard this portal."""
+    def __init__(self, emulator: Emulator, portal: Portal, oauth: AuthorisationServer) -> None:
+        """Guard this portal; besides the sandbox token, access tokens of `oauth` open it."""
         self._emulator, self._portal, self._limiter = emulator, portal, Limiter()
+        self._oauth = oauth
         emulator.on_reset.append(self._limiter.clear)
 
     def route(self, path: str, handler: Callable[[Call], Answer], *methods: str, name: str = "") -> Route:
@@ -117,11 +119,12 @@ class Edge:
         return self._headers(plain, remaining)
 
     def _authorise(self, request: Request) -> None:
-        if self._emulator.fault_active("expire_token", request):
+        static = request.headers.get("Authorization") == f"Bearer {TOKEN}"
+        standing = "live" if static else self._oauth.standing(request)
+        if self._emulator.fault_active("expire_token", request) or standing == "expired":
             message = "The OAuth token used to make this call expired."
             raise ApiError(401, "EXPIRED_AUTHENTICATION", message)
-        revoked = self._emulator.fault_active("revoke_token", request)
-        if revoked or request.headers.get("Authorization") != f"Bearer {TOKEN}":
+        if self._emulator.fault_active("revoke_token", request) or standing == "unknown":
             raise ApiError(401, "INVALID_AUTHENTICATION", "Authentication credentials not found or not valid.")
 
     @staticmethod
