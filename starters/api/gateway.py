@@ -8,8 +8,10 @@ from sqlalchemy import text
 
 from activities.storage.api_keys import ApiKeyStore
 from activities.storage.idempotency import IdempotencyStore
+from activities.storage.limits import LimitStore
 from starters.client import WedSync, open_store
 from starters.failures import translated
+from starters.limits import Limits
 from workers.settings import Settings
 from workers.temporal import connect
 
@@ -26,6 +28,7 @@ class Gateway:
         self._database, self._secrets, self._connections = open_store(settings)
         self.keys = ApiKeyStore(self._database)
         self.idempotency = IdempotencyStore(self._database, settings.load_master_key())
+        self.limits = Limits(self._connections, LimitStore(self._database))
         self._wedsync: WedSync | None = None
         self._lock = asyncio.Lock()
 
