@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 from temporalio import activity
-from temporalio.exceptions import ApplicationError, CancelledError, FailureError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory, CancelledError, FailureError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from activities.usage import Use, Watcher, collecting
@@ -25,6 +25,8 @@ def as_application_error(error: WedSyncError) -> ApplicationError:
         type=detail.kind,
         non_retryable=detail.kind in NON_RETRYABLE,
         next_retry_delay=None if wait is None else timedelta(seconds=wait),
+        # Work that was told when to come back is no fault, and needs no stack trace in the log.
+        category=ApplicationErrorCategory.UNSPECIFIED if wait is None else ApplicationErrorCategory.BENIGN,
     )
 
 

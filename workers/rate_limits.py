@@ -21,6 +21,9 @@ from workers import roster
 REASON = "WedSync: the vendor's limit per connection"
 _IDENTITY = "wedsync-worker"
 _ACTIVITIES = TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
+_AHEAD = 1.1
+"""The server hands out a little more than the exact count admits, so that no room stays unused."""
+
 _SLIGHT = 1e-3
 _HEAVIEST = 1_000.0
 _log = logging.getLogger(__name__)
@@ -42,7 +45,7 @@ async def apply_rate_limits(client: Client, only: Sequence[str] = ()) -> None:
 
 async def _apply(client: Client, system: str) -> None:
     limit = connector_class(system).manifest.rate_limit
-    rate, queue = limit.requests / limit.per_s, system_queue(system)
+    rate, queue = _AHEAD * limit.requests / limit.per_s, system_queue(system)
     try:
         standing = (await _config(client, queue)).fairness_keys_rate_limit_default
         if not _replaceable(standing, rate):

@@ -8,7 +8,7 @@ from math import floor
 from activities.ports.manifest import RateLimit
 
 SLOTS = 64
-MARGIN = 0.06
+MARGIN = 0.04
 """Share of the window added to it, because two requests may travel for different times."""
 
 
