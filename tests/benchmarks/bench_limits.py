@@ -113,7 +113,7 @@ def figures(requests: Sequence[dict[str, Any]], limit: CallLimit, began: float) 
         "requests": len(times),
         "most_in_window": most_in(times, limit.per_s),
         "used": len(steady) / (SECONDS * limit.requests / limit.per_s),
-        "refused": sum(item["status"] == 429 for item in requests),  # noqa: PLR2004 - Too Many Requests
+        "refused": sum(item["status"] == 429 for item in requests),
     }
 
 
@@ -143,7 +143,9 @@ async def measure(stack: RunningStack, emulators: Emulators) -> dict[str, Any]:
 
 async def forget(wedsync: WedSync) -> None:
     """End what is still queued, so that the next measurement has the machine for itself."""
-    async for run in wedsync.client.list_workflows("WorkflowType = 'RouteNotification' AND ExecutionStatus = 'Running'"):
+    async for run in wedsync.client.list_workflows(
+        "WorkflowType = 'RouteNotification' AND ExecutionStatus = 'Running'"
+    ):
         with suppress(RPCError):  # it has just ended by itself
             await wedsync.client.get_workflow_handle(run.id).terminate(reason="measured")
 
