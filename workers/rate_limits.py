@@ -21,7 +21,7 @@ from workers import roster
 REASON = "WedSync: the vendor's limit per connection"
 _IDENTITY = "wedsync-worker"
 _ACTIVITIES = TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
-_AHEAD = 1.1
+_AHEAD = 1.25
 """The server hands out a little more than the exact count admits, so that no room stays unused."""
 
 _SLIGHT = 1e-3

@@ -7,14 +7,14 @@ from math import floor
 
 from activities.ports.manifest import RateLimit
 
-SLOTS = 64
+SLOTS = 128
 MARGIN = 0.04
 """Share of the window added to it, because two requests may travel for different times."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """Calls per slot of 1/64 of the window, from `first` on; a call counts until its whole slot has left the window."""
+    """Calls per slot of 1/128 of the window, from `first` on; a call counts until its whole slot has left the window."""
 
     first: int = 0
     counts: tuple[int, ...] = ()
