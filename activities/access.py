@@ -116,6 +116,12 @@ class Access:
             )
         return connector
 
+    async def granted_scopes(self, stored: StoredConnection) -> list[str]:
+        """Return the scopes that the vendor named when it granted access; none where it named none."""
+        ref = stored.configuration.connection_config.credential_ref
+        credential = await self._secrets.get(ref) if ref else {}
+        return credential["scope"].get_secret_value().split() if "scope" in credential else []
+
     async def aside(self, configuration: IntegrationConfiguration) -> Connector:
         """Return a connector of a configuration that is not in use; the caller closes it.
 

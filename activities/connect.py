@@ -57,7 +57,9 @@ class Connect:
         connector = await self._access.connector_of(stored, Connector)
         started = time.monotonic()
         probe = await connector.probe()
-        return probe.model_copy(update={"latency_ms": (time.monotonic() - started) * 1_000})
+        elapsed_ms = (time.monotonic() - started) * 1_000
+        scopes = probe.scopes or await self._access.granted_scopes(stored)
+        return probe.model_copy(update={"latency_ms": elapsed_ms, "scopes": scopes})
 
     @activity.defn(name="connect.verify")
     async def verify(self, record: IntegrationRecord) -> ConnectionProbe:

@@ -89,11 +89,11 @@ class Limits:
 @asynccontextmanager
 async def open_limits(settings: Settings) -> AsyncIterator[Limits]:
     """Yield the limits on the configured store."""
-    database, _, connections = open_store(settings)
+    store = open_store(settings)
     try:
-        yield Limits(connections, LimitStore(database))
+        yield Limits(store.connections, LimitStore(store.database))
     finally:
-        await database.aclose()
+        await store.database.aclose()
 
 
 def _instant(seconds: float, now: float) -> datetime | None:

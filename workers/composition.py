@@ -72,7 +72,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     )
     etl = Etl(access, staging, import_dirs, wedsync=reports)
     notify = Notify(access, connections, EffectLedger(database))
-    tokens = Tokens(access, connections, secrets, settings.oauth_clients)
+    tokens = Tokens(access, connections, secrets, settings.oauth_apps)
     alerts = Alerts(AlertRouteStore(database, key), connections, operator=settings.alerts_organization)
     groups = [
         *(Connect(access, connections, secrets), tokens, Health(access, connections), alerts),

@@ -67,6 +67,15 @@ class OAuthClientSettings(RootModel[dict[str, OAuthClientSetting]]):
         return None if found is None else OAuthClient(found.client_id, found.client_secret)
 
 
+SANDBOX_CLIENTS = OAuthClientSettings(
+    {
+        system: OAuthClientSetting(client_id=f"sandbox-{system}-client", client_secret=f"sandbox-{system}-secret")
+        for system in ("hubspot", "salesforce")
+    }
+)
+"""What the stand-ins accept; it is published with them."""
+
+
 class Settings(BaseSettings):
     """How a process finds Temporal, the store, the staging area and its keys."""
 
@@ -144,6 +153,13 @@ class Settings(BaseSettings):
                 owner=Owner.OPERATOR,
                 action="Set WEDSYNC_MASTER_KEY to 32 random bytes in base64.",
             )
+
+    @property
+    def oauth_apps(self) -> OAuthClientSettings:
+        """Our apps at the vendors, or the published ones of the stand-ins."""
+        if self.emulators_url and not self.oauth_clients.root:
+            return SANDBOX_CLIENTS
+        return self.oauth_clients
 
     @property
     def master_key_file(self) -> Path:

@@ -136,8 +136,14 @@ class TokenEndpoint:
             refresh_token=refresh if isinstance(refresh, str) and refresh else None,
             life_s=_life_s(given.get("expires_in"), self._profile.default_life_s),
             instance_url=instance if isinstance(instance, str) and instance else None,
-            scopes=tuple(str(given.get("scope") or "").split()),
+            scopes=_scopes(given.get("scope") or given.get("scopes")),
         )
+
+
+def _scopes(given: JsonValue) -> tuple[str, ...]:
+    if isinstance(given, list):
+        return tuple(str(scope) for scope in given)
+    return tuple(given.split()) if isinstance(given, str) else ()
 
 
 def _life_s(given: JsonValue, default_s: float) -> float:

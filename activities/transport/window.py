@@ -14,7 +14,7 @@ MARGIN = 0.04
 
 @dataclass(frozen=True)
 class Window:
-    """Calls per slot of 1/128 of the window, from `first` on; a call counts until its whole slot has left the window."""
+    """Calls per slot of 1/128 of the window, from `first` on; a call counts until its whole slot has left."""
 
     first: int = 0
     counts: tuple[int, ...] = ()

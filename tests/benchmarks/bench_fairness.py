@@ -62,7 +62,7 @@ async def connect(wedsync: WedSync, limits: Limits) -> None:
     """Give both organisations an account that takes more than this machine can send."""
     for organization in ("quiet", "noisy"):
         given = {**example("integration-slack"), "organizationId": organization}
-        await wedsync.connect_integration(IntegrationConfiguration.model_validate(given))
+        await wedsync.integrations.connect(IntegrationConfiguration.model_validate(given))
         await limits.set_own(wedsync.client, organization, "slack-main", OwnLimit(limit=PLENTY))
 
 

@@ -123,7 +123,7 @@ async def measure(stack: RunningStack, emulators: Emulators) -> dict[str, Any]:
     async with open_wedsync(settings) as wedsync, open_limits(settings) as limits:
         for name in ("hubspot", "slack"):
             configuration = IntegrationConfiguration.model_validate(example(f"integration-{name}"))
-            await wedsync.connect_integration(configuration)
+            await wedsync.integrations.connect(configuration)
         await limits.set_own(wedsync.client, ORGANIZATION, "slack-main", OwnLimit(limit=PER_SECOND))
         found = {}
         for name, limit, steps, routing in (

@@ -14,9 +14,17 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column('credential_expires_at', sa.DateTime(timezone=True), nullable=True))
         batch_op.add_column(sa.Column('refused_version', sa.Integer(), nullable=True))
         batch_op.add_column(sa.Column('refused_at', sa.DateTime(timezone=True), nullable=True))
+    op.create_table('authorizations',
+    sa.Column('state_digest', sa.String(length=64), nullable=False),
+    sa.Column('organization_id', sa.String(length=64), nullable=False),
+    sa.Column('sealed', sa.LargeBinary(), nullable=False),
+    sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('state_digest')
+    )
 
 
 def downgrade() -> None:
+    op.drop_table('authorizations')
     with op.batch_alter_table('connections', schema=None) as batch_op:
         batch_op.drop_column('refused_at')
         batch_op.drop_column('refused_version')
