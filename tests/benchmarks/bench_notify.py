@@ -29,7 +29,7 @@ from workers.settings import Settings
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 WARM_UP, RUNS = 5, 40
-PAUSE_S = 1.2
+PAUSE_S = 2.0
 """Between two notifications, so that no vendor's limit is what is measured."""
 
 
