@@ -13,6 +13,7 @@ from activities.access import Access
 from activities.ports.manifest import Manifest, OAuth
 from activities.ports.secrets import SecretStore
 from activities.storage.connections import ConnectionStore
+from activities.sync import beating
 from activities.transport.oauth import Grant, OAuthClient, OAuthClients, TokenEndpoint
 from contracts.errors import AuthExpired, Owner, Permanent, Transient, WedSyncError
 from contracts.integration import CredentialRef, IntegrationConfiguration
@@ -67,11 +68,12 @@ class Tokens:
             return await self._adopt(wanted.ref, ref, _life_s(values))
         values = await self._secrets.get(wanted.ref)
         life_s = _life_s(values)
-        if "accessToken" in values and not wanted.refused and (life_s is None or life_s > wanted.least_life_s):
+        if "accessToken" in values and not wanted.renew and (life_s is None or life_s > wanted.least_life_s):
             return ObtainedToken(ref=wanted.ref, life_s=life_s)
         if not _renewable(values, manifest.oauth):
             return _kept(wanted, manifest)
-        grant = await self._request(stored.configuration, manifest, values)
+        async with beating(wanted):
+            grant = await self._request(stored.configuration, manifest, values)
         # From here on the vendor may honour nothing but this answer: no cancellation comes between it and the store.
         ref = await asyncio.shield(self._keep(wanted.ref, _granted(values, grant, wanted.ref)))
         return await self._adopt(wanted.ref, ref, grant.life_s)
@@ -147,7 +149,7 @@ def missing_client(manifest: Manifest) -> WedSyncError:
 
 def _kept(wanted: ObtainToken, manifest: Manifest) -> ObtainedToken:
     """Return a credential that does not renew itself, unless the vendor refuses it."""
-    if not wanted.refused:
+    if not wanted.renew:
         return ObtainedToken(ref=wanted.ref)
     raise AuthExpired(
         "credential_refused",

@@ -14,8 +14,8 @@ class ObtainToken(Contract):
 
     key: IntegrationKey
     ref: CredentialRef
-    refused: bool = False
-    """Whether the vendor refuses the token it holds, whatever life that should have left."""
+    renew: bool = False
+    """Whether a new token is wanted whatever the clock of a worker says: the one held is due, or refused."""
     least_life_s: float = Field(default=60.0, ge=0)
     """With less life left a token counts as expired."""
 

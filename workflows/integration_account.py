@@ -78,7 +78,7 @@ class Account:
         await self.record(IntegrationState.CONNECTING)
         try:
             if workflow.patched(_TOKENS):
-                await self._obtain(refused=False)
+                await self._obtain(renew=False)
             probe = await steps.probe(self.key)
             provisioned = await steps.provision(self.key)
             await steps.schedule_sync(self.key, configuration.sync_schedule)
@@ -112,7 +112,7 @@ class Account:
         token = ObtainedToken(ref=ref)
         try:
             if workflow.patched(_TOKENS):
-                token = await steps.obtain_token(self.key, ref, refused=False)
+                token = await steps.obtain_token(self.key, ref, renew=False)
             rotated = self._with_credential(token.ref)
             probe = await steps.verify(self.key, rotated)
         except ActivityError:
@@ -179,11 +179,10 @@ class Account:
         """Renew the token where it is needed; return the integration when it had to be parked."""
         if not self.wants_token():
             return None
-        refused = self.token.refuses(self.credential)
-        if refused and self.token.is_hopeless(workflow.now()):
+        if self.token.refuses(self.credential) and self.token.is_hopeless(workflow.now()):
             return await self._park(fresh_token_refused(self.configuration.platform))
         try:
-            await self._obtain(refused=refused)
+            await self._obtain(renew=True)
         except ActivityError as error:
             detail = detail_of(error)
             if detail.kind is ErrorKind.AUTH_EXPIRED:
@@ -237,10 +236,10 @@ class Account:
         connection = self.configuration.connection_config.model_copy(update={"credential_ref": ref})
         return self.configuration.model_copy(update={"connection_config": connection})
 
-    async def _obtain(self, *, refused: bool) -> None:
+    async def _obtain(self, *, renew: bool) -> None:
         if self.credential is None:
             return
-        token = await steps.obtain_token(self.key, self.credential, refused=refused)
+        token = await steps.obtain_token(self.key, self.credential, renew=renew)
         self.configuration = self._with_credential(token.ref)
         self.token.obtained(token, workflow.now(), workflow.random().random())
         self.describe()

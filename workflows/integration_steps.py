@@ -49,9 +49,9 @@ async def provision(key: IntegrationKey) -> ProvisionResult:
     return await _at_vendor("connect.provision", key, key, ProvisionResult, summary, policies.SETUP)
 
 
-async def obtain_token(key: IntegrationKey, ref: CredentialRef, *, refused: bool) -> ObtainedToken:
+async def obtain_token(key: IntegrationKey, ref: CredentialRef, *, renew: bool) -> ObtainedToken:
     """Have the credential hold a token that lives."""
-    wanted = ObtainToken(key=key, ref=ref, refused=refused)
+    wanted = ObtainToken(key=key, ref=ref, renew=renew)
     return await _at_vendor("tokens.obtain", wanted, key, ObtainedToken, "Keep the access token", policies.TOKEN)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ from contracts.integration import (
 )
 from contracts.tokens import ObtainedToken, ObtainToken
 from tests.support.emulators import Emulators
-from tests.support.loopback import loopback_client
+from tests.support.loopback import IN_DEVELOPMENT, loopback_client
 from tests.support.oauth import REDIRECT, VERIFIER, OAuthApp
 
 EMULATED = ("hubspot",)
@@ -75,8 +76,8 @@ class Bench:
         await self.connections.put(config, IntegrationState.ACTIVE)
         return ref
 
-    async def obtain(self, ref: CredentialRef, *, refused: bool = False) -> ObtainedToken:
-        wanted = ObtainToken(key=KEY, ref=ref, refused=refused)
+    async def obtain(self, ref: CredentialRef, *, renew: bool = False) -> ObtainedToken:
+        wanted = ObtainToken(key=KEY, ref=ref, renew=renew)
         return await ActivityEnvironment().run(self.tokens.obtain, wanted)
 
     async def in_use(self) -> CredentialRef | None:
@@ -99,7 +100,7 @@ async def bench(emulators: Emulators, tmp_path: Path) -> AsyncIterator[Bench]:
     async def at(platform: str) -> str | None:
         return emulators.base_url(platform)
 
-    access, apps = Access(connections, secrets, at), Apps()
+    access, apps = Access(connections, secrets, at, IN_DEVELOPMENT), Apps()
     yield Bench(connections, secrets, Tokens(access, connections, secrets, apps), apps)
     await access.aclose()
     await database.aclose()
@@ -140,7 +141,7 @@ async def test_a_consent_becomes_a_credential_that_the_vendor_accepts(bench: Ben
 
 
 async def test_a_token_that_lives_is_not_renewed(bench: Bench, app: OAuthApp) -> None:
-    first = await bench.obtain(await granted(bench, app), refused=True)
+    first = await bench.obtain(await granted(bench, app), renew=True)
     again = await bench.obtain(first.ref)
     assert again.ref == first.ref
     assert 1_700 < (again.life_s or 0) <= 1_800
@@ -149,7 +150,7 @@ async def test_a_token_that_lives_is_not_renewed(bench: Bench, app: OAuthApp) ->
 
 async def test_a_renewal_takes_the_place_of_what_it_renewed(bench: Bench, app: OAuthApp) -> None:
     old = await granted(bench, app)
-    renewed = await bench.obtain(old, refused=True)
+    renewed = await bench.obtain(old, renew=True)
     assert reads(app, (await bench.values(renewed.ref))["accessToken"]) == 200
     assert await bench.in_use() == renewed.ref
     with pytest.raises(AuthExpired):
@@ -167,8 +168,8 @@ async def test_f31_a_worker_killed_after_it_stored_the_answer_asks_nothing_again
     with monkeypatch.context() as patch:
         patch.setattr(bench.connections, "adopt_credential", killed)
         with pytest.raises(asyncio.CancelledError):
-            await bench.obtain(old, refused=True)
-    renewed = await bench.obtain(old, refused=True)
+            await bench.obtain(old, renew=True)
+    renewed = await bench.obtain(old, renew=True)
     assert app.counts()["requests"]["refresh_token"] == 1
     assert reads(app, (await bench.values(renewed.ref))["accessToken"]) == 200
     assert await bench.in_use() == renewed.ref
@@ -180,9 +181,9 @@ async def test_f31_an_answer_lost_at_a_vendor_that_rotates_ends_in_a_clear_refus
     old = await granted(bench, app)
     emulators.fault("hubspot", "drop_after_effect", path=TOKEN_PATH, count=1)
     with pytest.raises(OutcomeUnknown):
-        await bench.obtain(old, refused=True)
+        await bench.obtain(old, renew=True)
     with pytest.raises(AuthExpired) as caught:
-        await bench.obtain(old, refused=True)
+        await bench.obtain(old, renew=True)
     assert caught.value.detail.code == "grant_refused"
     assert "authorize" in caught.value.detail.action
 
@@ -194,15 +195,15 @@ async def test_f31_an_answer_lost_at_a_vendor_that_does_not_rotate_costs_one_mor
     old = await granted(bench, app)
     emulators.fault("hubspot", "drop_after_effect", path=TOKEN_PATH, count=1)
     with pytest.raises(OutcomeUnknown):
-        await bench.obtain(old, refused=True)
-    renewed = await bench.obtain(old, refused=True)
+        await bench.obtain(old, renew=True)
+    renewed = await bench.obtain(old, renew=True)
     assert reads(app, (await bench.values(renewed.ref))["accessToken"]) == 200
 
 
 async def test_a_store_that_is_away_for_a_moment_loses_no_answer(bench: Bench, app: OAuthApp) -> None:
     old = await granted(bench, app)
     bench.secrets.failures = 2
-    renewed = await bench.obtain(old, refused=True)
+    renewed = await bench.obtain(old, renew=True)
     assert reads(app, (await bench.values(renewed.ref))["accessToken"]) == 200
     assert app.counts()["requests"]["refresh_token"] == 1
 
@@ -210,7 +211,7 @@ async def test_a_store_that_is_away_for_a_moment_loses_no_answer(bench: Bench, a
 async def test_a_rotation_waiting_in_the_store_does_not_stop_a_renewal(bench: Bench, app: OAuthApp) -> None:
     old = await granted(bench, app)
     candidate = await bench.secrets.put("lumen", "crm", {"accessToken": "candidate"})
-    renewed = await bench.obtain(old, refused=True)
+    renewed = await bench.obtain(old, renew=True)
     assert renewed.ref.version > candidate.version
     assert (await bench.values(candidate))["accessToken"] == "candidate"
 
@@ -219,7 +220,7 @@ async def test_f32_a_revoked_grant_is_the_tenants_and_asked_for_once(bench: Benc
     old = await granted(bench, app)
     app.revoke()
     with pytest.raises(AuthExpired) as caught:
-        await bench.obtain(old, refused=True)
+        await bench.obtain(old, renew=True)
     assert (caught.value.detail.code, caught.value.detail.owner) == ("grant_refused", "tenant")
     assert app.counts()["requests"]["refresh_token"] == 1
 
@@ -227,14 +228,14 @@ async def test_f32_a_revoked_grant_is_the_tenants_and_asked_for_once(bench: Benc
 async def test_a_wrong_secret_of_our_app_is_the_operators(bench: Bench, app: OAuthApp) -> None:
     bench.apps.secret = "another"
     with pytest.raises(AuthExpired) as caught:
-        await bench.obtain(await granted(bench, app), refused=True)
+        await bench.obtain(await granted(bench, app), renew=True)
     assert (caught.value.detail.code, caught.value.detail.owner) == ("client_refused", "operator")
 
 
 async def test_an_installation_without_an_app_says_so(bench: Bench, app: OAuthApp) -> None:
     bench.apps.secret = None
     with pytest.raises(Permanent) as caught:
-        await bench.obtain(await granted(bench, app), refused=True)
+        await bench.obtain(await granted(bench, app), renew=True)
     assert caught.value.detail.code == "oauth_client_missing"
 
 
@@ -242,7 +243,7 @@ async def test_a_private_app_token_is_kept_and_its_refusal_is_final(bench: Bench
     ref = await bench.holds(accessToken="sandbox-hubspot-token")
     assert await bench.obtain(ref) == ObtainedToken(ref=ref)
     with pytest.raises(AuthExpired) as caught:
-        await bench.obtain(ref, refused=True)
+        await bench.obtain(ref, renew=True)
     assert caught.value.detail.code == "credential_refused"
 
 
@@ -251,6 +252,22 @@ async def test_no_token_stands_in_an_error(bench: Bench, app: OAuthApp) -> None:
     secrets = (await bench.values(old)).values()
     app.revoke()
     with pytest.raises(WedSyncError) as caught:
-        await bench.obtain(old, refused=True)
+        await bench.obtain(old, renew=True)
     told = repr(caught.value.detail) + str(caught.value) + repr(caught.value.__cause__)
     assert not [secret for secret in secrets if secret in told]
+
+
+async def test_f16_a_worker_whose_clock_is_ten_minutes_off_neither_renews_too_early_nor_too_late(
+    bench: Bench, app: OAuthApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return datetime.now(tz) - timedelta(minutes=10)
+
+    first = await bench.obtain(await granted(bench, app), renew=True)
+    monkeypatch.setattr("activities.tokens.datetime", Slow)
+    second = await bench.obtain(first.ref, renew=True)
+    assert second.ref != first.ref
+    assert second.life_s == pytest.approx(1_800)
+    assert app.counts()["requests"]["refresh_token"] == 2

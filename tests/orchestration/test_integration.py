@@ -80,7 +80,7 @@ class FakeConnect:
 
     @activity.defn(name="tokens.obtain")
     async def obtain(self, wanted: ObtainToken) -> ObtainedToken:
-        self.asked.append(wanted.refused)
+        self.asked.append(wanted.renew)
         if self.refused_grants:
             raise as_application_error(self.refused_grants.pop(0))
         if self.life_s is None:
