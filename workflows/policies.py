@@ -89,6 +89,10 @@ def priority(word: SyncPriority, fairness_key: str) -> Priority:
     return Priority(priority_key=_PRIORITY_KEYS[word], fairness_key=fairness_key[:64])
 
 
+HOUSEKEEPING = priority(SyncPriority.NORMAL, "housekeeping")
+"""The installation's own work, which is no organisation's."""
+
+
 def connection_priority(word: SyncPriority, organization_id: str, integration_id: str) -> Priority:
     """Return the priority in a system's queue, which is fair among connections and limits each of them."""
     return priority(word, fairness_key(organization_id, integration_id))
