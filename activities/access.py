@@ -13,9 +13,10 @@ from pydantic import SecretStr
 
 from activities import usage
 from activities.connectors.registry import connector_class
+from activities.ports.admission import UNLIMITED, Admission
 from activities.ports.connection import Connection
 from activities.ports.connector import Connector
-from activities.ports.manifest import Manifest
+from activities.ports.manifest import Manifest, RateLimit
 from activities.ports.outbound import PUBLIC_ONLY, OutboundRules
 from activities.ports.secrets import SecretStore
 from activities.storage.connections import ConnectionStore, StoredConnection
@@ -29,6 +30,14 @@ _log = logging.getLogger(__name__)
 EndpointResolver = Callable[[str], Awaitable[str | None]]
 """Platform -> base URL of its emulator, None in production."""
 
+AdmissionOf = Callable[[IntegrationConfiguration, str, RateLimit], Admission]
+"""Configuration, base URL and the manifest's limit -> who says whether the vendor may be called."""
+
+
+def unlimited(_configuration: IntegrationConfiguration, _base_url: str, _limit: RateLimit) -> Admission:
+    """Return an admission that refuses nothing."""
+    return UNLIMITED
+
 
 class Access:
     """Hands out one shared connector instance per integration and credential version.
@@ -38,6 +47,7 @@ class Access:
         secrets: the credential store.
         endpoints: where the development stand-ins live.
         outbound: what the installation lets connectors reach.
+        admission_of: gives every connection its limits.
     """
 
     def __init__(
@@ -46,10 +56,12 @@ class Access:
         secrets: SecretStore,
         endpoints: EndpointResolver,
         outbound: OutboundRules = PUBLIC_ONLY,
+        admission_of: AdmissionOf = unlimited,
     ) -> None:
         self._connections = connections
         self._secrets = secrets
         self._endpoints = endpoints
+        self._admission_of = admission_of
         self._outbound = outbound
         self._open: dict[tuple[str, str], tuple[object, Connector]] = {}
         self._lock = asyncio.Lock()
@@ -122,6 +134,7 @@ class Access:
         Raises:
             AuthExpired: its credential is gone.
         """
+        usage.note(stored)
         configuration = stored.configuration
         cached = self._open.get((configuration.organization_id, configuration.integration_id))
         if cached is not None and cached[0] == (stored.version, configuration.connection_config.credential_ref):
@@ -210,7 +223,8 @@ class Access:
                 configuration.security_config.tls_exception_until,
             )
         config = configuration.connection_config
-        base_url = await self._base_url(configuration, self.manifest(configuration.platform))
+        manifest = self.manifest(configuration.platform)
+        base_url = await self._base_url(configuration, manifest)
         return Connection(
             organization_id=configuration.organization_id,
             integration_id=configuration.integration_id,
@@ -219,6 +233,7 @@ class Access:
             settings=config.settings,
             credential=credential or {},
             min_tls_version=configuration.security_config.min_tls_version,
+            admission=self._admission_of(configuration, base_url, manifest.rate_limit),
             outbound=self._outbound,
         )
 

@@ -8,11 +8,10 @@ from typing import Any
 
 from pydantic import ValidationError
 from temporalio import activity
-from temporalio.exceptions import ApplicationError, CancelledError, FailureError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory, CancelledError, FailureError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
-from activities.storage.connections import StoredConnection
-from activities.usage import Watcher, collecting
+from activities.usage import Use, Watcher, collecting
 from contracts.errors import NON_RETRYABLE, ErrorDetail, ErrorKind, InvalidInput, Owner, Permanent, WedSyncError
 
 
@@ -26,6 +25,8 @@ def as_application_error(error: WedSyncError) -> ApplicationError:
         type=detail.kind,
         non_retryable=detail.kind in NON_RETRYABLE,
         next_retry_delay=None if wait is None else timedelta(seconds=wait),
+        # Work that was told when to come back is no fault, and needs no stack trace in the log.
+        category=ApplicationErrorCategory.UNSPECIFIED if wait is None else ApplicationErrorCategory.BENIGN,
     )
 
 
@@ -96,16 +97,20 @@ class _Boundary(ActivityInboundInterceptor):
             raise ApplicationError(detail.sentence(), detail, type=detail.kind) from None
 
     async def _watched(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
-        with collecting() as used:
+        with collecting() as use:
             try:
                 result = await super().execute_activity(input)
             except WedSyncError as error:
-                raise await self._told(used, error) or error from None
-            await self._told(used, None)
+                raise await self._told(use, error) or error from None
+            await self._told(use, None)
             return result
 
-    async def _told(self, used: Sequence[StoredConnection], error: WedSyncError | None) -> WedSyncError | None:
-        for connection in used:
+    async def _told(self, use: Use, error: WedSyncError | None) -> WedSyncError | None:
+        """Tell of every connection how it went, and return the error to raise."""
+        for connection in use.connections:
+            found = error or use.error_of(connection)
             for watcher in self._watchers:
-                error = await watcher.ended(connection, error) or error
+                found = await watcher.ended(connection, found) or found
+            # What was met and not raised stays a finding, whatever a watcher makes of it.
+            error = found if error is not None else None
         return error

@@ -17,6 +17,7 @@ from temporalio.client import (
     ScheduleUpdate,
     ScheduleUpdateInput,
 )
+from temporalio.common import Priority
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.access import Access
@@ -166,6 +167,7 @@ def _schedule(scheduled: ScheduledSync) -> Schedule:
             id=names.sync_workflow_id(key.organization_id, key.integration_id, request.sync_id),
             task_queue=names.ORCHESTRATION_QUEUE,
             execution_timeout=timedelta(days=30),
+            priority=Priority(fairness_key=key.organization_id),
         ),
         spec=spec,
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(hours=1)),

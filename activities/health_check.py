@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from activities import usage
 from activities.access import Access
 from activities.ports.headroom import Headroom, UnknownHeadroom
 from activities.storage.connections import ConnectionStore, StoredConnection
@@ -17,7 +18,6 @@ from activities.storage.health import HealthStore
 from activities.storage.sync_runs import SyncRuns
 from activities.transform import health as figures
 from activities.transform.hysteresis import Standing, newly_watched
-from activities.usage import Watcher
 from contracts.errors import Owner, RateLimited, Transient, WedSyncError
 from contracts.health import HealthMetric, HealthRules, HealthWord, IntegrationKey
 from contracts.integration import IntegrationState
@@ -59,7 +59,6 @@ class Examiner:
         runs: their syncs.
         rules: the thresholds.
         headroom: what the vendor's limits have left.
-        watchers: told of vendors that refuse, as they are of any other work that they refuse.
     """
 
     def __init__(
@@ -70,7 +69,6 @@ class Examiner:
         runs: SyncRuns,
         rules: HealthRules,
         headroom: Headroom | None = None,
-        watchers: Sequence[Watcher] = (),
     ) -> None:
         self._access = access
         self._connections = connections
@@ -78,7 +76,6 @@ class Examiner:
         self._runs = runs
         self._rules = rules
         self._headroom = headroom or UnknownHeadroom()
-        self._watchers = watchers
         self._slots: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_SLOTS))
 
     async def examine(self, keys: Sequence[IntegrationKey], now: datetime) -> AsyncIterator[Outcome]:
@@ -136,8 +133,7 @@ class Examiner:
         try:
             latency_ms = await call
         except WedSyncError as error:
-            for watcher in self._watchers:
-                await watcher.ended(stored, error)
+            usage.met(stored, error)
             return self._refusal(error), None, _since(began)
         return figures.connection(latency_ms, self._rules), latency_ms, _since(began)
 

@@ -58,7 +58,7 @@ SourceFactory = Callable[[str], SourceConnector]
 """Organisation id -> the WedSync reporting API, opened for it."""
 
 _BEAT_S = 5.0
-_HELD_ATTEMPTS = 4
+_HELD_ROUNDS = 3
 _DETAILS = 100
 _SINCE_WATERMARK = frozenset({SynchronizationType.INCREMENTAL, SynchronizationType.REAL_TIME})
 
@@ -235,7 +235,9 @@ class Sync:
             for number, ref in enumerate(mine[progress.parts_done :], start=progress.parts_done):
                 pusher = PartPush(connector, self._receipts, job, self._key, called)
                 results = await pusher.push(await parts.read(ref, StagedRecord))
-                _retry_while_held(pusher.waiting)
+                if pusher.waiting and progress.held_rounds < _HELD_ROUNDS:
+                    pulse.beat(progress.model_copy(update={"held_rounds": progress.held_rounds + 1}))
+                    raise _still_held(pusher.waiting)
                 progress = progress.model_copy(
                     update={
                         "parts_done": number + 1,
@@ -306,14 +308,12 @@ def _refuse_strategy(request: DataSynchronizationRequest, mode: SyncMode) -> Non
         )
 
 
-def _retry_while_held(waiting: int) -> None:
-    """Let Temporal try again while the vendor could not take single records; after that they stay held."""
-    if waiting and activity.info().attempt < _HELD_ATTEMPTS:
-        raise Transient(
-            "records_held",
-            f"{waiting} records could not be taken for the moment; the others stand.",
-            operation="sync.push_records",
-        )
+def _still_held(waiting: int) -> Transient:
+    return Transient(
+        "records_held",
+        f"{waiting} records could not be taken for the moment; the others stand.",
+        operation="sync.push_records",
+    )
 
 
 async def _published(connector: DatasetConnector, plan: SyncPlan, dataset: Dataset, folder: Path) -> int:

@@ -123,6 +123,8 @@ class PushProgress(Contract):
     outcomes: Annotated[list[DatasetRef], Field(max_length=10_000)] = []
     books: Books = Books()
     vendor_calls: int = Field(default=0, ge=0)
+    held_rounds: int = Field(default=0, ge=0)
+    """Attempts that ended because the vendor could not take single records."""
 
 
 class PublishDataset(Contract):

@@ -23,6 +23,7 @@ from starters.private_files import write_private
 from starters.runs import Run
 from workers.settings import Profile, Settings
 from workers.temporal import connect
+from workflows.policies import HOUSEKEEPING
 
 
 async def rotate(settings: Settings) -> RotateKeysResult:
@@ -94,6 +95,7 @@ async def _rewrapped(client: Client, key_id: str) -> RotateKeysResult:
             execution_timeout=RUN_TIMEOUT,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            priority=HOUSEKEEPING,
             static_summary="Rotate the master key",
         )
     return await Run(handle, RotateKeysResult).result()

@@ -18,6 +18,7 @@ from contracts.names import system_queue
 from workers import roster
 from workers.composition import compose
 from workers.privacy import keep_secrets_in
+from workers.rate_limits import apply_rate_limits
 from workers.search_attributes import require_attributes
 from workers.settings import Settings
 from workers.telemetry import telemetry
@@ -34,6 +35,7 @@ async def run(settings: Settings, only: Sequence[str]) -> None:
     await asyncio.to_thread(_warm_up, only)
     client = await connect(settings)
     await require_attributes(client)
+    await apply_rate_limits(client, only)
     async with AsyncExitStack() as stack:
         stack.enter_context(telemetry(settings))
         parts = await stack.enter_async_context(compose(settings))

@@ -14,10 +14,12 @@ from pydantic import SecretStr
 
 from activities import timeline
 from activities.access import Access, EndpointResolver
+from activities.admission import Admissions
 from activities.alerts import Alerts
 from activities.connect import Connect
 from activities.connectors.registry import connector_class
 from activities.etl import Etl
+from activities.headroom import StoredHeadroom
 from activities.health import Health
 from activities.health_check import Examiner
 from activities.health_round import Round
@@ -27,7 +29,6 @@ from activities.migration import Migrations
 from activities.notify import Notify
 from activities.ports.connection import Connection
 from activities.ports.connector import SourceConnector
-from activities.ports.headroom import Headroom
 from activities.refusals import Refusals
 from activities.storage.alert_routes import AlertRouteStore
 from activities.storage.connections import ConnectionStore
@@ -35,6 +36,7 @@ from activities.storage.database import Database
 from activities.storage.health import HealthStore
 from activities.storage.incidents import IncidentStore
 from activities.storage.ledger import EffectLedger
+from activities.storage.limits import LimitStore
 from activities.storage.receipts import Receipts
 from activities.storage.root_keys import StoredRootKeys
 from activities.storage.sealed_rows import SealedRows
@@ -72,7 +74,8 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     connections = ConnectionStore(database, masters)
     secrets = open_secret_store(settings, database, masters)
     staging = Staging(settings.staging_url, roots, settings.data_dir / "scratch")
-    access = Access(connections, secrets, endpoint_resolver(settings), settings.outbound_rules())
+    admissions = Admissions(LimitStore(database))
+    access = Access(connections, secrets, endpoint_resolver(settings), settings.outbound_rules(), admissions.of)
     reports = source_factory(settings)
     import_dirs = [Path("/")] if settings.import_dirs is None else settings.import_dirs
     sync = Sync(
@@ -88,8 +91,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     tokens = Tokens(access, connections, secrets, settings.oauth_apps)
     operator = settings.alerts_organization
     alerts = Alerts(AlertRouteStore(database, masters), connections, operator=operator)
-    watchers = [Refusals(connections)]
-    health = build_health(database, connections, access, settings.health, operator=operator, watchers=watchers)
+    health = build_health(database, connections, access, settings.health, operator=operator)
     keys = Keys(masters, roots, SealedRows(database, masters))
     migrations = Migrations(access, connections, Receipts(database), fingerprint_key=eldest.derive("fingerprints"))
     groups = [
@@ -100,7 +102,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
         yield Parts(
             activities=[timeline.plan, *(verb for group in groups for verb in verbs(group))],
             connections=connections,
-            watchers=watchers,
+            watchers=[admissions, Refusals(connections)],
         )
     finally:
         await access.aclose()
@@ -114,12 +116,11 @@ def build_health(
     rules: HealthRules,
     *,
     operator: str = "",
-    watchers: Sequence[Watcher] = (),
-    headroom: Headroom | None = None,
 ) -> Health:
     """Return the verbs of health checks."""
     store, runs = HealthStore(database), SyncRuns(database)
-    examiner = Examiner(access, connections, store, runs, rules, headroom, watchers)
+    headroom = StoredHeadroom(LimitStore(database))
+    examiner = Examiner(access, connections, store, runs, rules, headroom)
     rounds = Round(examiner, store, rules, inform)
     return Health(connections, examiner, rounds, runs, IncidentStore(database, rules, operator))
 

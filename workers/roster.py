@@ -25,16 +25,24 @@ from workflows.wedding_timeline import WeddingTimeline
 WORKFLOWS = [Integration, MonitorHealth, RotateKeys, RouteNotification, RunWarehouseEtl, SyncReport, WeddingTimeline]
 GRACE = timedelta(seconds=8)
 _DATA_SLOTS = 2
-_SYSTEM_SLOTS = 20
-_WORKFLOW_SLOTS = 20
+_ORCHESTRATION_SLOTS = 20
+_SYSTEM_SLOTS = 100
+"""Vendor calls mostly wait: with a few at most for one connection, hanging ones leave slots for the healthy."""
+_WORKFLOW_SLOTS = 6
 _CACHED_WORKFLOWS = 500
+_SLOTS = {ORCHESTRATION_QUEUE: _ORCHESTRATION_SLOTS, DATA_QUEUE: _DATA_SLOTS}
 _SOURCES = {"wedsync"}
 _PACKAGE = "wedsync-orchestrator"
 
 
 def queues() -> list[str]:
     """Return every queue of the house: decisions, heavy data, and one per vendor."""
-    return [ORCHESTRATION_QUEUE, DATA_QUEUE, *(system_queue(name) for name in sorted(CONNECTORS.keys() - _SOURCES))]
+    return [ORCHESTRATION_QUEUE, DATA_QUEUE, *(system_queue(name) for name in systems())]
+
+
+def systems() -> list[str]:
+    """Return every vendor that has a queue."""
+    return sorted(CONNECTORS.keys() - _SOURCES)
 
 
 def workers(client: Client, parts: Parts, only: Sequence[str] = ()) -> list[Worker]:
@@ -59,7 +67,7 @@ def _worker(client: Client, parts: Parts, queue: str) -> Worker:
         interceptors=[BoundaryInterceptor(parts.watchers)],
         # The default hashes the bytecode of every loaded module, which delays a start by seconds.
         build_id=f"{_PACKAGE}@{version(_PACKAGE)}",
-        max_concurrent_activities=_DATA_SLOTS if queue == DATA_QUEUE else _SYSTEM_SLOTS,
+        max_concurrent_activities=_SLOTS.get(queue, _SYSTEM_SLOTS),
         max_concurrent_workflow_tasks=_WORKFLOW_SLOTS if decides else None,
         max_cached_workflows=_CACHED_WORKFLOWS if decides else 0,
         graceful_shutdown_timeout=GRACE,

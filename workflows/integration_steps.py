@@ -17,7 +17,7 @@ with workflow.unsafe.imports_passed_through():
         SynchronizationSchedule,
     )
     from contracts.migration import MigrationPlan, PlanMigration
-    from contracts.names import ORCHESTRATION_QUEUE, fairness_key, system_queue
+    from contracts.names import ORCHESTRATION_QUEUE, system_queue
     from contracts.sync import SyncPriority
     from contracts.tokens import ObtainedToken, ObtainToken
     from workflows import policies
@@ -63,6 +63,7 @@ async def plan_migration(key: IntegrationKey, successor_id: str, report_id: str 
         PlanMigration(key=key, successor_id=successor_id, scheduled_report_id=report_id),
         result_type=MigrationPlan,
         task_queue=ORCHESTRATION_QUEUE,
+        priority=policies.priority(SyncPriority.HIGH, key.organization_id),
         **policies.STORE.options(),
     )
     return plan
@@ -70,27 +71,28 @@ async def plan_migration(key: IntegrationKey, successor_id: str, report_id: str 
 
 async def record(configuration: IntegrationConfiguration, state: IntegrationState) -> None:
     """Publish what activities read."""
-    await _at_home("connect.record", IntegrationRecord(configuration=configuration, state=state))
+    given = IntegrationRecord(configuration=configuration, state=state)
+    await _at_home("connect.record", given, configuration.organization_id)
 
 
 async def schedule_sync(key: IntegrationKey, schedule: SynchronizationSchedule | None) -> None:
     """Give the integration this sync schedule, or none."""
-    await _at_home("connect.schedule_sync", ScheduledSync(key=key, schedule=schedule))
+    await _at_home("connect.schedule_sync", ScheduledSync(key=key, schedule=schedule), key.organization_id)
 
 
 async def forget(key: IntegrationKey) -> None:
     """Destroy the credentials."""
-    await _at_home("connect.forget", key)
+    await _at_home("connect.forget", key, key.organization_id)
 
 
 async def drop_credential(ref: CredentialRef) -> None:
     """Destroy one version of the credential."""
-    await _at_home("connect.drop_credential", ref)
+    await _at_home("connect.drop_credential", ref, ref.organization_id)
 
 
 async def wake(key: IntegrationKey) -> None:
     """Tell the runs that wait for this connection that it stands."""
-    await _at_home("connect.wake", key)
+    await _at_home("connect.wake", key, key.organization_id)
 
 
 async def _at_vendor(
@@ -102,11 +104,17 @@ async def _at_vendor(
         result_type=answer,
         task_queue=system_queue(key.platform),
         summary=summary,
-        priority=policies.priority(SyncPriority.HIGH, fairness_key(key.organization_id, key.integration_id)),
+        priority=policies.connection_priority(SyncPriority.HIGH, key.organization_id, key.integration_id),
         **policy.options(),
     )
     return result
 
 
-async def _at_home(name: str, given: Contract) -> None:
-    await workflow.execute_activity(name, given, task_queue=ORCHESTRATION_QUEUE, **policies.STORE.options())
+async def _at_home(name: str, given: Contract, organization_id: str) -> None:
+    await workflow.execute_activity(
+        name,
+        given,
+        task_queue=ORCHESTRATION_QUEUE,
+        priority=policies.priority(SyncPriority.HIGH, organization_id),
+        **policies.STORE.options(),
+    )

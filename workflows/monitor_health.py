@@ -89,7 +89,7 @@ class MonitorHealth:
                 key,
                 result_type=HealthStatus,
                 task_queue=system_queue(key.platform),
-                priority=policies.priority(SyncPriority.LOW, key.integration_id),
+                priority=policies.connection_priority(SyncPriority.LOW, key.organization_id, key.integration_id),
                 summary=f"Check {key.platform}",
                 **policies.PROBE.options(),
             )

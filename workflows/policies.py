@@ -10,6 +10,7 @@ from temporalio.common import Priority, RetryPolicy
 
 from contracts.base import Contract
 from contracts.errors import NON_RETRYABLE
+from contracts.names import fairness_key
 from contracts.sync import SyncPriority
 
 A = TypeVar("A", bound=Contract)
@@ -50,8 +51,8 @@ class Policy:
         )
 
 
-INTERACTIVE = Policy(attempt=timedelta(seconds=30), total=timedelta(hours=6))
-"""One vendor call that somebody waits for; survives an outage of hours."""
+INTERACTIVE = Policy(attempt=timedelta(seconds=30), total=timedelta(hours=12))
+"""One vendor call that somebody waits for; survives an outage of hours, and the queue after it."""
 
 BULK = Policy(attempt=timedelta(minutes=30), total=timedelta(hours=12), heartbeat=timedelta(seconds=45))
 """Many vendor calls or much data; resumes from its heartbeat."""
@@ -89,6 +90,15 @@ _PRIORITY_KEYS = {SyncPriority.CRITICAL: 1, SyncPriority.HIGH: 2, SyncPriority.N
 def priority(word: SyncPriority, fairness_key: str) -> Priority:
     """Return the queue priority of a request's word, fair among `fairness_key`s (at most 64 bytes)."""
     return Priority(priority_key=_PRIORITY_KEYS[word], fairness_key=fairness_key[:64])
+
+
+HOUSEKEEPING = priority(SyncPriority.NORMAL, "housekeeping")
+"""The installation's own work, which is no organisation's."""
+
+
+def connection_priority(word: SyncPriority, organization_id: str, integration_id: str) -> Priority:
+    """Return the priority in a system's queue, which is fair among connections and limits each of them."""
+    return priority(word, fairness_key(organization_id, integration_id))
 
 
 class LocalActivityOptions(TypedDict):

@@ -40,6 +40,7 @@ class RotateKeys:
                 "keys.begin",
                 request,
                 result_type=RotationBegun,
+                priority=policies.HOUSEKEEPING,
                 summary="Make a root key for the new master key",
                 **policies.STORE.options(),
             )
@@ -69,6 +70,7 @@ class RotateKeys:
                 "keys.rewrap",
                 RewrapRows(key_id=request.key_id, cursor=request.cursor),
                 result_type=RowsRewrapped,
+                priority=policies.HOUSEKEEPING,
                 summary="Wrap record keys under the new master key",
                 **policies.REWRAP.options(),
             )
@@ -85,6 +87,7 @@ class RotateKeys:
             "keys.retire",
             RetireKeys(key_id=request.key_id, before=request.before),
             result_type=KeysRetired,
+            priority=policies.HOUSEKEEPING,
             summary="Retire the old master keys",
             **policies.STORE.options(),
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from temporalio import workflow
-from temporalio.common import Priority
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
@@ -19,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
         RoutingResult,
         SystemRoutingResult,
     )
+    from contracts.sync import SyncPriority
     from workflows import policies
     from workflows.visibility import detail_of, tag
     from workflows.waiting import WaitsForReconnection
@@ -109,12 +109,12 @@ class RouteNotification(WaitsForReconnection):
     async def _apply(self, routing: CrossSystemRouting, step: EffectStep, *, waits: bool) -> DeliveryResult:
         """Make one effect stand; where no other system takes over, wait for a connection that is parked."""
         notification = routing.source_notification
-        priority = policies.priority(notification.priority, step.integration_id)
+        word = notification.priority
         try:
             if waits:
-                outcome = await self.through_reconnection(step.integration_id, lambda: apply_effect(step, priority))
+                outcome = await self.through_reconnection(step.integration_id, lambda: apply_effect(step, word))
             else:
-                outcome = await apply_effect(step, priority)
+                outcome = await apply_effect(step, word)
         except ActivityError as error:
             return DeliveryResult(
                 notification_id=notification.notification_id,
@@ -134,7 +134,7 @@ class RouteNotification(WaitsForReconnection):
         )
 
 
-async def apply_effect(step: EffectStep, priority: Priority) -> EffectOutcome:
+async def apply_effect(step: EffectStep, word: SyncPriority) -> EffectOutcome:
     """Make one effect stand through the queue of its system."""
     outcome: EffectOutcome = await workflow.execute_activity(
         "notify.apply_effect",
@@ -142,7 +142,7 @@ async def apply_effect(step: EffectStep, priority: Priority) -> EffectOutcome:
         result_type=EffectOutcome,
         task_queue=system_queue(step.system),
         summary=f"{step.system}: {step.kind}",
-        priority=priority,
+        priority=policies.connection_priority(word, step.organization_id, step.integration_id),
         **policies.INTERACTIVE.options(),
     )
     return outcome

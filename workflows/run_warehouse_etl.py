@@ -148,7 +148,12 @@ class RunWarehouseEtl(WaitsForReconnection):
         line = f"{name}: {summary}"
         self._running.append(line)
         self._show()
-        fairness = request.organization_id if queue == DATA_QUEUE else request.target_integration.integration_id
+        integration_id = request.target_integration.integration_id
+        priority = (
+            policies.priority(request.priority, request.organization_id)
+            if queue == DATA_QUEUE
+            else policies.connection_priority(request.priority, request.organization_id, integration_id)
+        )
 
         async def take() -> R:
             result: R = await workflow.execute_activity(
@@ -157,12 +162,12 @@ class RunWarehouseEtl(WaitsForReconnection):
                 result_type=answer,
                 task_queue=queue,
                 summary=summary,
-                priority=policies.priority(request.priority, fairness),
+                priority=priority,
                 **policies.BULK.options(),
             )
             return result
 
-        result = await self.through_reconnection(request.target_integration.integration_id, take)
+        result = await self.through_reconnection(integration_id, take)
         self._running.remove(line)
         self._done.append(line)
         return result

@@ -195,7 +195,7 @@ class SyncReport(WaitsForReconnection):
                 given,
                 result_type=PushedRecords,
                 task_queue=system_queue(plan.platform),
-                priority=policies.priority(request.priority, plan.integration_id),
+                priority=policies.connection_priority(request.priority, plan.organization_id, plan.integration_id),
                 summary=summary,
                 **policies.BULK.options(),
             )

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 from temporalio import workflow
-from temporalio.common import Priority
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
@@ -170,10 +169,9 @@ class WeddingTimeline(WaitsForReconnection):
             )
             if self._stale():
                 return
-            fairness = self._state.wedding.organization_id
             for target in plan.targets:
                 for effect in target.steps:
-                    if not await self._apply(effect, policies.priority(SyncPriority.HIGH, fairness)):
+                    if not await self._apply(effect):
                         return
         except ActivityError as error:
             detail = detail_of(error)
@@ -181,7 +179,7 @@ class WeddingTimeline(WaitsForReconnection):
         else:
             self._settle(step, {"status": StepStatus.SENT})
 
-    async def _apply(self, effect: EffectStep, priority: Priority) -> bool:
+    async def _apply(self, effect: EffectStep) -> bool:
         """Make an effect stand; False when the wedding's plan changed while its connection was waited for."""
         first = True
 
@@ -190,7 +188,7 @@ class WeddingTimeline(WaitsForReconnection):
             if not first and self._stale():
                 return False
             first = False
-            await apply_effect(effect, priority)
+            await apply_effect(effect, SyncPriority.HIGH)
             return True
 
         return await self.through_reconnection(

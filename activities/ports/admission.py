@@ -17,12 +17,19 @@ class Admission(Protocol):
         """
         ...
 
+    async def give_back(self, calls: int) -> None:
+        """Uncount requests that were admitted and not made."""
+        ...
+
 
 class Unlimited:
     """Admits every request; for connections that no limit is known of."""
 
     async def admit(self, calls: int = 1) -> None:
         """Let the requests pass."""
+
+    async def give_back(self, calls: int) -> None:
+        """Uncount nothing."""
 
 
 UNLIMITED = Unlimited()

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from pydantic import JsonValue, SecretStr
 
 from activities.ports.admission import UNLIMITED, Admission
 from activities.ports.outbound import PUBLIC_ONLY, OutboundRules
+
+
+@dataclass
+class _Admitted:
+    """Requests of one operation that were admitted together."""
+
+    admission: Admission
+    left: int
+
+
+_admitted: ContextVar[_Admitted | None] = ContextVar("admitted_together", default=None)
 
 
 @dataclass(frozen=True)
@@ -39,3 +52,37 @@ class Connection:
         """Return one setting as text, `default` when absent or null."""
         value = self.settings.get(name)
         return default if value is None else str(value)
+
+    async def admit(self) -> None:
+        """Ask before one vendor request; one that `together` has admitted passes without asking again.
+
+        Raises:
+            RateLimited: there is no room for it now.
+            Transient: the vendor is given time to recover.
+        """
+        granted = _admitted.get()
+        if granted is not None and granted.admission is self.admission and granted.left:
+            granted.left -= 1
+        else:
+            await self.admission.admit()
+
+    @asynccontextmanager
+    async def together(self, calls: int) -> AsyncIterator[None]:
+        """Admit the requests of an operation at once, so that it is not refused between two of them.
+
+        Args:
+            calls: the most requests the block makes; those it does not make are given back.
+
+        Raises:
+            RateLimited: there is no room for all of them now.
+            Transient: the vendor is given time to recover.
+        """
+        await self.admission.admit(calls)
+        granted = _Admitted(self.admission, calls)
+        token = _admitted.set(granted)
+        try:
+            yield
+        finally:
+            _admitted.reset(token)
+            if granted.left:
+                await self.admission.give_back(granted.left)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, MetaData, Table, create_engine, event, inspect, text
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 metadata = MetaData()
@@ -31,9 +31,14 @@ class Database:
         self.url = url
         parsed = make_url(url)
         self.backend = parsed.get_backend_name()
-        self.engine = create_async_engine(parsed.set(drivername=_ASYNC_DRIVERS[self.backend]))
+        # SQLite has one writer, and those who wait for its lock get it in no order: here they wait in a queue.
+        few: dict[str, Any] = {"pool_size": 3, "max_overflow": 0, "pool_timeout": 60} if self._on_disk(parsed) else {}
+        self.engine = create_async_engine(parsed.set(drivername=_ASYNC_DRIVERS[self.backend]), **few)
         if self.backend == "sqlite":
             event.listen(self.engine.sync_engine, "connect", _tune_sqlite)
+
+    def _on_disk(self, url: URL) -> bool:
+        return self.backend == "sqlite" and bool(url.database)
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:

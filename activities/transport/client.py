@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -60,6 +60,10 @@ def open_client(
         follow_redirects=False,
         transport=transport or _Transport(connection),
     )
+
+
+async def _unasked() -> None:
+    """Let every request pass."""
 
 
 class _Transport(httpx.AsyncHTTPTransport):
@@ -134,6 +138,7 @@ class JsonClient:
         timeout_s: total seconds for one request, from connecting to the last byte.
         max_bytes: largest response read.
         error_word: takes the vendor's fixed error word from an error body.
+        admit: `Connection.admit`, asked before every request.
         owner: who mends the server's certificate.
     """
 
@@ -145,6 +150,7 @@ class JsonClient:
         timeout_s: float = 30.0,
         max_bytes: int = MAX_RESPONSE_BYTES,
         error_word: Callable[[JsonValue], str] = vendor_word,
+        admit: Callable[[], Awaitable[None]] = _unasked,
         owner: Owner = Owner.VENDOR,
     ) -> None:
         self._system = system
@@ -152,6 +158,7 @@ class JsonClient:
         self._timeout_s = timeout_s
         self._max_bytes = max_bytes
         self._error_word = error_word
+        self._admit = admit
         self._owner = owner
 
     async def aclose(self) -> None:
@@ -185,11 +192,12 @@ class JsonClient:
         Raises:
             Transient: the vendor was not reached, or a read had no usable answer.
             OutcomeUnknown: a write was sent and no usable answer came.
-            RateLimited: 429.
+            RateLimited: 429, or the connection's limit is used up.
             AuthExpired: 401.
             InvalidInput: the outbound policy does not allow the address.
             Permanent: another refusal, a certificate that is not trusted, or a read whose answer is too large.
         """
+        await self._admit()
         query = {name: value for name, value in (params or {}).items() if value is not None}
         request = self._client.build_request(
             method,

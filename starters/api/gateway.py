@@ -8,10 +8,12 @@ from sqlalchemy import text
 
 from activities.storage.api_keys import ApiKeyStore
 from activities.storage.idempotency import IdempotencyStore
+from activities.storage.limits import LimitStore
 from activities.storage.root_keys import StoredRootKeys
 from starters.client import WedSync, open_store
 from starters.failures import translated
 from starters.health_desk import HealthDesk
+from starters.limits import Limits
 from workers.settings import Settings
 from workers.temporal import connect
 
@@ -27,6 +29,7 @@ class Gateway:
         self.settings = settings
         self._store = open_store(settings)
         self.keys = ApiKeyStore(self._store.database)
+        self.limits = Limits(self._store.connections, LimitStore(self._store.database))
         masters = settings.load_master_keys()
         roots = StoredRootKeys(settings.database_url, masters)
         self.idempotency = IdempotencyStore(self._store.database, masters, roots.eldest)

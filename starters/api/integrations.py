@@ -7,11 +7,13 @@ from fastapi import APIRouter, Request, Response
 from activities.storage.idempotency import Answer
 from contracts.errors import InvalidInput
 from contracts.integration import ConnectionAction, ConnectionResult, IntegrationConfiguration
+from contracts.limits import ConnectionLimits, OwnLimit
 from starters.api.description import body
-from starters.api.doors import Facade, IdempotencyKey, Organization, answer, once
+from starters.api.doors import Facade, IdempotencyKey, Organization, answer, gateway_of, once, read_body
 from starters.api.views import IntegrationList, IntegrationSummary
 from starters.authorizations import Authorization
 from starters.client import WedSync
+from starters.documents import parse
 
 router = APIRouter(prefix="/v1/organizations/{organizationId}/integrations", tags=["integrations"])
 
@@ -51,6 +53,19 @@ async def begin_authorization(request: Request, org: Organization, idempotency_k
 async def show_integration(org: Organization, integration_id: str, wedsync: Facade) -> ConnectionResult:
     """Show an integration's state."""
     return await wedsync.integrations.show(org, integration_id)
+
+
+@router.get("/{integration_id}/limits", response_model=ConnectionLimits)
+async def show_limits(request: Request, org: Organization, integration_id: str) -> ConnectionLimits:
+    """Show how much of the vendor's limit is used, and whether the vendor is called at all."""
+    return await gateway_of(request).limits.show(org, integration_id)
+
+
+@router.put("/{integration_id}/limits", response_model=ConnectionLimits, openapi_extra=body(OwnLimit))
+async def set_limits(request: Request, org: Organization, integration_id: str, wedsync: Facade) -> ConnectionLimits:
+    """Set the account's own limit, or take it away."""
+    wanted = parse(await read_body(request), OwnLimit, org)
+    return await gateway_of(request).limits.set_own(wedsync.client, org, integration_id, wanted)
 
 
 @router.post("/{integration_id}/actions", response_model=ConnectionResult, openapi_extra=body(ConnectionAction))

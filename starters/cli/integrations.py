@@ -10,6 +10,7 @@ import typer
 from contracts.errors import InvalidInput
 from contracts.integration import ConnectionActionKind, ConnectionResult, IntegrationConfiguration
 from starters.api.views import IntegrationList, IntegrationSummary
+from starters.cli.limits import limits
 from starters.cli.options import DataDir, File, Json, Organization, organization_of, with_wedsync
 from starters.cli.output import facts, line, note, print_json, table
 from starters.client import WedSync
@@ -17,6 +18,7 @@ from starters.documents import read_file
 from starters.failures import as_error
 
 app = typer.Typer(help="Connect suppliers' systems and look after the connections.", no_args_is_help=True)
+app.command("limits")(limits)
 IntegrationId = Annotated[str, typer.Argument(metavar="ID", help="The integration's id.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why, for whoever looks later.")]
 

@@ -110,6 +110,32 @@ def health() -> list[Row]:
     ]
 
 
+def limits() -> list[Row]:
+    """Return how exactly two worker processes keep two vendors' limits."""
+    found = run("-m", "tests.benchmarks.bench_limits")
+    rows = []
+    for name, limit, window in (("slack", 20, "1 s"), ("hubspot", 190, "10 s")):
+        figures, title = found[name], f"{limit} requests per {window}, two processes"
+        rows += [
+            Row(f"{title}: most in any window", figures["most_in_window"], limit, "requests"),
+            Row(f"{title}: share left unused", 1 - figures["used"], 0.15, ""),
+            Row(f"{title}: refused by the vendor", figures["refused"], 0, "requests"),
+        ]
+    return rows
+
+
+def fairness() -> list[Row]:
+    """Return what a quiet organisation notices of one that queues 20,000 items."""
+    found = run("-m", "tests.benchmarks.bench_fairness")
+    name = "a notification beside 20,000 of another organisation"
+    return [
+        Row(f"{name}: p95", found["beside_p95_ms"], None, "ms"),
+        Row(f"{name}: p95 / p95 on an idle stack", found["ratio"], 2, "x"),
+        Row("the 20,000 alone", found["noisy_alone_per_s"], None, "/s"),
+        Row("the 20,000 beside the quiet one", found["noisy_beside_per_s"], None, "/s"),
+    ]
+
+
 def keys() -> list[Row]:
     """Return the figures of a rotation of the master key under syncs, with its worker killed midway."""
     found = run("-m", "tests.benchmarks.bench_keys")
@@ -147,6 +173,8 @@ def measured(sizes: list[int]) -> Iterator[Row]:
     yield from health()
     yield from sync()
     yield from tokens()
+    yield from limits()
+    yield from fairness()
     yield from keys()
     peaks = []
     for rows in sizes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from activities.transform import quality
 from activities.transform.star import FIELDS
 from contracts.errors import AuthExpired, InvalidInput, Permanent, Transient
 from contracts.etl import EtlBatch, Layer
+from tests.support.admissions import Counting
 from tests.support.loopback import IN_DEVELOPMENT
 from tests.support.snowflake_account import Account
 
@@ -110,6 +112,21 @@ async def test_steps_that_follow_one_another_log_in_once(account):
     await connector.provision()
     await connector.build_analytics(batch())
     assert account.logins() == 1
+
+
+async def test_every_request_was_admitted(account, tmp_path):
+    connector, admission = snowflake_at(account), Counting()
+    connector._connection = replace(connector._connection, admission=admission)
+    for step in (
+        connector.probe,
+        connector.provision,
+        lambda: load(connector, tmp_path, WEDDINGS, batch()),
+        lambda: connector.build_analytics(batch()),
+        lambda: connector.optimize(batch()),
+    ):
+        admission.calls, before = 0, account.calls()
+        await step()
+        assert account.calls() - before <= admission.calls
 
 
 async def test_a_session_that_the_account_has_ended_is_opened_anew(account):

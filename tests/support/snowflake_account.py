@@ -66,6 +66,10 @@ class Account:
         """Return how many sessions were opened since the last reset."""
         return sum("login-request" in request["path"] for request in self._get("requests"))
 
+    def calls(self) -> int:
+        """Return how many requests were seen since the last reset."""
+        return len(self._get("requests"))
+
     def abort_abandoned(self) -> int:
         """Abort the transactions of sessions that are silent, as though their five minutes had passed."""
         return int(self._control.post("abandoned").raise_for_status().json()["aborted"])

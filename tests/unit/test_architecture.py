@@ -131,3 +131,28 @@ def test_the_readme_states_each_connectors_guarantee(system: str):
 def test_every_workflow_has_an_orchestration_test():
     tests = "".join(path.read_text() for path in sources("tests/orchestration"))
     assert [one.__name__ for one in WORKFLOWS if one.__name__ not in tests] == []
+
+
+@pytest.mark.parametrize("path", sources("workflows"), ids=lambda path: path.name)
+def test_f57_every_activity_of_a_workflow_has_a_priority_and_a_fairness_key(path: Path):
+    calls = [
+        node
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "workflow.execute_activity"
+    ]
+    assert [call.lineno for call in calls if not any(given.arg == "priority" for given in call.keywords)] == []
+
+
+DOORS = [path for path in sources("workflows", "starters", "activities") if "demo" not in path.parts]
+
+
+@pytest.mark.parametrize("path", DOORS, ids=lambda path: path.name)
+def test_f57_every_start_of_a_workflow_has_a_priority_and_a_fairness_key(path: Path):
+    starts = {"start_workflow", "execute_workflow", "start_child_workflow", "WithStartWorkflowOperation"}
+    starts.add("ScheduleActionStartWorkflow")
+    calls = [
+        node
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in starts
+    ]
+    assert [call.lineno for call in calls if not any(given.arg == "priority" for given in call.keywords)] == []

@@ -45,7 +45,7 @@ class Tave:
         default_base_url="https://workspace.vsco.co/api/v2",
         capabilities=frozenset({Capability.DELIVER}),
         guarantee=EffectGuarantee.UPSERT,
-        rate_limit=RateLimit(requests=2, per_s=1.0),
+        rate_limit=RateLimit(requests=20, per_s=10.0),
         optional_settings=("studioId", "statusStages"),
         page_size=100,
         notes=(
@@ -54,7 +54,7 @@ class Tave:
             "A PUT follows a GET and sends all writable fields, because what an absent field means is not documented.",
             "Nothing is written when the object already holds the change.",
             "A job holds no time or place: those go to the named sessions, or to a note when none is named.",
-            "The vendor publishes no number for its request quota; two requests a second is our own choice.",
+            "The vendor publishes no number for its request quota; 20 requests per 10 s are our own choice.",
             "Notifications of other types plan nothing here.",
         ),
     )
@@ -67,6 +67,7 @@ class Tave:
                 connection, headers={"X-API-KEY": connection.secret("apiKey")}, timeout_s=self.manifest.timeout_s
             ),
             timeout_s=self.manifest.timeout_s,
+            admit=connection.admit,
         )
 
     async def aclose(self) -> None:
@@ -148,11 +149,12 @@ class Tave:
                 )
             return EffectOutcome(remote_id=str(made["id"]))
         path = _path(step)
-        current = await self._read(path, f"{step.kind}.read")
-        if holds(current, step.payload):
-            return EffectOutcome(remote_id=step.object_id, replayed=True)
-        body = merged(step.kind.partition(".")[0], current, step.payload)
-        await self._http.request_json("PUT", path, operation=step.kind, json=body, writes=True)
+        async with self._connection.together(2):
+            current = await self._read(path, f"{step.kind}.read")
+            if holds(current, step.payload):
+                return EffectOutcome(remote_id=step.object_id, replayed=True)
+            body = merged(step.kind.partition(".")[0], current, step.payload)
+            await self._http.request_json("PUT", path, operation=step.kind, json=body, writes=True)
         return EffectOutcome(remote_id=step.object_id)
 
     async def find(self, step: EffectStep) -> EffectOutcome | None:

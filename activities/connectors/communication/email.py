@@ -218,6 +218,7 @@ class Email:
         scheme = "smtps" if encryption == "tls" else "smtp"
         written = f"[{host}]" if ":" in host else host
         target = vet(f"{scheme}://{written}:{port}", self.manifest, self._connection.outbound)
+        await self._connection.admit()
         server = aiosmtplib.SMTP(
             hostname=target.host,
             sock=await dial(target.host, target.port, self._connection.outbound, self.manifest.timeout_s),

@@ -196,6 +196,7 @@ class Slack:
     async def _call(
         self, method: str, *, writes: bool, body: JsonObject | None = None, query: dict[str, Any] | None = None
     ) -> AsyncSlackResponse:
+        await self._connection.admit()
         try:
             if query is not None:
                 return await self._web().api_call(method, http_verb="GET", params=dict(query))

@@ -14,7 +14,7 @@ from activities.connectors.crm.hubspot_api import SYSTEM, HubSpotApi
 from activities.connectors.crm.hubspot_delivery import apply_step, find_step
 from activities.connectors.crm.hubspot_effects import plan_steps
 from activities.connectors.crm.hubspot_mapping import formatted, wedding_name
-from activities.connectors.crm.hubspot_provision import Provisioner
+from activities.connectors.crm.hubspot_provision import MOST_CALLS, Provisioner
 from activities.connectors.crm.hubspot_records import Records
 from activities.connectors.crm.hubspot_schema import RECORD_ID_PROPERTY, WEDDINGS, known_properties
 from activities.ports.connection import Connection
@@ -23,6 +23,8 @@ from activities.ports.manifest import Capability, EffectGuarantee, Manifest, OAu
 from contracts.effects import Delivery, EffectOutcome, EffectStep
 from contracts.errors import Permanent
 from contracts.integration import ConnectionProbe, IntegrationType, ProvisionResult
+
+_PROBE_CALLS = 4
 
 
 class HubSpot:
@@ -87,14 +89,15 @@ class HubSpot:
 
         Source: https://developers.hubspot.com/docs/api-reference/account-account-info-v3/guide (v3).
         """
-        started = time.perf_counter()
-        account = await self._api.get("account.read", "/account-info/v3/details")
-        latency_ms = (time.perf_counter() - started) * 1_000
-        features = await asyncio.gather(
-            self._allowed("contacts", "objects.get_page", "contacts", limit=1),
-            self._allowed("deals", "objects.get_page", "deals", limit=1),
-            self._allowed("custom_objects", "schemas.get_all"),
-        )
+        async with self._api.together(_PROBE_CALLS):
+            started = time.perf_counter()
+            account = await self._api.get("account.read", "/account-info/v3/details")
+            latency_ms = (time.perf_counter() - started) * 1_000
+            features = await asyncio.gather(
+                self._allowed("contacts", "objects.get_page", "contacts", limit=1),
+                self._allowed("deals", "objects.get_page", "deals", limit=1),
+                self._allowed("custom_objects", "schemas.get_all"),
+            )
         return ConnectionProbe(
             ok=True,
             latency_ms=latency_ms,
@@ -111,7 +114,8 @@ class HubSpot:
             InvalidInput: `property_not_unique`.
             Permanent: `missing_permission`, a scope or the Enterprise plan is missing.
         """
-        result = await Provisioner(self._api).run()
+        async with self._api.together(MOST_CALLS):
+            result = await Provisioner(self._api).run()
         self._records.forget()
         return result
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -24,7 +24,7 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, LocationValueErro
 from activities.ports.connection import Connection
 from activities.transport.bounds import AnswerTooLargeError, Limits, parse_json, too_large
 from activities.transport.classify import MAX_RETRY_AFTER_S, status_error
-from activities.transport.offload import offload
+from activities.transport.offload import offload_to
 from activities.transport.pools import guard
 from activities.transport.tls import tls_error
 from contracts.errors import InvalidInput, OutcomeUnknown, RateLimited, Transient, WedSyncError
@@ -108,7 +108,7 @@ class HubSpotApi:
 
         Raises:
             AuthExpired: 401.
-            RateLimited: 429, and 477 while the account moves between data centres.
+            RateLimited: 429, the connection's limit is used up, and 477 while the account moves between data centres.
             OutcomeUnknown: a write met a time-out, a reset, a 5xx, 423 or an unreadable answer.
             Transient: a read met the same, or the host could not be reached at all.
             InvalidInput: the outbound policy does not allow the address.
@@ -123,16 +123,21 @@ class HubSpotApi:
         """Read a path the SDK has no method for, by the SDK's own transport; errors as `call`."""
         return await self._request(operation, partial(self._get, path), writes=False)
 
+    def together(self, calls: int) -> AbstractAsyncContextManager[None]:
+        """Admit the calls of an operation at once, as `Connection.together` says."""
+        return self._connection.together(calls)
+
     async def close(self) -> None:
         """Close every connection; a later call opens new ones."""
         with self._lock:
             apis, self._apis = self._apis, {}
         for api in apis.values():
-            await offload(api.api_client.rest_client.pool_manager.clear)
+            await offload_to(SYSTEM, api.api_client.rest_client.pool_manager.clear)
 
     async def _request(self, operation: str, send: partial[tuple[int, bytes]], *, writes: bool) -> Answer:
+        await self._connection.admit()
         try:
-            status, raw = await offload(send)
+            status, raw = await offload_to(SYSTEM, send)
             body = _json_object(raw)
         except _REFUSALS as refused:
             failure = _refusal(operation, refused, writes=writes)

@@ -17,6 +17,13 @@ from activities.connectors.crm.hubspot_schema import (
 from contracts.errors import InvalidInput, Permanent
 from contracts.integration import ProvisionResult
 
+MOST_CALLS = (
+    1
+    + sum(2 + len(standard.groups) + len(standard.properties) for standard in STANDARD_OBJECTS)
+    + sum(1 + len(custom.properties) for custom in CUSTOM_OBJECTS.values())
+)
+"""Calls of a provisioning of an account that has everything but our properties."""
+
 
 class Provisioner:
     """One provisioning of one account.

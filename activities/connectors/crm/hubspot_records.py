@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 
 from pydantic import JsonValue
@@ -58,6 +58,15 @@ class Records:
         by_id = {record.record_id: record for record in records}
         if not by_id:
             return UpsertAnswer([], 0)
+        _, calls = await self._address(object_type)
+        # A batch whose associations were refused would be written twice.
+        async with self._api.together(_most_calls(by_id.values())):
+            answer = await self._upserted(object_type, by_id, [record.record_id for record in records])
+        return UpsertAnswer(answer.results, answer.vendor_calls + calls)
+
+    async def _upserted(
+        self, object_type: str, by_id: Mapping[str, OutboundRecord], order: Sequence[str]
+    ) -> UpsertAnswer:
         address, calls = await self._address(object_type)
         inputs = [answers.upsert_input(record) for record in by_id.values()]
         try:
@@ -70,7 +79,7 @@ class Records:
         calls += 1
         for target in ASSOCIATION_TARGETS:
             calls += await self._associate(target, object_type, by_id, results)
-        return UpsertAnswer([results[record.record_id] for record in records], calls)
+        return UpsertAnswer([results[record_id] for record_id in order], calls)
 
     async def read(self, object_type: str, record_ids: Sequence[str]) -> Mapping[str, Mapping[str, JsonValue]]:
         """Return HubSpot's current properties by our record id, in the formats of `prepare`; absent ones are left out.
@@ -158,6 +167,12 @@ class Records:
         else:
             results.update(answers.unassociated(target, answer, inputs, results))
         return 1
+
+
+def _most_calls(records: Iterable[OutboundRecord]) -> int:
+    """Return the calls of one batch: the upsert, and one per kind of association that it carries."""
+    given = {name for record in records for name in record.properties}
+    return 1 + len(given & ASSOCIATION_TARGETS.keys())
 
 
 def _refused_alone(refused: Permanent, record_ids: Sequence[str]) -> list[RecordResult]:

@@ -125,7 +125,7 @@ class PagerDuty:
         return None
 
     async def _enqueue(self, event: JsonObject, *, operation: str, writes: bool) -> JsonValue:
-        await self._connection.admission.admit()
+        await self._connection.admit()
         key = self._connection.secret("routingKey")
         if len(key) != _KEY_LENGTH or not key.isalnum():
             raise _refused_key(operation)

@@ -44,7 +44,9 @@ class WedSyncReports:
     def __init__(self, connection: Connection) -> None:
         headers = {"Authorization": f"Bearer {connection.secret('token')}"}
         client = open_client(connection, headers=headers, timeout_s=self.manifest.timeout_s)
-        self._client = JsonClient(SYSTEM, client, timeout_s=self.manifest.timeout_s, owner=Owner.OPERATOR)
+        self._client = JsonClient(
+            SYSTEM, client, timeout_s=self.manifest.timeout_s, owner=Owner.OPERATOR, admit=connection.admit
+        )
         self._reports = f"/v1/organizations/{quote(connection.organization_id, safe='')}/reports"
 
     async def probe(self) -> ConnectionProbe:

@@ -14,7 +14,7 @@ from activities.connectors.warehouse.snowflake_session import ACCOUNT_ADDRESS, S
 from activities.ports.connection import Connection
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
 from activities.ports.warehouse import LayerFiles
-from activities.transport.offload import offload
+from activities.transport.offload import offload_to
 from contracts.errors import Owner, Permanent, WedSyncError
 from contracts.etl import EtlBatch, Layer, LayerLoaded, MartsLoaded, TablesBuilt
 from contracts.integration import ConnectionProbe, IntegrationType, ProvisionResult
@@ -23,6 +23,13 @@ T = TypeVar("T")
 _TABLES = {Layer.RAW: sql.RAW_TABLE, Layer.STAGING: sql.STAGING_TABLE}
 _MARTS = "MARTS"
 _ANALYTICS = "ANALYTICS"
+_SYSTEM = "snowflake"
+_PROBE_CALLS = 4
+_PROVISION_CALLS = 30
+_LAYER_CALLS, _CALLS_PER_FILE = 20, 3
+_MARTS_CALLS = 30
+_ANALYTICS_CALLS = 15
+_OPTIMIZE_CALLS = 5
 _IDLE_S = 60.0
 """How long a session waits for the next step; a session policy may end idle ones after five minutes."""
 
@@ -35,7 +42,7 @@ class Snowflake:
     """
 
     manifest: ClassVar[Manifest] = Manifest(
-        system="snowflake",
+        system=_SYSTEM,
         title="Snowflake",
         family=IntegrationType.DATA_WAREHOUSE,
         api_version="Python connector 5.2",
@@ -47,12 +54,15 @@ class Snowflake:
         address=ACCOUNT_ADDRESS,
         capabilities=frozenset({Capability.WAREHOUSE}),
         guarantee=EffectGuarantee.UPSERT,
-        rate_limit=RateLimit(requests=20, per_s=1.0),
+        rate_limit=RateLimit(requests=600, per_s=60.0),
         required_settings=("account", "warehouse", "database"),
         optional_settings=("role",),
         batch_size=250_000,
         timeout_s=1_500.0,
-        notes=("A load is found again by its id and digest inside the transaction that would repeat it.",),
+        notes=(
+            "A load is found again by its id and digest inside the transaction that would repeat it.",
+            "Snowflake publishes no request limit; 600 statements per minute are ours, counted when a step begins.",
+        ),
     )
 
     def __init__(self, connection: Connection) -> None:
@@ -62,7 +72,8 @@ class Snowflake:
     async def probe(self) -> ConnectionProbe:
         """Log in, which an idle session would not prove, and select a constant."""
         started = time.perf_counter()
-        await offload(self._log_in)
+        await self._connection.admission.admit(_PROBE_CALLS)
+        await offload_to(_SYSTEM, self._log_in)
         return ConnectionProbe(
             ok=True,
             latency_ms=(time.perf_counter() - started) * 1_000,
@@ -72,28 +83,29 @@ class Snowflake:
 
     async def provision(self) -> ProvisionResult:
         """Create schemas, tables, stage, lock rows and unknown members where they are missing."""
-        return await self._in_session("provision", _provision)
+        return await self._in_session(_PROVISION_CALLS, "provision", _provision)
 
     async def aclose(self) -> None:
         """Log the idle sessions out."""
-        await offload(self._close_idle, 0.0)
+        await offload_to(_SYSTEM, self._close_idle, 0.0)
 
     async def load_layer(self, batch: EtlBatch, files: LayerFiles) -> LayerLoaded:
         """Load the files into RAW or STAGING in one transaction; found again by digest."""
-        return await self._in_session(_tag(batch), _load_layer, batch, files)
+        most_calls = _LAYER_CALLS + _CALLS_PER_FILE * len(files.files)
+        return await self._in_session(most_calls, _tag(batch), _load_layer, batch, files)
 
     async def load_marts(self, batch: EtlBatch) -> MartsLoaded:
         """Merge the batch into dimensions and facts in one transaction; a finished batch is not merged again."""
-        return await self._in_session(_tag(batch), _load_marts, batch)
+        return await self._in_session(_MARTS_CALLS, _tag(batch), _load_marts, batch)
 
     async def build_analytics(self, batch: EtlBatch) -> TablesBuilt:
         """Replace the ANALYTICS tables when the marts have changed since they were built."""
-        return await self._in_session(_tag(batch), _build_analytics, batch)
+        return await self._in_session(_ANALYTICS_CALLS, _tag(batch), _build_analytics, batch)
 
     async def optimize(self, batch: EtlBatch) -> Mapping[str, str]:
         """Cluster the facts by date and supplier, which Snowflake then keeps up by itself."""
         statement = f"ALTER TABLE {sql.FACT_TABLE} CLUSTER BY (WEDDING_DATE, SUPPLIER_SK)"
-        await self._in_session(_tag(batch), lambda session: session.run("facts.cluster", statement))
+        await self._in_session(_OPTIMIZE_CALLS, _tag(batch), lambda session: session.run("facts.cluster", statement))
         return {sql.FACT_TABLE: "clustered by WEDDING_DATE, SUPPLIER_SK"}
 
     def _log_in(self) -> None:
@@ -103,7 +115,10 @@ class Snowflake:
         finally:
             session.close()
 
-    async def _in_session(self, tag: str, work: Callable[..., T], *args: object) -> T:
+    async def _in_session(self, most_calls: int, tag: str, work: Callable[..., T], *args: object) -> T:
+        # The whole step at once: one that is refused in the middle would roll its transaction back.
+        await self._connection.admission.admit(most_calls)
+
         def call() -> T:
             session = self._session(f"wedsync:{tag}")
             try:
@@ -115,7 +130,7 @@ class Snowflake:
             self._close_idle(_IDLE_S)
             return done
 
-        return await offload(call)
+        return await offload_to(_SYSTEM, call)
 
     def _session(self, tag: str) -> Session:
         self._close_idle(_IDLE_S)
