@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 CONNECTORS = {
     "email": "activities.connectors.communication.email:Email",
     "hubspot": "activities.connectors.crm.hubspot:HubSpot",
+    "salesforce": "activities.connectors.crm.salesforce:Salesforce",
     "slack": "activities.connectors.communication.slack:Slack",
     "snowflake": "activities.connectors.warehouse.snowflake:Snowflake",
     "tableau": "activities.connectors.bi.tableau:Tableau",
