@@ -115,10 +115,6 @@ class Push:
         """Count calls of the vendor."""
         self._note(vendor_calls=self.done.vendor_calls + calls)
 
-    def has_job(self, job_id: str | None) -> None:
-        """Keep the id of the bulk job that is under way, if there is one."""
-        self._note(bulk_job=job_id)
-
     def pushed(self, parts: int, outcomes: DatasetRef, results: Sequence[RecordResult]) -> None:
         """Account for parts that are pushed."""
         self._note(
@@ -267,15 +263,16 @@ class Sync:
         mine = await parts.refs(job.parts, job.first, job.count)
         async with beating(_resume(PushProgress)) as pulse:
             push = Push(pulse)
-            bulk = None
-            if isinstance(connector, BulkRecordConnector):
-                bulk = BulkPush(connector, job, push.done.bulk_job, on_call=push.called, on_job=push.has_job)
             for refs in groups(mine[push.done.parts_done :], job):
+                number = job.first + push.done.parts_done
+                bulk = None
+                if isinstance(connector, BulkRecordConnector):
+                    bulk = BulkPush(connector, job, parts, number, push.called)
                 pusher = PartPush(connector, self._receipts, job, self._key, push.called, bulk)
                 results = await pusher.push([row for ref in refs for row in await parts.read(ref, StagedRecord)])
                 _retry_while_held(pusher.waiting)
-                name = f"outcomes/{job.first + push.done.parts_done:06d}.ndjson"
-                push.pushed(len(refs), await parts.write(name, results), results)
+                outcomes = await parts.write(f"outcomes/{number:06d}.ndjson", results)
+                push.pushed(len(refs), outcomes, results)
             done = push.done
             outcomes = await parts.join(f"outcomes/from-{job.first:06d}.ndjson", done.outcomes)
         return PushedRecords(outcomes=outcomes, books=done.books, vendor_calls=done.vendor_calls)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 
 from activities.ports.connector import BulkRecordConnector, BulkStage, OutboundRecord, UpsertAnswer
+from activities.sync_parts import Parts
 from contracts.dataset import DatasetRef
 from contracts.errors import Transient
 from contracts.sync_steps import PushParts
@@ -15,36 +16,34 @@ _LOAD_CALLS = 2
 
 
 class BulkPush:
-    """The bulk job of a push, at most one at a time.
+    """The bulk job of parts that are pushed together.
 
-    The vendor upserts by our record id, so that a job repeated because its id was lost changes nothing further.
+    The id of a job is staged before the job is loaded, because a heartbeat reaches the server seconds later. What is
+    left is a job whose id nobody knows, and that one is open and has done nothing. The vendor upserts by our record
+    id, so that even a job done twice changes nothing further.
 
     Args:
         connector: the open vendor connection.
         job: object type, and from how many records on a job is worth it.
-        job_id: the job that an earlier attempt began.
+        parts: the run's staged files.
+        number: the first of the parts that are pushed together; a job is theirs alone.
         on_call: told after every vendor call.
-        on_job: told the id of the job that is under way, None once its results are kept.
     """
 
     def __init__(
-        self,
-        connector: BulkRecordConnector,
-        job: PushParts,
-        job_id: str | None,
-        *,
-        on_call: Callable[[int], None],
-        on_job: Callable[[str | None], None],
+        self, connector: BulkRecordConnector, job: PushParts, parts: Parts, number: int, on_call: Callable[[int], None]
     ) -> None:
         self._connector = connector
         self._job = job
-        self._job_id = job_id
+        self._parts = parts
         self._on_call = on_call
-        self._on_job = on_job
+        self._note = f"parts/bulk-{number:06d}.job"
 
-    def takes(self, records: int) -> bool:
+    async def takes(self, records: int) -> bool:
         """Return whether so many changed records go as a job, or an earlier job has yet to tell its results."""
-        return self._job_id is not None or (self._job.bulk_from is not None and records > self._job.bulk_from)
+        if self._job.bulk_from is None:
+            return False
+        return records > self._job.bulk_from or bool(await self._parts.note(self._note))
 
     async def write(self, records: Sequence[OutboundRecord]) -> UpsertAnswer:
         """Have the vendor take the records, or wait for the job that has them, and return what became of each.
@@ -59,7 +58,7 @@ class BulkPush:
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
         if stage is not BulkStage.ENDED:
-            self.settle()
+            await self.settle()
             raise Transient(
                 "bulk_job_gone",
                 "The vendor no longer has the bulk job of this push; the next attempt begins another.",
@@ -69,32 +68,31 @@ class BulkPush:
         self._on_call(answer.vendor_calls)
         return answer
 
-    def settle(self) -> None:
+    async def settle(self) -> None:
         """Forget the job, because its results are kept or cannot be had."""
-        self._job_id = None
-        self._on_job(None)
+        await self._parts.put_note(self._note, "")
 
     async def _under_way(self) -> str | None:
-        """Return the earlier attempt's job if the vendor has its records."""
-        if self._job_id is None:
+        """Return an earlier attempt's job if the vendor has its records."""
+        job_id = await self._parts.note(self._note)
+        if not job_id:
             return None
-        stage = await self._stage(self._job_id)
+        stage = await self._stage(job_id)
         if stage in {BulkStage.WORKING, BulkStage.ENDED}:
-            return self._job_id
+            return job_id
         if stage is BulkStage.OPEN:
             # Nobody knows whether it was loaded, and an open job has done nothing.
-            await self._connector.abandon_bulk(self._job_id)
+            await self._connector.abandon_bulk(job_id)
             self._on_call(1)
-        self.settle()
         return None
 
     async def _begun(self, records: Sequence[OutboundRecord]) -> str:
-        self._job_id = await self._connector.begin_bulk(self._job.object_type)
-        self._on_job(self._job_id)
+        job_id = await self._connector.begin_bulk(self._job.object_type)
         self._on_call(1)
-        await self._connector.load_bulk(self._job_id, records)
+        await self._parts.put_note(self._note, job_id)
+        await self._connector.load_bulk(job_id, records)
         self._on_call(_LOAD_CALLS)
-        return self._job_id
+        return job_id
 
     async def _stage(self, job_id: str) -> BulkStage:
         stage = await self._connector.bulk_stage(job_id)

@@ -160,10 +160,10 @@ class PartPush:
         return fingerprint(self._key, prepared.properties) == item.receipt.fingerprint
 
     async def _write(self, candidates: Sequence[Candidate]) -> None:
-        if candidates and self._bulk is not None and self._bulk.takes(len(candidates)):
+        if candidates and self._bulk is not None and await self._bulk.takes(len(candidates)):
             answer = await self._bulk.write([item.record for item in candidates])
             await self._acknowledge(candidates, answer)
-            self._bulk.settle()
+            await self._bulk.settle()
             return
         for batch in _batches(candidates, self._batch_size):
             await self._send(batch)

@@ -129,8 +129,6 @@ class PushProgress(Contract):
     outcomes: Annotated[list[DatasetRef], Field(max_length=10_000)] = []
     books: Books = Books()
     vendor_calls: int = Field(default=0, ge=0)
-    bulk_job: ShortText | None = None
-    """The vendor's id of the bulk job whose results are not kept yet."""
 
 
 class PublishDataset(Contract):
