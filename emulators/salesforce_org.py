@@ -260,18 +260,20 @@ def _fitted(field: Field, value: Any) -> Any:
         raise _mistyped(field)
     text = value.strip()
     if field.type == "date":
-        try:
-            return date.fromisoformat(text).isoformat() if _DATE.fullmatch(text) else _never(field)
-        except ValueError:
-            raise _mistyped(field) from None
+        return _day(field, text)
     if len(text) > field.length:
         message = f"{field.name}: data value too large (max length={field.length})"
         raise SalesforceError(400, "STRING_TOO_LONG", message, [field.name])
     return text or None
 
 
-def _never(field: Field) -> str:
-    raise _mistyped(field)
+def _day(field: Field, text: str) -> str:
+    if not _DATE.fullmatch(text):
+        raise _mistyped(field)
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise _mistyped(field) from None
 
 
 def _mistyped(field: Field) -> SalesforceError:

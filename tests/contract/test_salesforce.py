@@ -58,6 +58,12 @@ async def test_a_probe_tells_the_org_and_its_features(salesforce: Salesforce) ->
     assert probe.features == ["records", "tasks"]
 
 
+async def test_a_probe_tells_the_scopes_that_came_with_the_token(emulators: Emulators) -> None:
+    connector = patient(connection(emulators.base_url("salesforce"), scope="api refresh_token"))
+    assert (await connector.probe()).scopes == ["api", "refresh_token"]
+    await connector.aclose()
+
+
 async def test_a_probe_leaves_out_records_that_cannot_carry_our_ids(emulators: Emulators) -> None:
     settings = {"externalIdField": "Venue_Name__c"}
     connector = patient(connection(emulators.base_url("salesforce"), settings=settings))

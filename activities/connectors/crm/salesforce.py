@@ -44,7 +44,7 @@ class Salesforce:
         api_version=API_VERSION,
         documentation_url="https://developer.salesforce.com/docs/platform/api-rest/overview",
         credential_fields=("accessToken",),
-        optional_credential_fields=("instanceUrl", "refreshToken", "clientId", "clientSecret"),
+        optional_credential_fields=("instanceUrl", "scope", "refreshToken", "clientId", "clientSecret"),
         optional_settings=("object", "externalIdField"),
         default_base_url="https://login.salesforce.com",
         capabilities=frozenset({Capability.DELIVER, Capability.TASK, Capability.RECORDS, Capability.BULK}),
@@ -54,6 +54,8 @@ class Salesforce:
         page_size=200,
         bulk_from=2_000,
         bulk_size=10_000,
+        # Triggers of the org run inside every write.
+        timeout_s=60.0,
         notes=(
             "The org's own address comes as instanceUrl with the token, or as baseUrl; the default only signs in.",
             "An administrator creates the object and the fields for our ids, because the REST API creates neither.",
@@ -65,6 +67,7 @@ class Salesforce:
 
     def __init__(self, connection: Connection) -> None:
         self._api = SalesforceApi(connection, self.manifest.timeout_s)
+        self._scopes = connection.secret("scope").split() if "scope" in connection.credential else []
         self._object = checked_name(connection.setting("object", WEDDING_OBJECT))
         self._id_field = checked_name(connection.setting("externalIdField", RECORD_ID_FIELD))
         self._records = Records(self._api, self._id_field)
@@ -73,8 +76,9 @@ class Salesforce:
     async def probe(self) -> ConnectionProbe:
         """Ask who the token belongs to, and whether records and activities can carry our ids.
 
-        Features are `records` and `tasks`, each when the field for our ids is there. Latency is that of the first call,
-        in milliseconds.
+        Features are `records` and `tasks`, each when the field for our ids is there. Scopes are those of the token's
+        answer, kept beside it as `scope`; Salesforce tells them to nobody but the client. Latency is that of the first
+        call, in milliseconds.
 
         Raises:
             AuthExpired: Salesforce refuses the token.
@@ -90,7 +94,13 @@ class Salesforce:
             self._ready(self._object, self._id_field), self._ready(TASK_OBJECT, EFFECT_ID_FIELD)
         )
         features = [name for name, there in zip(("records", "tasks"), ready, strict=True) if there]
-        return ConnectionProbe(ok=True, latency_ms=latency_ms, account=who.text("organization_id"), features=features)
+        return ConnectionProbe(
+            ok=True,
+            latency_ms=latency_ms,
+            account=who.text("organization_id"),
+            features=features,
+            scopes=self._scopes,
+        )
 
     async def provision(self) -> ProvisionResult:
         """Check that what an administrator has to create is there.

@@ -30,11 +30,10 @@ from contracts.errors import InvalidInput, OutcomeUnknown, RateLimited, Transien
 SYSTEM, API_VERSION = "salesforce", "67.0"
 LIMIT_PAUSE_S = 300.0
 """Salesforce names no time after which a used-up limit has room again; the daily one is counted over a moving day."""
-TRANSIENT_CODES = frozenset(
-    {"UNABLE_TO_LOCK_ROW", "SERVER_UNAVAILABLE", "QUERY_TIMEOUT", "TXN_SECURITY_METERING_ERROR", "UNKNOWN_EXCEPTION"}
-)
-_LIMIT_CODES = frozenset({"REQUEST_LIMIT_EXCEEDED"})
 _LOCKED = "UNABLE_TO_LOCK_ROW"
+_LIMIT_CODES = frozenset({"REQUEST_LIMIT_EXCEEDED"})
+TRANSIENT_CODES = _LIMIT_CODES | {_LOCKED, "SERVER_UNAVAILABLE", "QUERY_TIMEOUT", "UNKNOWN_EXCEPTION"}
+"""Codes of a refused record that may stand when it is sent again; any other is the record's own fault."""
 _WORD = re.compile(r"[A-Z][A-Z0-9_]{1,63}")
 _VENDOR_HOST = re.compile(r"([a-z0-9-]+\.)+(salesforce|force)\.com")
 _NOT_A_URL = (InvalidURL, InvalidSchema, MissingSchema)
