@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
+
+from pydantic import SecretStr
 
 from activities import usage
 from activities.connectors.registry import connector_class
@@ -13,7 +15,7 @@ from activities.ports.connector import Connector
 from activities.ports.manifest import Manifest
 from activities.ports.secrets import SecretStore
 from activities.storage.connections import ConnectionStore, StoredConnection
-from contracts.errors import AuthExpired, IntegrationPaused, InvalidInput, Transient
+from contracts.errors import RECONNECT_REQUIRED, AuthExpired, IntegrationPaused, InvalidInput, Transient
 from contracts.integration import IntegrationConfiguration, IntegrationState
 
 C = TypeVar("C", bound=Connector)
@@ -97,6 +99,12 @@ class Access:
             )
         return connector
 
+    async def granted_scopes(self, stored: StoredConnection) -> list[str]:
+        """Return the scopes that the vendor named when it granted access; none where it named none."""
+        ref = stored.configuration.connection_config.credential_ref
+        credential = await self._secrets.get(ref) if ref else {}
+        return credential["scope"].get_secret_value().split() if "scope" in credential else []
+
     async def aside(self, configuration: IntegrationConfiguration) -> Connector:
         """Return a connector of a configuration that is not in use; the caller closes it.
 
@@ -136,7 +144,7 @@ class Access:
 
     async def _connection(self, configuration: IntegrationConfiguration) -> Connection:
         config = configuration.connection_config
-        manifest = connector_class(configuration.platform).manifest
+        manifest = self.manifest(configuration.platform)
         credential = await self._secrets.get(config.credential_ref) if config.credential_ref else {}
         missing = [name for name in manifest.credential_fields if name not in credential]
         if missing:
@@ -146,14 +154,22 @@ class Access:
                 action="Connect the integration again with the missing values.",
                 system=manifest.system,
             )
-        base_url = config.base_url or await self._endpoints(configuration.platform) or manifest.default_base_url
+        return await self.reach(configuration, credential)
+
+    async def reach(
+        self, configuration: IntegrationConfiguration, credential: Mapping[str, SecretStr] | None = None
+    ) -> Connection:
+        """Return where the integration's vendor is, with the credential given or with none."""
+        config = configuration.connection_config
+        default_url = self.manifest(configuration.platform).default_base_url
+        base_url = config.base_url or await self._endpoints(configuration.platform) or default_url
         return Connection(
             organization_id=configuration.organization_id,
             integration_id=configuration.integration_id,
             platform=configuration.platform,
             base_url=base_url.rstrip("/"),
             settings=config.settings,
-            credential=credential,
+            credential=credential or {},
             min_tls_version=configuration.security_config.min_tls_version,
         )
 
@@ -165,15 +181,22 @@ class Access:
 
 
 def _refuse_when_paused(stored: StoredConnection) -> None:
-    if stored.state.refuses_work:
-        state = stored.state.value.replace("_", " ")
-        action = (
-            "Resume it with `wedsync integrations resume`."
-            if stored.state is IntegrationState.PAUSED
-            else "Connect it again with `wedsync integrations connect FILE`."
+    if not stored.state.refuses_work:
+        return
+    integration_id = stored.configuration.integration_id
+    if stored.state is IntegrationState.RECONNECT_REQUIRED:
+        raise AuthExpired(
+            RECONNECT_REQUIRED,
+            f"The vendor refuses the credential of the integration {integration_id!r}; its work waits.",
+            action="Grant access again with `wedsync integrations authorize FILE`, or give a new one with `rotate`.",
         )
-        raise IntegrationPaused(
-            f"integration_{stored.state.value}",
-            f"The integration {stored.configuration.integration_id!r} is {state} and takes no work.",
-            action=action,
-        )
+    action = (
+        "Resume it with `wedsync integrations resume`."
+        if stored.state is IntegrationState.PAUSED
+        else "Connect it again with `wedsync integrations connect FILE`."
+    )
+    raise IntegrationPaused(
+        f"integration_{stored.state.value}",
+        f"The integration {integration_id!r} is {stored.state.value} and takes no work.",
+        action=action,
+    )

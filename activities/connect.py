@@ -27,6 +27,7 @@ from contracts import names
 from contracts.connect import IntegrationRecord, ScheduledSync
 from contracts.health import IntegrationKey
 from contracts.integration import ConnectionProbe, CredentialRef, IntegrationInstance, IntegrationState, ProvisionResult
+from contracts.names import SearchAttribute
 from contracts.sync import DataSynchronizationRequest, SynchronizationType
 
 
@@ -55,7 +56,9 @@ class Connect:
         connector = await self._access.connector_of(stored, Connector)
         started = time.monotonic()
         probe = await connector.probe()
-        return probe.model_copy(update={"latency_ms": (time.monotonic() - started) * 1_000})
+        elapsed_ms = (time.monotonic() - started) * 1_000
+        scopes = probe.scopes or await self._access.granted_scopes(stored)
+        return probe.model_copy(update={"latency_ms": elapsed_ms, "scopes": scopes})
 
     @activity.defn(name="connect.verify")
     async def verify(self, record: IntegrationRecord) -> ConnectionProbe:
@@ -93,6 +96,24 @@ class Connect:
         )
         await self._secrets.destroy(key.organization_id, key.integration_id)
         await self._connections.put(bare, IntegrationState.DISCONNECTED)
+
+    @activity.defn(name="connect.wake")
+    async def wake(self, key: IntegrationKey) -> None:
+        """Tell the runs that wait for this connection that it stands. Idempotent: yes, a second telling finds none."""
+        client = activity.client()
+        waiting = (
+            f"{SearchAttribute.ORGANIZATION_ID} = '{key.organization_id}' "
+            f"AND {SearchAttribute.INTEGRATION_ID} = '{key.integration_id}' "
+            f"AND {SearchAttribute.OUTCOME} = '{names.WAITING_FOR_RECONNECTION}' AND ExecutionStatus = 'Running'"
+        )
+        async for run in client.list_workflows(waiting):
+            activity.heartbeat(run.id)
+            try:
+                await client.get_workflow_handle(run.id).signal("connection_restored", key)
+            except RPCError as error:
+                # It ended meanwhile.
+                if error.status is not RPCStatusCode.NOT_FOUND:
+                    raise
 
     @activity.defn(name="connect.schedule_sync")
     async def schedule_sync(self, scheduled: ScheduledSync) -> None:

@@ -22,6 +22,7 @@ from contracts.effects import (
     TargetPlan,
 )
 from contracts.errors import InvalidInput, OutcomeUnknown, Owner, Permanent, Transient, WedSyncError
+from contracts.integration import IntegrationState
 from contracts.notification import DeliveryStatus, TargetSystem
 
 LEASE = timedelta(minutes=2)
@@ -58,7 +59,7 @@ class Notify:
             if reason is not None:
                 return TargetPlan(target=target, status=DeliveryStatus.SKIPPED, reason=reason)
             stored = await self._access.stored(routing.organization_id, target.integration_id)
-            if stored.state.refuses_work:
+            if stored.state.refuses_work and stored.state is not IntegrationState.RECONNECT_REQUIRED:
                 return TargetPlan(target=target, status=DeliveryStatus.HELD, reason=f"integration_{stored.state.value}")
             delivery = Delivery(
                 organization_id=routing.organization_id,
@@ -124,11 +125,16 @@ class Notify:
         return RoutingPlan(targets=plans)
 
     async def _capable(self, organization_id: str, capability: Capability, words: str) -> StoredConnection:
+        parked = None
         for stored in await self._connections.of_organization(organization_id):
-            if stored.state.refuses_work:
+            if capability not in self._access.manifest(stored.configuration.platform).capabilities:
                 continue
-            if capability in self._access.manifest(stored.configuration.platform).capabilities:
+            if not stored.state.refuses_work:
                 return stored
+            if stored.state is IntegrationState.RECONNECT_REQUIRED:
+                parked = stored
+        if parked is not None:
+            return parked
         raise InvalidInput(
             "no_capable_integration",
             f"No connected integration of this organisation can {words}.",

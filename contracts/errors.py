@@ -52,6 +52,10 @@ NON_RETRYABLE = (
 )
 
 
+RECONNECT_REQUIRED = "reconnect_required"
+"""The code of work that waits until the tenant has connected the integration again."""
+
+
 class ErrorDetail(Contract):
     """An error as it stands in results, in Temporal failures and in problem details."""
 

@@ -252,6 +252,10 @@ class ConnectionActionKind(StrEnum):
     TEST = "test"
     PROVISION = "provision"
     ROTATE = "rotate"
+    RECONFIGURE = "reconfigure"
+    MIGRATE = "migrate"
+    CONFIRM_MIGRATION = "confirm_migration"
+    CANCEL_MIGRATION = "cancel_migration"
     PAUSE = "pause"
     RESUME = "resume"
     DISCONNECT = "disconnect"
@@ -264,13 +268,49 @@ class ConnectionAction(Contract):
     reason: ShortText = ""
     credential_ref: CredentialRef | None = None
     """The new credential's place in the store; `rotate` needs it, nothing else takes it."""
+    configuration: IntegrationConfiguration | None = None
+    """What the integration shall be; `reconfigure` needs it, nothing else takes it."""
+    successor_id: OpaqueId | None = None
+    """The connected integration that takes over; `migrate` needs it, nothing else takes it."""
 
     @model_validator(mode="after")
-    def _credential_when_rotating(self) -> Self:
-        if (self.action is ConnectionActionKind.ROTATE) != (self.credential_ref is not None):
-            message = "rotate needs a credentialRef, and no other action takes one"
-            raise ValueError(message)
+    def _only_what_the_action_takes(self) -> Self:
+        takes = {
+            ConnectionActionKind.ROTATE: "credential_ref",
+            ConnectionActionKind.RECONFIGURE: "configuration",
+            ConnectionActionKind.MIGRATE: "successor_id",
+        }
+        needed = takes.get(self.action)
+        for name in takes.values():
+            if (name == needed) != (getattr(self, name) is not None):
+                message = f"{self.action.value} {'needs' if name == needed else 'takes no'} {name}"
+                raise ValueError(message)
         return self
+
+
+class MigrationPhase(StrEnum):
+    """How far a move to another integration has come."""
+
+    BACKFILLING = "backfilling"
+    VERIFYING = "verifying"
+    CUT_OVER = "cut_over"
+    """The successor does the work; the old integration is kept until somebody confirms."""
+    CONFIRMED = "confirmed"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+class Migration(Contract):
+    """A move to another integration, with what was written there and what was found on reading it again."""
+
+    successor_id: OpaqueId
+    phase: MigrationPhase = MigrationPhase.BACKFILLING
+    reports: Annotated[list[OpaqueId], Field(max_length=20)] = []
+    records: int = 0
+    """Records that the backfill brought to the successor."""
+    verified: int = 0
+    """Of these, how many its vendor holds as they were sent."""
+    error: ErrorDetail | None = None
 
 
 class ConnectionResult(Contract):
@@ -283,6 +323,9 @@ class ConnectionResult(Contract):
     probe: ConnectionProbe | None = None
     provisioned: ProvisionResult | None = None
     error: ErrorDetail | None = None
+    credential_expires_at: Instant | None = None
+    """When the access token ends; it is renewed before. None for credentials without an end."""
+    migration: Migration | None = None
     connected_at: Instant | None = None
     changed_at: Instant | None = None
 

@@ -14,6 +14,10 @@ def system_queue(system: str) -> str:
     return f"system.{system}"
 
 
+WAITING_FOR_RECONNECTION = "waiting_for_reconnection"
+"""The `Outcome` of a run that waits until its integration is connected again."""
+
+
 class WorkflowType(StrEnum):
     """Type names, which never change: histories and clients hold them."""
 
@@ -70,6 +74,16 @@ def health_workflow_id(shard: str) -> str:
 def health_schedule_id(shard: str) -> str:
     """Return the id of the schedule that checks one shard of integrations."""
     return f"schedule/monitor-health/{shard}"
+
+
+def fairness_key(organization_id: str, integration_id: str) -> str:
+    """Return the fairness key of an integration's work: opaque, and alike for no two organisations."""
+    return effect_id(organization_id, integration_id)
+
+
+def shard_of(organization_id: str, integration_id: str, shards: int) -> int:
+    """Return which of `shards` an integration belongs to, from 0; the same for ever while `shards` is the same."""
+    return int(effect_id(organization_id, integration_id)[:8], 16) % shards
 
 
 def sync_schedule_id(organization_id: str, integration_id: str) -> str:

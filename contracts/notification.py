@@ -81,6 +81,12 @@ class NotificationMetadata(Contract):
     booking_id: OpaqueId | None = None
     timeline_changes: TimelineChanges | None = None
     wedding_package_type: ShortText = ""
+    severity: ShortText = ""
+    """`info`, `warning`, `error` or `critical`, for systems that call people out."""
+    incident_id: OpaqueId | None = None
+    """What all notifications about one incident share."""
+    incident_action: ShortText = "trigger"
+    """`trigger`, `acknowledge` or `resolve`."""
 
 
 class CRMContact(Contract):

@@ -3,40 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import TypeVar
 
-from temporalio.client import Client, RPCError, WithStartWorkflowOperation, WorkflowHandle
+from temporalio.client import Client, RPCError, WorkflowHandle
 from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from activities.ports.secrets import SecretStore
-from activities.storage.connections import ConnectionStore, StoredConnection
+from activities.storage.authorizations import AuthorizationStore
+from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database
 from contracts import names
 from contracts.base import Contract
-from contracts.errors import ErrorKind, InvalidInput, WedSyncError
+from contracts.errors import InvalidInput, WedSyncError
 from contracts.etl import EtlRequest, ETLResult
 from contracts.health import MonitorHealthInput, MonitorHealthResult
-from contracts.integration import (
-    ConnectionAction,
-    ConnectionActionKind,
-    ConnectionResult,
-    CredentialRef,
-    IntegrationConfiguration,
-    IntegrationState,
-)
 from contracts.names import WorkflowType
 from contracts.notification import CrossSystemRouting, RoutingResult
 from contracts.sync import DataSynchronizationRequest, SynchronizationResult, SyncPriority
 from contracts.wedding import Wedding, WeddingEvent, WeddingState
-from starters.credentials import Lifted, lift, require_credential
-from starters.failures import AWAY, as_error, detail_of, translated
+from starters.authorizations import Authorizations
+from starters.failures import as_error, detail_of, translated
+from starters.integrations import Integrations
 from starters.runs import Run, RunView, view_run, workflow_id_of
+from workers.composition import endpoint_resolver
 from workers.secret_store import open_secret_store
 from workers.settings import Settings
 from workers.temporal import connect
@@ -46,9 +40,6 @@ R = TypeVar("R", bound=Contract)
 
 RUN_TIMEOUT = timedelta(hours=24)
 HEALTH_TIMEOUT = timedelta(minutes=5)
-_UNDECIDED = {ErrorKind.TRANSIENT, ErrorKind.RATE_LIMITED, ErrorKind.OUTCOME_UNKNOWN}
-"""After these the connection may still come about, and then needs its credential."""
-ASK_AGAIN_S = 1.0
 
 
 class WedSync:
@@ -56,185 +47,22 @@ class WedSync:
 
     Args:
         client: from the one factory, so that payloads are sealed.
-        secrets: where credentials go before anything travels.
-        connections: what is known about every integration.
-        answer_timeout_s: how long to wait for a worker to answer a question or to act, in seconds.
+        store: credentials, connections and consents.
+        settings: of this process.
     """
 
-    def __init__(
-        self, client: Client, secrets: SecretStore, connections: ConnectionStore, *, answer_timeout_s: float
-    ) -> None:
+    def __init__(self, client: Client, store: Store, settings: Settings) -> None:
+        answer_timeout_s = settings.answer_timeout_s
         self.client = client
+        self.integrations = Integrations(client, store.secrets, store.connections, answer_timeout_s=answer_timeout_s)
+        self.authorizations = Authorizations(
+            store.authorizations,
+            self.integrations,
+            settings.oauth_apps,
+            endpoint_resolver(settings),
+            settings.public_url or settings.api_url,
+        )
         self._answer_timeout_s = answer_timeout_s
-        self._secrets = secrets
-        self._connections = connections
-
-    async def connect_integration(
-        self, configuration: IntegrationConfiguration, *, beside: Path | None = None
-    ) -> tuple[ConnectionResult, tuple[str, ...]]:
-        """Connect an integration, or connect it again with a new credential.
-
-        Idempotent: yes, one entity workflow per integration takes every call.
-
-        Args:
-            configuration: with its plain credential, which goes no further than the credential store.
-            beside: the directory of the configuration file, see `starters.credentials.lift`.
-
-        Returns:
-            The integration after the vendor accepted it, and warnings for the operator.
-
-        Raises:
-            InvalidInput: the configuration does not fit the connector.
-            AuthExpired: the vendor refuses the credential.
-            Transient: Temporal, the vendor or every worker is away.
-        """
-        lifted = lift(configuration, beside=beside)
-        organization_id, integration_id = configuration.organization_id, configuration.integration_id
-        with translated():
-            before = await self._connections.get(organization_id, integration_id)
-            ready = await self._with_reference(lifted, before)
-        is_new = before is None or before.state is IntegrationState.DISCONNECTED
-        try:
-            result = await self._connect(ready)
-        except WedSyncError as error:
-            if is_new and lifted.values is not None and error.detail.kind not in _UNDECIDED:
-                await self._secrets.destroy(organization_id, integration_id)
-            raise
-        return result, lifted.warnings
-
-    async def _with_reference(self, lifted: Lifted, before: StoredConnection | None) -> IntegrationConfiguration:
-        configuration = lifted.configuration
-        if lifted.values:
-            ref: CredentialRef | None = await self._secrets.put(
-                configuration.organization_id, configuration.integration_id, lifted.values
-            )
-        else:
-            ref = before.configuration.connection_config.credential_ref if before else None
-            if ref is None or (before is not None and before.state is IntegrationState.DISCONNECTED):
-                require_credential(configuration)
-        config = configuration.connection_config.model_copy(update={"credential": None, "credential_ref": ref})
-        return configuration.model_copy(update={"connection_config": config})
-
-    async def _connect(self, configuration: IntegrationConfiguration) -> ConnectionResult:
-        update_id = uuid.uuid4().hex
-        with translated():
-            async with asyncio.timeout(self._answer_timeout_s):
-                while True:
-                    try:
-                        return _accepted(await self._start_connecting(configuration, update_id))
-                    except RPCError as error:
-                        # A workflow whose first task is slow fails the call; the same update id joins what it began.
-                        if error.status not in AWAY:
-                            raise
-                    await asyncio.sleep(ASK_AGAIN_S)
-
-    async def _start_connecting(self, configuration: IntegrationConfiguration, update_id: str) -> ConnectionResult:
-        operation: WithStartWorkflowOperation[object, object] = WithStartWorkflowOperation(
-            WorkflowType.INTEGRATION.value,
-            configuration,
-            id=names.integration_workflow_id(configuration.organization_id, configuration.integration_id),
-            task_queue=names.ORCHESTRATION_QUEUE,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            static_summary=f"Integration {configuration.integration_id} on {configuration.platform}",
-            priority=_fair(SyncPriority.HIGH, configuration.organization_id),
-        )
-        result: ConnectionResult = await self.client.execute_update_with_start_workflow(
-            "connect", configuration, id=update_id, start_workflow_operation=operation, result_type=ConnectionResult
-        )
-        return result
-
-    async def act(
-        self, organization_id: str, integration_id: str, action: ConnectionActionKind, reason: str = ""
-    ) -> ConnectionResult:
-        """Test, provision, pause, resume or disconnect an integration.
-
-        Raises:
-            InvalidInput: there is no such integration.
-            WedSyncError: the vendor's or the integration's refusal.
-        """
-        if action is ConnectionActionKind.ROTATE:
-            raise InvalidInput(
-                "credential_missing",
-                "A rotation needs the new credential.",
-                action="Use `wedsync integrations rotate FILE`, or POST it to the integration's `credential`.",
-            )
-        handle = await self._integration(organization_id, integration_id)
-        with translated():
-            async with asyncio.timeout(self._answer_timeout_s):
-                result: ConnectionResult = await handle.execute_update(
-                    "act", ConnectionAction(action=action, reason=reason), result_type=ConnectionResult
-                )
-        return _accepted(result)
-
-    async def rotate_credential(
-        self, configuration: IntegrationConfiguration, *, beside: Path | None = None
-    ) -> tuple[ConnectionResult, tuple[str, ...]]:
-        """Put the configuration's credential in the place of the one in use, once the vendor has accepted it.
-
-        Nothing else of the configuration is taken over. Arguments and result are those of `connect_integration`.
-
-        Raises:
-            InvalidInput: there is no such integration, or the credential does not fit its connector.
-            AuthExpired: the vendor refuses the new credential; the old one stays in use.
-            Transient: Temporal, the vendor or every worker is away.
-        """
-        organization_id, integration_id = configuration.organization_id, configuration.integration_id
-        lifted = lift(configuration, beside=beside)
-        handle = await self._integration(organization_id, integration_id)
-        if not lifted.values:
-            require_credential(configuration)
-        with translated():
-            ref = await self._secrets.put(organization_id, integration_id, lifted.values or {})
-        action = ConnectionAction(action=ConnectionActionKind.ROTATE, credential_ref=ref)
-        try:
-            with translated():
-                async with asyncio.timeout(self._answer_timeout_s):
-                    result: ConnectionResult = await handle.execute_update("act", action, result_type=ConnectionResult)
-        except WedSyncError as error:
-            # Nobody took it; once a workflow has taken a credential, it alone decides which one goes.
-            if error.detail.kind not in _UNDECIDED:
-                await self._secrets.drop(ref)
-            raise
-        return _accepted(result), lifted.warnings
-
-    async def show_integration(self, organization_id: str, integration_id: str) -> ConnectionResult:
-        """Return the integration as its workflow knows it.
-
-        Raises:
-            InvalidInput: there is no such integration.
-            Transient: no worker answers.
-        """
-        handle = await self._integration(organization_id, integration_id)
-        with translated():
-            async with asyncio.timeout(self._answer_timeout_s):
-                result: ConnectionResult = await handle.query("show", result_type=ConnectionResult)
-        return result
-
-    async def list_integrations(self, organization_id: str) -> list[StoredConnection]:
-        """Return the integrations of an organisation, disconnected ones included."""
-        with translated():
-            return await self._connections.of_organization(organization_id)
-
-    async def organizations(self) -> list[str]:
-        """Return the organisations that have connected integrations."""
-        found: set[str] = set()
-        after = None
-        with translated():
-            while page := await self._connections.page(after, 500):
-                found.update(key.organization_id for key in page)
-                after = page[-1]
-        return sorted(found)
-
-    async def _integration(self, organization_id: str, integration_id: str) -> WorkflowHandle[object, object]:
-        with translated():
-            stored = await self._connections.get(organization_id, integration_id)
-        if stored is None:
-            raise InvalidInput(
-                "integration_not_found",
-                f"There is no integration {integration_id!r} in this organisation.",
-                action="Connect it first with `wedsync integrations connect FILE`.",
-            )
-        return self.client.get_workflow_handle(names.integration_workflow_id(organization_id, integration_id))
 
     async def start_sync(self, request: DataSynchronizationRequest) -> Run[SynchronizationResult]:
         """Start the sync of a report, or join the run of the same sync id."""
@@ -355,7 +183,7 @@ class WedSync:
             Transient: no worker answers.
         """
         if integration_id is not None:
-            await self._integration(organization_id, integration_id)
+            await self.integrations.handle(organization_id, integration_id)
         request = MonitorHealthInput(
             organization_id=organization_id, integration_ids=[integration_id] if integration_id else []
         )
@@ -409,18 +237,26 @@ def _fair(word: SyncPriority, organization_id: str) -> Priority:
     return priority(word, organization_id)
 
 
-def _accepted(result: ConnectionResult) -> ConnectionResult:
-    """A refusal that came as a result is an error at the door as well."""
-    if result.error is not None:
-        raise as_error(result.error)
-    return result
+@dataclass(frozen=True)
+class Store:
+    """The parts of the SQL store that the doors use; whoever opened it closes the database."""
+
+    database: Database
+    secrets: SecretStore
+    connections: ConnectionStore
+    authorizations: AuthorizationStore
 
 
-def open_store(settings: Settings) -> tuple[Database, SecretStore, ConnectionStore]:
-    """Return the store's parts; the caller closes the database."""
+def open_store(settings: Settings) -> Store:
+    """Return the store's parts."""
     key = settings.load_master_key()
     database = Database(settings.database_url)
-    return database, open_secret_store(settings, database, key), ConnectionStore(database, key)
+    return Store(
+        database,
+        open_secret_store(settings, database, key),
+        ConnectionStore(database, key),
+        AuthorizationStore(database, key),
+    )
 
 
 @asynccontextmanager
@@ -431,8 +267,8 @@ async def open_wedsync(settings: Settings) -> AsyncIterator[WedSync]:
         Transient: Temporal does not answer.
     """
     client = await connect(settings.model_copy(update={"metrics_address": ""}))
-    database, secrets, connections = open_store(settings)
+    store = open_store(settings)
     try:
-        yield WedSync(client, secrets, connections, answer_timeout_s=settings.answer_timeout_s)
+        yield WedSync(client, store, settings)
     finally:
-        await database.aclose()
+        await store.database.aclose()

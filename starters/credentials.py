@@ -73,8 +73,10 @@ def require_credential(configuration: IntegrationConfiguration) -> None:
 
 
 def _check_names(manifest: Manifest, given: set[str]) -> None:
-    known = {*manifest.credential_fields, *manifest.optional_credential_fields}
-    _check("connectionConfig.credential", manifest, given, set(manifest.credential_fields), known)
+    required, optional = set(manifest.credential_fields), set(manifest.optional_credential_fields)
+    # What can be renewed needs no access token to begin with.
+    renewable = manifest.oauth is not None and not given.isdisjoint({"refreshToken", "clientSecret"})
+    _check("connectionConfig.credential", manifest, given, set() if renewable else required, required | optional)
 
 
 def _check_settings(manifest: Manifest, given: set[str]) -> None:

@@ -10,11 +10,13 @@ from typing import Generic, TypeVar
 
 from pydantic import JsonValue
 from temporalio.client import Client, RPCError, WorkflowExecutionStatus, WorkflowHandle
+from temporalio.common import SearchAttributeKey
 
 from contracts.base import Contract, Instant
-from contracts.errors import ErrorDetail, WedSyncError
+from contracts.errors import RECONNECT_REQUIRED, ErrorDetail, ErrorKind, Owner, WedSyncError
 from contracts.etl import ETLResult
 from contracts.health import MonitorHealthResult
+from contracts.names import WAITING_FOR_RECONNECTION, SearchAttribute
 from contracts.notification import RoutingResult
 from contracts.sync import SynchronizationResult
 from contracts.wedding import WeddingState
@@ -122,7 +124,7 @@ class Run(Generic[R]):
             return await self.handle.result()
 
     async def hindered_by(self) -> ErrorDetail | None:
-        """Return why a step of the run is repeated just now, None when nothing hinders it.
+        """Return why a step of the run waits or is repeated just now, None when nothing hinders it.
 
         Raises:
             WedSyncError: Temporal does not answer.
@@ -131,9 +133,19 @@ class Run(Generic[R]):
             found = await self.handle.describe()
         failed = [one for one in found.raw_description.pending_activities if one.HasField("last_failure")]
         if not failed:
-            return None
+            outcome = found.typed_search_attributes.get(SearchAttributeKey.for_keyword(SearchAttribute.OUTCOME))
+            return _WAITS if outcome == WAITING_FOR_RECONNECTION else None
         worst = max(failed, key=lambda one: one.attempt)
         return detail_of(await found.data_converter.decode_failure(worst.last_failure))
+
+
+_WAITS = ErrorDetail(
+    kind=ErrorKind.AUTH_EXPIRED,
+    code=RECONNECT_REQUIRED,
+    message="The vendor refuses the integration's credential; the run waits, and nothing of it is lost.",
+    owner=Owner.TENANT,
+    action="Grant access again with `wedsync integrations authorize FILE`, or give a new one with `rotate`.",
+)
 
 
 async def view_run(client: Client, workflow_id: str) -> RunView:

@@ -251,6 +251,7 @@ class _Stack:
             "WEDSYNC_DATA_DIR": str(self._settings.data_dir),
             "WEDSYNC_TEMPORAL_ADDRESS": self._stack.temporal,
             "WEDSYNC_TEMPORAL_NAMESPACE": self._stack.namespace,
+            "WEDSYNC_PUBLIC_URL": self._settings.public_url or self._stack.api,
         }
         if self._emulated:
             environment |= {

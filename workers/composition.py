@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from activities import timeline
 from activities.access import Access, EndpointResolver
+from activities.alerts import Alerts
 from activities.connect import Connect
 from activities.connectors.registry import connector_class
 from activities.etl import Etl
@@ -20,12 +21,15 @@ from activities.health import Health
 from activities.notify import Notify
 from activities.ports.connection import Connection
 from activities.ports.connector import SourceConnector
+from activities.refusals import Refusals
+from activities.storage.alert_routes import AlertRouteStore
 from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database
 from activities.storage.ledger import EffectLedger
 from activities.storage.receipts import Receipts
 from activities.storage.staging import Staging
 from activities.sync import Sync
+from activities.tokens import Tokens
 from activities.usage import Watcher
 from contracts.errors import InvalidInput, Owner, Transient
 from workers.secret_store import open_secret_store
@@ -65,10 +69,17 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     )
     etl = Etl(access, staging, import_dirs, wedsync=reports)
     notify = Notify(access, connections, EffectLedger(database))
-    groups = [Connect(access, connections, secrets), Health(access, connections), notify, sync, etl]
+    tokens = Tokens(access, connections, secrets, settings.oauth_apps)
+    alerts = Alerts(AlertRouteStore(database, key), connections, operator=settings.alerts_organization)
+    groups = [
+        *(Connect(access, connections, secrets), tokens, Health(access, connections), alerts),
+        *(notify, sync, etl),
+    ]
     try:
         yield Parts(
-            activities=[timeline.plan, *(verb for group in groups for verb in verbs(group))], connections=connections
+            activities=[timeline.plan, *(verb for group in groups for verb in verbs(group))],
+            connections=connections,
+            watchers=[Refusals(connections)],
         )
     finally:
         await access.aclose()

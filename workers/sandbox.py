@@ -9,6 +9,7 @@ PASSED_THROUGH = (
     "contracts",  # pure models; reloading them for every run costs 60 ms
     "pydantic",
     "pydantic_core",  # native code cannot be loaded twice
+    "workflows.alerts",  # pure helpers
     "workflows.policies",  # constants
     "workflows.visibility",  # pure helpers
 )

@@ -7,10 +7,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, RootModel, SecretStr, model_validator
+from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from activities.security.envelope import MasterKey
+from activities.transport.oauth import OAuthClient
 from contracts.errors import Owner, Permanent
 
 STACK_FILE = "stack.json"
@@ -46,6 +48,34 @@ class Stack(BaseModel):
     metrics: str = ""
 
 
+class OAuthClientSetting(BaseModel):
+    """One app: what the vendor calls its client id and secret."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
+    client_id: str
+    client_secret: SecretStr
+
+
+class OAuthClientSettings(RootModel[dict[str, OAuthClientSetting]]):
+    """Apps by system; fulfils `activities.transport.oauth.OAuthClients`."""
+
+    root: dict[str, OAuthClientSetting] = {}
+
+    def of(self, system: str) -> OAuthClient | None:
+        """Return the app at a vendor, None where there is none."""
+        found = self.root.get(system)
+        return None if found is None else OAuthClient(found.client_id, found.client_secret)
+
+
+SANDBOX_CLIENTS = OAuthClientSettings(
+    {
+        system: OAuthClientSetting(client_id=f"sandbox-{system}-client", client_secret=f"sandbox-{system}-secret")
+        for system in ("hubspot", "salesforce")
+    }
+)
+"""What the stand-ins accept; it is published with them."""
+
+
 class Settings(BaseSettings):
     """How a process finds Temporal, the store, the staging area and its keys."""
 
@@ -73,6 +103,10 @@ class Settings(BaseSettings):
     aws_endpoint: str = ""
     """Another address of Secrets Manager than the region's, such as a VPC endpoint."""
     aws_kms_key_id: str = ""
+    oauth_clients: OAuthClientSettings = Field(default_factory=OAuthClientSettings)
+    """Our apps at the vendors: `{"hubspot": {"clientId": "...", "clientSecret": "..."}}`."""
+    public_url: str = ""
+    """Where browsers reach the HTTP API, such as `https://hooks.example.com`; vendors send them back there."""
     database_url: str = ""
     staging_url: str = ""
     emulators_url: str = ""
@@ -87,6 +121,8 @@ class Settings(BaseSettings):
     api_url: str = ""
     api_key: SecretStr = SecretStr("")
     metrics_address: str = ""
+    alerts_organization: str = ""
+    """The organisation that runs this installation: its alert routes take what no other organisation's do."""
     answer_timeout_s: float = 60.0
     """How long a door waits for a worker to answer a question or to act."""
 
@@ -117,6 +153,13 @@ class Settings(BaseSettings):
                 owner=Owner.OPERATOR,
                 action="Set WEDSYNC_MASTER_KEY to 32 random bytes in base64.",
             )
+
+    @property
+    def oauth_apps(self) -> OAuthClientSettings:
+        """Our apps at the vendors, or the published ones of the stand-ins."""
+        if self.emulators_url and not self.oauth_clients.root:
+            return SANDBOX_CLIENTS
+        return self.oauth_clients
 
     @property
     def master_key_file(self) -> Path:

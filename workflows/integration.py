@@ -8,43 +8,52 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from contracts.base import Contract
-    from contracts.connect import IntegrationRecord, IntegrationRun, ScheduledSync
-    from contracts.errors import ErrorDetail, ErrorKind, Owner
-    from contracts.health import IntegrationKey
+    from contracts.connect import IntegrationRun
     from contracts.integration import (
         ConnectionAction,
         ConnectionActionKind,
-        ConnectionProbe,
         ConnectionResult,
-        CredentialRef,
         IntegrationConfiguration,
         IntegrationState,
-        ProvisionResult,
-        SynchronizationSchedule,
     )
-    from contracts.names import ORCHESTRATION_QUEUE, WorkflowType, system_queue
-    from workflows import policies
+    from contracts.names import WorkflowType
+    from contracts.tokens import RefusedCredential
+    from workflows.integration_account import Account
+    from workflows.integration_refusals import (
+        configuration_of_another,
+        credential_of_another,
+        disconnected,
+        reconnect_first,
+        refuse_secrets,
+    )
     from workflows.visibility import detail_of, failure, tag
+
+_NEEDS_A_GOOD_CREDENTIAL = {
+    ConnectionActionKind.RESUME,
+    ConnectionActionKind.PROVISION,
+    ConnectionActionKind.RECONFIGURE,
+}
 
 
 @workflow.defn(name=WorkflowType.INTEGRATION)
 class Integration:
-    """Runs until disconnected; `connect` and `act` are Updates, `show` is a Query."""
+    """Runs until disconnected; `connect` and `act` are Updates, `show` is a Query.
+
+    It is the only one that asks a vendor for new tokens of this connection, and it asks one at a time.
+    """
 
     @workflow.init
     def __init__(self, integration: IntegrationRun) -> None:
-        """Take the configuration the first client gave, or what the run before this one ended with."""
-        self._configuration: IntegrationConfiguration = integration
-        self._state = integration.state
-        self._result = self._answer()
+        """Take what the first client gave, or what the run before this one ended with."""
+        self._account = Account(integration)
+        self._result = self._account.answer()
         self._busy = False
         self._finished = False
 
     @workflow.run
     async def run(self, integration: IntegrationRun) -> ConnectionResult:
-        """Wait for updates until the integration is disconnected, or its first connection failed."""
-        _refuse_secrets(integration)
+        """Keep the token alive until the integration is disconnected, or its first connection failed."""
+        refuse_secrets(integration)
         tag(
             organization_id=integration.organization_id,
             integration_id=integration.integration_id,
@@ -52,14 +61,16 @@ class Integration:
             run_kind="integration",
             outcome=integration.state.value,
         )
-        self._describe()
+        self._account.describe()
         while not self._finished:
-            await workflow.wait_condition(
-                lambda: self._finished or (workflow.info().is_continue_as_new_suggested() and not self._busy)
-            )
-            if not self._finished:
+            await self._rest()
+            if self._finished:
+                break
+            if self._account.wants_token():
+                await self._keep_token()
+            elif _is_long() and not self._busy:
                 await workflow.wait_condition(workflow.all_handlers_finished)
-                workflow.continue_as_new(IntegrationRun(**{**dict(self._configuration), "state": self._state}))
+                workflow.continue_as_new(self._account.successor())
         await workflow.wait_condition(workflow.all_handlers_finished)
         return self._result
 
@@ -67,6 +78,11 @@ class Integration:
     def show(self) -> ConnectionResult:
         """Return the integration as it is now."""
         return self._result
+
+    @workflow.signal
+    def credential_refused(self, refused: RefusedCredential) -> None:
+        """Learn that the vendor refused a credential during work."""
+        self._account.token.refused(refused.ref)
 
     @workflow.update
     async def connect(self, configuration: IntegrationConfiguration) -> ConnectionResult:
@@ -76,188 +92,80 @@ class Integration:
         a failed reconnection keeps the previous configuration.
         """
         async with _Exclusive(self):
-            before, was = self._configuration, self._state
-            self._configuration, self._finished = configuration, False
-            await self._record(IntegrationState.CONNECTING)
-            try:
-                probe = await self._probe()
-                provisioned = await self._provision()
-                await self._schedule(configuration.sync_schedule)
-            except ActivityError as error:
-                detail = detail_of(error)
-                if was in {IntegrationState.CONNECTING, IntegrationState.DISCONNECTED}:
-                    await self._call("connect.forget", self._key())
-                    self._enter(IntegrationState.DISCONNECTED)
-                    self._finished = True
-                else:
-                    self._configuration = before
-                    await self._record(was)
-                self._result = self._answer(error=detail)
-                return self._result
-            await self._record(IntegrationState.ACTIVE)
-            self._result = self._answer(probe=probe, provisioned=provisioned)
+            self._finished = False
+            self._result = await self._account.connect(configuration)
+            self._finished = self._account.state is IntegrationState.DISCONNECTED
             return self._result
 
     @connect.validator
     def _check_connect(self, configuration: IntegrationConfiguration) -> None:
-        _refuse_secrets(configuration)
+        refuse_secrets(configuration)
 
     @workflow.update
     async def act(self, action: ConnectionAction) -> ConnectionResult:
-        """Test, provision, rotate, pause, resume or disconnect."""
+        """Test, provision, rotate, reconfigure, pause, resume or disconnect."""
         async with _Exclusive(self):
             try:
                 self._result = await self._act(action)
             except ActivityError as error:
-                self._result = self._answer(error=detail_of(error))
+                self._result = self._account.answer(error=detail_of(error))
+            self._finished = self._account.state is IntegrationState.DISCONNECTED
             return self._result
 
     @act.validator
     def _check_act(self, action: ConnectionAction) -> None:
-        ref, mine = action.credential_ref, self._configuration
+        mine = self._account.configuration
+        ref, wanted = action.credential_ref, action.configuration
         if ref is not None and (ref.organization_id, ref.integration_id) != (mine.organization_id, mine.integration_id):
-            raise failure(
-                ErrorDetail(
-                    kind=ErrorKind.INVALID_INPUT,
-                    code="credential_of_another",
-                    message="The new credential is stored for another integration.",
-                    owner=Owner.TENANT,
-                    action="Rotate with `wedsync integrations rotate FILE` or the HTTP API.",
-                )
-            )
+            raise failure(credential_of_another())
+        if wanted is not None:
+            refuse_secrets(wanted)
+            if _identity(wanted) != _identity(mine):
+                raise failure(configuration_of_another())
         if self._finished:
-            raise failure(
-                ErrorDetail(
-                    kind=ErrorKind.INVALID_INPUT,
-                    code="integration_disconnected",
-                    message=f"The integration is disconnected and cannot {action.action.value}.",
-                    owner=Owner.TENANT,
-                    action="Connect it again.",
-                )
-            )
+            raise failure(disconnected(action.action.value))
+        if self._account.state is IntegrationState.RECONNECT_REQUIRED and action.action in _NEEDS_A_GOOD_CREDENTIAL:
+            raise failure(reconnect_first(action.action.value))
 
     async def _act(self, action: ConnectionAction) -> ConnectionResult:
-        if action.action is ConnectionActionKind.TEST:
-            probe = await self._probe()
-            if self._state is IntegrationState.RECONNECT_REQUIRED:
-                await self._record(IntegrationState.ACTIVE)
-            return self._answer(probe=probe)
-        if action.action is ConnectionActionKind.PROVISION:
-            return self._answer(provisioned=await self._provision())
         if action.credential_ref is not None:
-            return await self._rotate(action.credential_ref)
-        if action.action is ConnectionActionKind.PAUSE:
-            await self._schedule(None)
-            await self._record(IntegrationState.PAUSED)
-            return self._answer()
-        if action.action is ConnectionActionKind.RESUME:
-            await self._schedule(self._configuration.sync_schedule)
-            await self._record(IntegrationState.ACTIVE)
-            return self._answer()
-        await self._schedule(None)
-        await self._call("connect.forget", self._key())
-        self._enter(IntegrationState.DISCONNECTED)
-        self._finished = True
-        return self._answer()
+            return await self._account.rotate(action.credential_ref)
+        if action.configuration is not None:
+            return await self._account.reconfigure(action.configuration)
+        verbs = {
+            ConnectionActionKind.TEST: self._account.test,
+            ConnectionActionKind.PROVISION: self._account.provision,
+            ConnectionActionKind.PAUSE: self._account.pause,
+            ConnectionActionKind.RESUME: self._account.resume,
+            ConnectionActionKind.DISCONNECT: self._account.disconnect,
+        }
+        return await verbs[action.action]()
 
-    async def _rotate(self, ref: CredentialRef) -> ConnectionResult:
-        """Prove the new credential, put it to use, and only then destroy the old one."""
-        connection = self._configuration.connection_config
-        rotated = self._configuration.model_copy(
-            update={"connection_config": connection.model_copy(update={"credential_ref": ref})}
-        )
-        try:
-            probe: ConnectionProbe = await workflow.execute_activity(
-                "connect.verify",
-                IntegrationRecord(configuration=rotated, state=self._state),
-                result_type=ConnectionProbe,
-                task_queue=system_queue(self._configuration.platform),
-                summary="Test the new credential",
-                **policies.PROBE.options(),
+    async def _rest(self) -> None:
+        """Return when there is something to do: an end, a token to renew or to wait for, a history grown long."""
+        token = self._account.token
+        known = token.state
+
+        def _is_called() -> bool:
+            idle = not self._busy and (self._account.wants_token() or _is_long())
+            return self._finished or idle or token.state != known
+
+        with suppress(TimeoutError):
+            await workflow.wait_condition(
+                _is_called,
+                timeout=token.wait(workflow.now()),
+                timeout_summary="Until the access token is renewed",
             )
-        except ActivityError:
-            await self._call("connect.drop_credential", ref)
-            raise
-        before, self._configuration = self._configuration, rotated
-        reconnected = self._state is IntegrationState.RECONNECT_REQUIRED
-        try:
-            await self._record(IntegrationState.ACTIVE if reconnected else self._state)
-        except ActivityError:
-            self._configuration = before
-            raise
-        if connection.credential_ref is not None and connection.credential_ref != ref:
-            # The new one is in use: what cannot be dropped now is destroyed when the integration is disconnected.
-            with suppress(ActivityError):
-                await self._call("connect.drop_credential", connection.credential_ref)
-        return self._answer(probe=probe)
 
-    async def _probe(self) -> ConnectionProbe:
-        probe: ConnectionProbe = await workflow.execute_activity(
-            "connect.probe",
-            self._key(),
-            result_type=ConnectionProbe,
-            task_queue=system_queue(self._configuration.platform),
-            summary="Test the connection",
-            **policies.PROBE.options(),
-        )
-        return probe
-
-    async def _provision(self) -> ProvisionResult:
-        made: ProvisionResult = await workflow.execute_activity(
-            "connect.provision",
-            self._key(),
-            result_type=ProvisionResult,
-            task_queue=system_queue(self._configuration.platform),
-            summary="Create what is missing at the vendor",
-            **policies.SETUP.options(),
-        )
-        return made
-
-    async def _record(self, state: IntegrationState) -> None:
-        await self._call("connect.record", IntegrationRecord(configuration=self._configuration, state=state))
-        self._enter(state)
-
-    async def _schedule(self, schedule: SynchronizationSchedule | None) -> None:
-        await self._call("connect.schedule_sync", ScheduledSync(key=self._key(), schedule=schedule))
-
-    async def _call(self, name: str, argument: Contract) -> None:
-        await workflow.execute_activity(name, argument, task_queue=ORCHESTRATION_QUEUE, **policies.STORE.options())
-
-    def _enter(self, state: IntegrationState) -> None:
-        self._state = state
-        tag(outcome=state.value)
-        self._describe()
-
-    def _describe(self) -> None:
-        workflow.set_current_details(
-            f"**{self._configuration.platform}** `{self._configuration.integration_id}`: {self._state.value}"
-        )
-
-    def _key(self) -> IntegrationKey:
-        return IntegrationKey(
-            organization_id=self._configuration.organization_id,
-            integration_id=self._configuration.integration_id,
-            platform=self._configuration.platform,
-            state=self._state,
-        )
-
-    def _answer(
-        self,
-        *,
-        probe: ConnectionProbe | None = None,
-        provisioned: ProvisionResult | None = None,
-        error: ErrorDetail | None = None,
-    ) -> ConnectionResult:
-        return ConnectionResult(
-            integration_id=self._configuration.integration_id,
-            organization_id=self._configuration.organization_id,
-            platform=self._configuration.platform,
-            state=self._state,
-            probe=probe,
-            provisioned=provisioned,
-            error=error,
-            changed_at=workflow.now(),
-        )
+    async def _keep_token(self) -> None:
+        async with _Exclusive(self):
+            try:
+                parked = await self._account.keep_token()
+            except ActivityError:
+                # Our own store is away: the connection is looked at again when it is back.
+                parked = None
+                self._account.token.postponed(workflow.now())
+            self._result = parked or self._account.answer()
 
 
 class _Exclusive:
@@ -274,14 +182,9 @@ class _Exclusive:
         self._entity._busy = False  # noqa: SLF001
 
 
-def _refuse_secrets(configuration: IntegrationConfiguration) -> None:
-    if configuration.connection_config.credential is not None:
-        raise failure(
-            ErrorDetail(
-                kind=ErrorKind.INVALID_INPUT,
-                code="credential_in_payload",
-                message="The configuration carries a credential, which must not travel through Temporal.",
-                owner=Owner.TENANT,
-                action="Connect with `wedsync integrations connect FILE` or the HTTP API, then rotate the credential.",
-            )
-        )
+def _is_long() -> bool:
+    return workflow.info().is_continue_as_new_suggested()
+
+
+def _identity(configuration: IntegrationConfiguration) -> tuple[str, str, str]:
+    return configuration.organization_id, configuration.integration_id, configuration.platform

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypedDict
+from typing import TypedDict, TypeVar
 
 from temporalio.common import Priority, RetryPolicy
 
+from contracts.base import Contract
 from contracts.errors import NON_RETRYABLE
 from contracts.sync import SyncPriority
+
+A = TypeVar("A", bound=Contract)
+"""What an activity answers."""
 
 
 class ActivityOptions(TypedDict):
@@ -57,6 +61,15 @@ PROBE = Policy(attempt=timedelta(seconds=20), total=timedelta(seconds=50), first
 
 SETUP = Policy(attempt=timedelta(minutes=2), total=timedelta(minutes=5))
 """Provisioning at a vendor while somebody waits for the connection."""
+
+TOKEN = Policy(
+    attempt=timedelta(seconds=60),
+    total=timedelta(minutes=5),
+    heartbeat=timedelta(seconds=10),
+    first_retry=timedelta(seconds=1),
+    longest_retry=timedelta(seconds=30),
+)
+"""A token's renewal, which every call of the connection waits for."""
 
 STORE = Policy(attempt=timedelta(seconds=20), total=timedelta(hours=1))
 """Our own store, from a queue."""

@@ -21,10 +21,11 @@ with workflow.unsafe.imports_passed_through():
     )
     from workflows import policies
     from workflows.visibility import detail_of, tag
+    from workflows.waiting import WaitsForReconnection
 
 
 @workflow.defn(name=WorkflowType.ROUTE_NOTIFICATION)
-class RouteNotification:
+class RouteNotification(WaitsForReconnection):
     """Plans all targets at once, then delivers to them in parallel."""
 
     @workflow.run
@@ -73,24 +74,23 @@ class RouteNotification:
     async def _with_failover(
         self, routing: CrossSystemRouting, plan: RoutingPlan, target: TargetPlan
     ) -> SystemRoutingResult:
-        result = await self._deliver(routing, target)
+        chain = routing.error_handling.failover.get(target.target.system_id) or target.target.failover
+        result = await self._deliver(routing, target, waits=not chain)
         if result.status is not DeliveryStatus.FAILED:
             return result
-        chain = routing.error_handling.failover.get(target.target.system_id) or target.target.failover
         for name in chain:
             substitute = next((item for item in plan.targets if item.target.system_id == name), None)
             if substitute is not None and substitute.steps:
-                substituted = await self._deliver(
-                    routing, substitute.model_copy(update={"status": DeliveryStatus.SUCCESS, "reason": ""})
-                )
+                ready = substitute.model_copy(update={"status": DeliveryStatus.SUCCESS, "reason": ""})
+                substituted = await self._deliver(routing, ready, waits=False)
                 if substituted.status is DeliveryStatus.SUCCESS:
                     return result.model_copy(update={"failed_over_to": name})
         return result
 
-    async def _deliver(self, routing: CrossSystemRouting, plan: TargetPlan) -> SystemRoutingResult:
+    async def _deliver(self, routing: CrossSystemRouting, plan: TargetPlan, *, waits: bool) -> SystemRoutingResult:
         if plan.status is not DeliveryStatus.SUCCESS:
             return _untouched(plan, plan.status, plan.reason)
-        deliveries = await asyncio.gather(*(self._apply(routing, step) for step in plan.steps))
+        deliveries = await asyncio.gather(*(self._apply(routing, step, waits=waits) for step in plan.steps))
         failed = [item for item in deliveries if item.status is DeliveryStatus.FAILED]
         held = [item for item in deliveries if item.status is DeliveryStatus.HELD]
         status = DeliveryStatus.FAILED if failed else DeliveryStatus.HELD if held else DeliveryStatus.SUCCESS
@@ -106,10 +106,15 @@ class RouteNotification:
             error=first,
         )
 
-    async def _apply(self, routing: CrossSystemRouting, step: EffectStep) -> DeliveryResult:
+    async def _apply(self, routing: CrossSystemRouting, step: EffectStep, *, waits: bool) -> DeliveryResult:
+        """Make one effect stand; where no other system takes over, wait for a connection that is parked."""
         notification = routing.source_notification
+        priority = policies.priority(notification.priority, step.integration_id)
         try:
-            outcome = await apply_effect(step, policies.priority(notification.priority, step.integration_id))
+            if waits:
+                outcome = await self.through_reconnection(step.integration_id, lambda: apply_effect(step, priority))
+            else:
+                outcome = await apply_effect(step, priority)
         except ActivityError as error:
             return DeliveryResult(
                 notification_id=notification.notification_id,

@@ -32,6 +32,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.sync import Books
     from workflows import policies
     from workflows.visibility import detail_of, failure, tag
+    from workflows.waiting import WaitsForReconnection
 
 R = TypeVar("R", bound=Contract)
 S = TypeVar("S", bound=Contract)
@@ -52,7 +53,7 @@ class _Loaded:
 
 
 @workflow.defn(name=WorkflowType.RUN_WAREHOUSE_ETL)
-class RunWarehouseEtl:
+class RunWarehouseEtl(WaitsForReconnection):
     """Check, prepare beside extract, quality gate, RAW beside STAGING, MARTS, ANALYTICS, optimise.
 
     The run fails with `QualityGateFailed` before anything reaches STAGING when the share of bad rows is above the
@@ -148,15 +149,20 @@ class RunWarehouseEtl:
         self._running.append(line)
         self._show()
         fairness = request.organization_id if queue == DATA_QUEUE else request.target_integration.integration_id
-        result: R = await workflow.execute_activity(
-            name,
-            given,
-            result_type=answer,
-            task_queue=queue,
-            summary=summary,
-            priority=policies.priority(request.priority, fairness),
-            **policies.BULK.options(),
-        )
+
+        async def take() -> R:
+            result: R = await workflow.execute_activity(
+                name,
+                given,
+                result_type=answer,
+                task_queue=queue,
+                summary=summary,
+                priority=policies.priority(request.priority, fairness),
+                **policies.BULK.options(),
+            )
+            return result
+
+        result = await self.through_reconnection(request.target_integration.integration_id, take)
         self._running.remove(line)
         self._done.append(line)
         return result

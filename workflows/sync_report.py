@@ -30,6 +30,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from workflows import policies
     from workflows.visibility import detail_of, failure, tag
+    from workflows.waiting import WaitsForReconnection
 
 MAX_PUSHES = 60
 """Push activities of one run, so that its history stays small whatever the report's size."""
@@ -49,7 +50,7 @@ class _Done:
 
 
 @workflow.defn(name=WorkflowType.SYNC_REPORT)
-class SyncReport:
+class SyncReport(WaitsForReconnection):
     """Prepare, extract, push or publish, finish, and only then move the watermark.
 
     The run ends as success when every record read stands at the target; as partial when some were rejected within the
@@ -123,16 +124,21 @@ class SyncReport:
 
     async def _prepare(self, request: DataSynchronizationRequest) -> SyncPlan:
         given = PrepareSync(request=request, run_id=workflow.info().run_id)
-        plan: SyncPlan = await workflow.execute_activity(
-            "sync.prepare",
-            given,
-            result_type=SyncPlan,
-            task_queue=DATA_QUEUE,
-            priority=policies.priority(request.priority, request.organization_id),
-            summary=f"resolve {request.target_integration.integration_id}",
-            **policies.LOCAL.options(),
-        )
-        return plan
+        target = request.target_integration.integration_id
+
+        async def prepare() -> SyncPlan:
+            plan: SyncPlan = await workflow.execute_activity(
+                "sync.prepare",
+                given,
+                result_type=SyncPlan,
+                task_queue=DATA_QUEUE,
+                priority=policies.priority(request.priority, request.organization_id),
+                summary=f"resolve {target}",
+                **policies.LOCAL.options(),
+            )
+            return plan
+
+        return await self.through_reconnection(target, prepare)
 
     async def _extract(self, request: DataSynchronizationRequest, plan: SyncPlan) -> ExtractedReport:
         extracted: ExtractedReport = await workflow.execute_activity(
@@ -183,16 +189,19 @@ class SyncReport:
         given: PushParts | PublishDataset,
         summary: str,
     ) -> PushedRecords:
-        pushed: PushedRecords = await workflow.execute_activity(
-            name,
-            given,
-            result_type=PushedRecords,
-            task_queue=system_queue(plan.platform),
-            priority=policies.priority(request.priority, plan.integration_id),
-            summary=summary,
-            **policies.BULK.options(),
-        )
-        return pushed
+        async def write() -> PushedRecords:
+            pushed: PushedRecords = await workflow.execute_activity(
+                name,
+                given,
+                result_type=PushedRecords,
+                task_queue=system_queue(plan.platform),
+                priority=policies.priority(request.priority, plan.integration_id),
+                summary=summary,
+                **policies.BULK.options(),
+            )
+            return pushed
+
+        return await self.through_reconnection(plan.integration_id, write)
 
     async def _finish(
         self, request: DataSynchronizationRequest, plan: SyncPlan, pushed: list[PushedRecords]

@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Any
 
 from temporalio import workflow
+from temporalio.common import Priority
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from contracts.effects import ActionRequest, RoutingPlan
+    from contracts.effects import ActionRequest, EffectStep, RoutingPlan
     from contracts.names import WorkflowType
     from contracts.sync import SyncPriority
     from contracts.wedding import (
@@ -26,6 +27,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows import policies
     from workflows.route_notification import apply_effect
     from workflows.visibility import detail_of, tag
+    from workflows.waiting import WaitsForReconnection
 
 _STATUS_AFTER = {
     WeddingEventType.CANCELLED: "cancelled",
@@ -37,7 +39,7 @@ _MAX_SEEN = 200
 
 
 @workflow.defn(name=WorkflowType.WEDDING_TIMELINE)
-class WeddingTimeline:
+class WeddingTimeline(WaitsForReconnection):
     """Runs until the wedding is closed: `apply_event` is an Update, `state` a Query."""
 
     @workflow.init
@@ -171,12 +173,29 @@ class WeddingTimeline:
             fairness = self._state.wedding.organization_id
             for target in plan.targets:
                 for effect in target.steps:
-                    await apply_effect(effect, policies.priority(SyncPriority.HIGH, fairness))
+                    if not await self._apply(effect, policies.priority(SyncPriority.HIGH, fairness)):
+                        return
         except ActivityError as error:
             detail = detail_of(error)
             self._settle(step, {"status": StepStatus.FAILED, "reason": detail.code, "error": detail})
         else:
             self._settle(step, {"status": StepStatus.SENT})
+
+    async def _apply(self, effect: EffectStep, priority: Priority) -> bool:
+        """Make an effect stand; False when the wedding's plan changed while its connection was waited for."""
+        first = True
+
+        async def send() -> bool:
+            nonlocal first
+            if not first and self._stale():
+                return False
+            first = False
+            await apply_effect(effect, priority)
+            return True
+
+        return await self.through_reconnection(
+            effect.integration_id, send, outcome=self._state.status, called_off=self._stale
+        )
 
     def _settle(self, step: TimelineStep, changes: dict[str, object]) -> None:
         settled = step.model_copy(update={**changes, "done_at": workflow.now()})

@@ -39,6 +39,23 @@ class RateLimit:
 
 
 @dataclass(frozen=True)
+class OAuth:
+    """How a vendor grants and renews access by OAuth 2.0 (RFC 6749, with PKCE, RFC 7636)."""
+
+    authorize_url: str
+    """Where the tenant consents; a path beginning with `/` is on the integration's own base URL."""
+    token_url: str
+    """Where codes and refresh tokens are exchanged; a path likewise."""
+    scopes: tuple[str, ...] = ()
+    default_life_s: int = 3_600
+    """How long an access token lives where the vendor's answer does not say."""
+    client_credentials: bool = False
+    """Whether an app may ask in its own name."""
+    instance_field: str = ""
+    """The field of the answer that names the account's own API address, empty where there is none."""
+
+
+@dataclass(frozen=True)
 class Manifest:
     """The facts about a system that the rest of the house reads."""
 
@@ -65,4 +82,5 @@ class Manifest:
     bulk_size: int = 10_000
     """Records per bulk job."""
     timeout_s: float = 30.0
+    oauth: OAuth | None = None
     notes: tuple[str, ...] = field(default=())

@@ -38,6 +38,10 @@ class SecretStore(Protocol):
         """
         ...
 
+    async def newest(self, organization_id: str, integration_id: str) -> CredentialRef | None:
+        """Return the newest version, None when there is none; a store may name one that was dropped."""
+        ...
+
     async def drop(self, ref: CredentialRef) -> None:
         """Destroy one version, such as the one that its successor has replaced. Idempotent: yes."""
         ...

@@ -81,6 +81,11 @@ class AwsSecretStore:
         """
         return await self._with_client(self._get, ref)
 
+    async def newest(self, organization_id: str, integration_id: str) -> CredentialRef | None:
+        """Return the newest version that has its label, None when there is none."""
+        versions = await self._with_client(_versions, _name(organization_id, integration_id))
+        return _ref(organization_id, integration_id, max(versions)) if versions else None
+
     async def drop(self, ref: CredentialRef) -> None:
         """Take the version's label away."""
         await self._with_client(self._drop, ref)
@@ -95,7 +100,7 @@ class AwsSecretStore:
         name = _name(organization_id, integration_id)
         newest = max(_versions(client, name), default=0) if after is None else after
         for version in range(newest + 1, newest + _DROPPED_AT_MOST):
-            ref = CredentialRef(organization_id=organization_id, integration_id=integration_id, version=version)
+            ref = _ref(organization_id, integration_id, version)
             try:
                 self._write(client, name, ref, values)
             except ClientError as error:
@@ -201,6 +206,10 @@ def _labels(client: Any, name: str) -> dict[str, list[str]]:
 def _versions(client: Any, name: str) -> set[int]:
     labels = {label for stages in _labels(client, name).values() for label in stages}
     return {int(label[1:]) for label in labels if label[:1] == "v" and label[1:].isdigit()}
+
+
+def _ref(organization_id: str, integration_id: str, version: int) -> CredentialRef:
+    return CredentialRef(organization_id=organization_id, integration_id=integration_id, version=version)
 
 
 def _name(organization_id: str, integration_id: str) -> str:

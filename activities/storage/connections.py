@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Column, DateTime, Integer, LargeBinary, Row, String, Table, select, update
+from sqlalchemy import Column, ColumnElement, DateTime, Integer, LargeBinary, Row, String, Table, select, update
 
 from activities.security.envelope import MasterKey, seal, unseal
 from activities.storage.database import Database, metadata
+from contracts.errors import Transient
 from contracts.health import HealthWord, IntegrationKey
-from contracts.integration import IntegrationConfiguration, IntegrationState
+from contracts.integration import CredentialRef, IntegrationConfiguration, IntegrationState
 
 connections = Table(
     "connections",
@@ -26,6 +27,9 @@ connections = Table(
     Column("last_sync_at", DateTime(timezone=True)),
     Column("last_sync_status", String(32)),
     Column("health", String(16)),
+    Column("credential_expires_at", DateTime(timezone=True)),
+    Column("refused_version", Integer),
+    Column("refused_at", DateTime(timezone=True)),
 )
 
 
@@ -40,6 +44,7 @@ class StoredConnection:
     last_sync_at: datetime | None
     last_sync_status: str | None
     health: HealthWord | None
+    credential_expires_at: datetime | None = None
 
     @property
     def key(self) -> IntegrationKey:
@@ -61,15 +66,13 @@ class ConnectionStore:
 
     async def put(self, configuration: IntegrationConfiguration, state: IntegrationState) -> None:
         """Write configuration and state. Idempotent: yes, by organisation and integration."""
-        place = _place(configuration.organization_id, configuration.integration_id)
-        sealed = seal(self._sealing_key(configuration.organization_id), configuration.model_dump_json().encode(), place)
         row = {
             "organization_id": configuration.organization_id,
             "integration_id": configuration.integration_id,
             "platform": configuration.platform,
             "state": state.value,
             "version": 1,
-            "sealed": sealed,
+            "sealed": self._sealed(configuration),
             "changed_at": datetime.now(UTC),
         }
         statement = self._database.insert(connections).values(row)
@@ -85,9 +88,7 @@ class ConnectionStore:
 
     async def get(self, organization_id: str, integration_id: str) -> StoredConnection | None:
         """Return one integration of one organisation, None when it is not there."""
-        statement = select(connections).where(
-            connections.c.organization_id == organization_id, connections.c.integration_id == integration_id
-        )
+        statement = select(connections).where(_mine(organization_id, integration_id))
         async with self._database.begin() as connection:
             row = (await connection.execute(statement)).first()
         return self._stored(row) if row else None
@@ -136,14 +137,56 @@ class ConnectionStore:
         """Note the last health word, so that a change can be told from a repeat."""
         await self._set(organization_id, integration_id, {"health": word.value})
 
-    async def _set(self, organization_id: str, integration_id: str, values: dict[str, object]) -> None:
+    async def adopt_credential(self, old: CredentialRef, new: CredentialRef, expires_at: datetime | None) -> bool:
+        """Name `new` as the credential in use where `old` is; False where another is. Idempotent: yes.
+
+        Raises:
+            Transient: the integration was changed at this moment.
+        """
+        mine = _mine(old.organization_id, old.integration_id)
+        async with self._database.begin() as connection:
+            row = (await connection.execute(select(connections).where(mine))).first()
+            if row is None:
+                return False
+            stored = self._stored(row)
+            config = stored.configuration.connection_config
+            if config.credential_ref not in {old, new}:
+                return False
+            adopted = stored.configuration.model_copy(
+                update={"connection_config": config.model_copy(update={"credential_ref": new})}
+            )
+            changed = await connection.execute(
+                update(connections)
+                .where(mine, connections.c.version == stored.version)
+                .values(sealed=self._sealed(adopted), version=stored.version + 1, credential_expires_at=expires_at)
+            )
+            if not changed.rowcount:
+                raise Transient("integration_changed", "The integration was changed at this moment.")
+        return True
+
+    async def note_refusal(self, ref: CredentialRef, now: datetime, again_after: timedelta) -> bool:
+        """Note that a vendor refuses this version; False where that was noted less than `again_after` ago."""
         statement = (
             update(connections)
-            .where(connections.c.organization_id == organization_id, connections.c.integration_id == integration_id)
-            .values(values)
+            .where(
+                _mine(ref.organization_id, ref.integration_id),
+                (connections.c.refused_version.is_(None))
+                | (connections.c.refused_version != ref.version)
+                | (connections.c.refused_at < now - again_after),
+            )
+            .values(refused_version=ref.version, refused_at=now)
         )
         async with self._database.begin() as connection:
+            return bool((await connection.execute(statement)).rowcount)
+
+    async def _set(self, organization_id: str, integration_id: str, values: dict[str, object]) -> None:
+        statement = update(connections).where(_mine(organization_id, integration_id)).values(values)
+        async with self._database.begin() as connection:
             await connection.execute(statement)
+
+    def _sealed(self, configuration: IntegrationConfiguration) -> bytes:
+        place = _place(configuration.organization_id, configuration.integration_id)
+        return seal(self._sealing_key(configuration.organization_id), configuration.model_dump_json().encode(), place)
 
     def _stored(self, row: Row[tuple[object, ...]]) -> StoredConnection:
         record = row._mapping  # noqa: SLF001 - SQLAlchemy's public name for a row's mapping
@@ -157,10 +200,15 @@ class ConnectionStore:
             last_sync_at=_utc(record["last_sync_at"]),
             last_sync_status=record["last_sync_status"],
             health=HealthWord(record["health"]) if record["health"] else None,
+            credential_expires_at=_utc(record["credential_expires_at"]),
         )
 
     def _sealing_key(self, organization_id: str) -> bytes:
         return self._key.derive(f"connections/{organization_id}")
+
+
+def _mine(organization_id: str, integration_id: str) -> ColumnElement[bool]:
+    return (connections.c.organization_id == organization_id) & (connections.c.integration_id == integration_id)
 
 
 def _place(organization_id: str, integration_id: str) -> str:

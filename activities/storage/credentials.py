@@ -80,6 +80,15 @@ class SealedSecretStore:
         plain = json.loads(unseal(self._sealing_key(ref.organization_id), sealed, place_of(ref)))
         return {name: SecretStr(value) for name, value in plain.items()}
 
+    async def newest(self, organization_id: str, integration_id: str) -> CredentialRef | None:
+        """Return the newest version, None when there is none."""
+        mine = (credentials.c.organization_id == organization_id) & (credentials.c.integration_id == integration_id)
+        async with self._database.begin() as connection:
+            version = (await connection.execute(select(func.max(credentials.c.version)).where(mine))).scalar()
+        if version is None:
+            return None
+        return CredentialRef(organization_id=organization_id, integration_id=integration_id, version=version)
+
     async def drop(self, ref: CredentialRef) -> None:
         """Destroy one version."""
         statement = delete(credentials).where(

@@ -92,6 +92,13 @@ class VaultSecretStore:
         """
         return await self._with_client(self._get, ref)
 
+    async def newest(self, organization_id: str, integration_id: str) -> CredentialRef | None:
+        """Return the newest version, dropped or not; None when there is none."""
+        version = await self._with_client(self._newest, _path(organization_id, integration_id))
+        if not version:
+            return None
+        return CredentialRef(organization_id=organization_id, integration_id=integration_id, version=version)
+
     async def drop(self, ref: CredentialRef) -> None:
         """Destroy one version."""
         await self._with_client(self._drop, ref)

@@ -124,6 +124,7 @@ class JsonClient:
         *,
         operation: str,
         json: JsonValue = None,
+        form: Mapping[str, str] | None = None,
         params: Mapping[str, QueryValue] | None = None,
         headers: Mapping[str, str] | None = None,
         writes: bool = False,
@@ -135,6 +136,7 @@ class JsonClient:
             path: appended to the base URL, begins with `/`.
             operation: the name of the request in errors, such as `job.update`.
             json: request body.
+            form: request body of a form, in the place of `json`.
             params: query parameters; None values are left out.
             headers: further headers of this request.
             writes: whether the request changes something at the vendor.
@@ -148,7 +150,12 @@ class JsonClient:
         """
         query = {name: value for name, value in (params or {}).items() if value is not None}
         request = self._client.build_request(
-            method, path, json=json, params=query or None, headers=None if headers is None else dict(headers)
+            method,
+            path,
+            json=json,
+            data=None if form is None else dict(form),
+            params=query or None,
+            headers=None if headers is None else dict(headers),
         )
         try:
             async with asyncio.timeout(self._timeout_s):

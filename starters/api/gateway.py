@@ -23,9 +23,9 @@ class Gateway:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._database, self._secrets, self._connections = open_store(settings)
-        self.keys = ApiKeyStore(self._database)
-        self.idempotency = IdempotencyStore(self._database, settings.load_master_key())
+        self._store = open_store(settings)
+        self.keys = ApiKeyStore(self._store.database)
+        self.idempotency = IdempotencyStore(self._store.database, settings.load_master_key())
         self._wedsync: WedSync | None = None
         self._lock = asyncio.Lock()
 
@@ -38,9 +38,7 @@ class Gateway:
         async with self._lock:
             if self._wedsync is None:
                 client = await connect(self.settings.model_copy(update={"metrics_address": ""}))
-                self._wedsync = WedSync(
-                    client, self._secrets, self._connections, answer_timeout_s=self.settings.answer_timeout_s
-                )
+                self._wedsync = WedSync(client, self._store, self.settings)
             return self._wedsync
 
     async def check_store(self) -> None:
@@ -50,9 +48,9 @@ class Gateway:
             Permanent: it does not answer.
         """
         with translated():
-            async with self._database.begin() as connection:
+            async with self._store.database.begin() as connection:
                 await connection.execute(text("SELECT count(*) FROM api_keys"))
 
     async def aclose(self) -> None:
         """Close the store."""
-        await self._database.aclose()
+        await self._store.database.aclose()

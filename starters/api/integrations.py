@@ -10,6 +10,7 @@ from contracts.integration import ConnectionAction, ConnectionResult, Integratio
 from starters.api.description import body
 from starters.api.doors import Facade, IdempotencyKey, Organization, answer, once
 from starters.api.views import IntegrationList, IntegrationSummary
+from starters.authorizations import Authorization
 from starters.client import WedSync
 
 router = APIRouter(prefix="/v1/organizations/{organizationId}/integrations", tags=["integrations"])
@@ -18,7 +19,7 @@ router = APIRouter(prefix="/v1/organizations/{organizationId}/integrations", tag
 @router.get("", response_model=IntegrationList)
 async def list_integrations(org: Organization, wedsync: Facade) -> IntegrationList:
     """List the organisation's integrations."""
-    stored = await wedsync.list_integrations(org)
+    stored = await wedsync.integrations.of(org)
     return IntegrationList(integrations=[IntegrationSummary.of(one) for one in stored])
 
 
@@ -27,9 +28,21 @@ async def connect_integration(request: Request, org: Organization, idempotency_k
     """Connect an integration, or connect it again; the credential goes no further than the credential store."""
 
     async def act(wedsync: WedSync, configuration: IntegrationConfiguration) -> Answer:
-        result, _ = await wedsync.connect_integration(configuration)
+        result, _ = await wedsync.integrations.connect(configuration)
         url = request.url_for("show_integration", organizationId=org, integration_id=result.integration_id)
         return answer(result, 201, Location=str(url))
+
+    return await once(request, org, idempotency_key, IntegrationConfiguration, act)
+
+
+@router.post(
+    "/authorizations", status_code=201, response_model=Authorization, openapi_extra=body(IntegrationConfiguration)
+)
+async def begin_authorization(request: Request, org: Organization, idempotency_key: IdempotencyKey = None) -> Response:
+    """Return where the tenant grants access by OAuth; the integration connects once that is done."""
+
+    async def act(wedsync: WedSync, configuration: IntegrationConfiguration) -> Answer:
+        return answer(await wedsync.authorizations.begin(configuration), 201)
 
     return await once(request, org, idempotency_key, IntegrationConfiguration, act)
 
@@ -37,17 +50,17 @@ async def connect_integration(request: Request, org: Organization, idempotency_k
 @router.get("/{integration_id}", response_model=ConnectionResult)
 async def show_integration(org: Organization, integration_id: str, wedsync: Facade) -> ConnectionResult:
     """Show an integration's state."""
-    return await wedsync.show_integration(org, integration_id)
+    return await wedsync.integrations.show(org, integration_id)
 
 
 @router.post("/{integration_id}/actions", response_model=ConnectionResult, openapi_extra=body(ConnectionAction))
 async def act_on_integration(
     request: Request, org: Organization, integration_id: str, idempotency_key: IdempotencyKey = None
 ) -> Response:
-    """Test, provision, pause, resume or disconnect an integration."""
+    """Test, provision, pause, resume, disconnect an integration, or confirm or cancel its migration."""
 
     async def act(wedsync: WedSync, wanted: ConnectionAction) -> Answer:
-        return answer(await wedsync.act(org, integration_id, wanted.action, wanted.reason))
+        return answer(await wedsync.integrations.act(org, integration_id, wanted.action, wanted.reason))
 
     return await once(request, org, idempotency_key, ConnectionAction, act)
 
@@ -61,13 +74,30 @@ async def rotate_credential(
     """Replace the credential by the body's, once the vendor has accepted it; nothing else of the body is taken over."""
 
     async def act(wedsync: WedSync, configuration: IntegrationConfiguration) -> Answer:
-        if configuration.integration_id != integration_id:
-            raise InvalidInput(
-                "integration_mismatch",
-                "integrationId in the body is not the integration of the address.",
-                action="Send the credential to its own integration.",
-            )
-        result, _ = await wedsync.rotate_credential(configuration)
+        _refuse_another(configuration, integration_id)
+        result, _ = await wedsync.integrations.rotate(configuration)
         return answer(result)
 
     return await once(request, org, idempotency_key, IntegrationConfiguration, act)
+
+
+@router.put("/{integration_id}", response_model=ConnectionResult, openapi_extra=body(IntegrationConfiguration))
+async def reconfigure_integration(
+    request: Request, org: Organization, integration_id: str, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Give an integration other settings, mappings or schedules; the credential stays."""
+
+    async def act(wedsync: WedSync, configuration: IntegrationConfiguration) -> Answer:
+        _refuse_another(configuration, integration_id)
+        return answer(await wedsync.integrations.reconfigure(configuration))
+
+    return await once(request, org, idempotency_key, IntegrationConfiguration, act)
+
+
+def _refuse_another(configuration: IntegrationConfiguration, integration_id: str) -> None:
+    if configuration.integration_id != integration_id:
+        raise InvalidInput(
+            "integration_mismatch",
+            "integrationId in the body is not the integration of the address.",
+            action="Send it to its own integration.",
+        )

@@ -10,7 +10,7 @@ import typer
 from contracts.integration import ConnectionActionKind, ConnectionResult, IntegrationConfiguration
 from starters.api.views import IntegrationList, IntegrationSummary
 from starters.cli.options import DataDir, File, Json, Organization, organization_of, with_wedsync
-from starters.cli.output import facts, note, print_json, table
+from starters.cli.output import facts, line, note, print_json, table
 from starters.client import WedSync
 from starters.documents import read_file
 from starters.failures import as_error
@@ -27,7 +27,7 @@ def connect(file: File, data_dir: DataDir = None, organization: Organization = N
     beside = file.absolute().parent
 
     async def act(wedsync: WedSync) -> ConnectionResult:
-        result, warnings = await wedsync.connect_integration(configuration, beside=beside)
+        result, warnings = await wedsync.integrations.connect(configuration, beside=beside)
         for warning in warnings:
             note(warning)
         return result
@@ -42,7 +42,7 @@ def rotate(file: File, data_dir: DataDir = None, organization: Organization = No
     beside = file.absolute().parent
 
     async def act(wedsync: WedSync) -> ConnectionResult:
-        result, warnings = await wedsync.rotate_credential(configuration, beside=beside)
+        result, warnings = await wedsync.integrations.rotate(configuration, beside=beside)
         for warning in warnings:
             note(warning)
         return result
@@ -50,14 +50,51 @@ def rotate(file: File, data_dir: DataDir = None, organization: Organization = No
     _show(with_wedsync(data_dir, act), as_json=json)
 
 
+@app.command("reconfigure")
+def reconfigure(file: File, data_dir: DataDir = None, organization: Organization = None, *, json: Json = False) -> None:
+    """Give an integration the settings, mappings and schedules in FILE; its credential stays."""
+    configuration = read_file(file, IntegrationConfiguration, organization)
+
+    async def act(wedsync: WedSync) -> ConnectionResult:
+        return await wedsync.integrations.reconfigure(configuration)
+
+    _show(with_wedsync(data_dir, act), as_json=json)
+
+
+@app.command("authorize")
+def authorize(
+    file: File,
+    data_dir: DataDir = None,
+    organization: Organization = None,
+    *,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Print the address and do not wait for consent.")] = False,
+    json: Json = False,
+) -> None:
+    """Print where to grant access to the account in FILE by OAuth, and wait until it is connected."""
+    configuration = read_file(file, IntegrationConfiguration, organization)
+    beside = file.absolute().parent
+
+    async def act(wedsync: WedSync) -> ConnectionResult | None:
+        consent = await wedsync.authorizations.begin(configuration, beside=beside)
+        if no_wait:
+            print_json(consent) if json else line(consent.url)
+            return None
+        note(f"Grant access within ten minutes at:\n{consent.url}")
+        return await wedsync.integrations.until_connected(configuration, consent.expires_at)
+
+    connected = with_wedsync(data_dir, act)
+    if connected is not None:
+        _show(connected, as_json=json)
+
+
 @app.command("list")
 def list_all(data_dir: DataDir = None, organization: Organization = None, *, json: Json = False) -> None:
     """List an organisation's integrations."""
 
     async def act(wedsync: WedSync) -> IntegrationList:
-        if organization is None and not await wedsync.organizations():
+        if organization is None and not await wedsync.integrations.organizations():
             return IntegrationList(integrations=[])
-        stored = await wedsync.list_integrations(await organization_of(wedsync, organization))
+        stored = await wedsync.integrations.of(await organization_of(wedsync, organization))
         return IntegrationList(integrations=[IntegrationSummary.of(one) for one in stored])
 
     found = with_wedsync(data_dir, act)
@@ -79,7 +116,7 @@ def show(
     """Show an integration."""
 
     async def act(wedsync: WedSync) -> ConnectionResult:
-        return await wedsync.show_integration(await organization_of(wedsync, organization), integration_id)
+        return await wedsync.integrations.show(await organization_of(wedsync, organization), integration_id)
 
     _show(with_wedsync(data_dir, act), as_json=json)
 
@@ -93,6 +130,14 @@ def probe(
     if result.probe is not None and not result.probe.ok and result.probe.error is not None:
         raise as_error(result.probe.error)
     _show(result, as_json=json)
+
+
+@app.command("provision")
+def provision(
+    integration_id: IntegrationId, data_dir: DataDir = None, organization: Organization = None, *, json: Json = False
+) -> None:
+    """Create at the vendor what syncs and deliveries need and is missing there."""
+    _show(_act(data_dir, organization, integration_id, ConnectionActionKind.PROVISION), as_json=json)
 
 
 @app.command("pause")
@@ -138,7 +183,9 @@ def _act(
     data_dir: Path | None, organization: str | None, integration_id: str, kind: ConnectionActionKind, reason: str = ""
 ) -> ConnectionResult:
     async def act(wedsync: WedSync) -> ConnectionResult:
-        return await wedsync.act(await organization_of(wedsync, organization), integration_id, kind, reason)
+        return await wedsync.integrations.act(
+            await organization_of(wedsync, organization), integration_id, kind, reason
+        )
 
     return with_wedsync(data_dir, act)
 
@@ -157,6 +204,8 @@ def _show(result: ConnectionResult, *, as_json: bool) -> None:
             "answered in": f"{probe.latency_ms:.0f} ms" if probe and probe.ok else None,
             "features": probe.features if probe else None,
             "made": result.provisioned.created if result.provisioned else None,
+            "scopes": probe.scopes if probe else None,
+            "token until": result.credential_expires_at,
             "connected": result.connected_at,
             "error": result.error.sentence() if result.error else None,
         },

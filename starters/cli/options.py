@@ -51,7 +51,7 @@ async def organization_of(wedsync: WedSync, given: str | None) -> str:
     """
     if given is not None:
         return given
-    known = await wedsync.organizations()
+    known = await wedsync.integrations.organizations()
     if len(known) != 1:
         raise InvalidInput(
             "organization_needed",

@@ -33,6 +33,12 @@ def say(text: str) -> None:
     console().print(text)
 
 
+def line(text: str) -> None:
+    """Print a line that is the command's result."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
 def note(text: str) -> None:
     """Print a line about progress where it disturbs no program: on standard error."""
     sys.stderr.write(text + "\n")

@@ -19,7 +19,8 @@ from rich.table import Table
 
 from contracts.errors import InvalidInput, Owner, Permanent, WedSyncError
 from starters.client import open_wedsync
-from starters.demo.scenarios import ROOT, SCENARIOS, Check, Stage
+from starters.demo.scenarios import SCENARIOS
+from starters.demo.stage import ROOT, Check, Stage
 from starters.demo.vendors import Vendors
 from starters.stack import SANDBOX_REPORT_TOKEN
 from workers.settings import Settings, Stack
@@ -55,6 +56,7 @@ async def _play(names: list[str], *, as_json: bool, keep: bool) -> int:
                 emulators_url=stack.emulators,
                 report_url=f"{stack.emulators}/wedsync",
                 report_token=SecretStr(SANDBOX_REPORT_TOKEN),
+                public_url=stack.api,
             )
             vendors = Vendors(stack.emulators)
             async with open_wedsync(settings) as wedsync:

@@ -1,15 +1,10 @@
-"""The five scenarios: what each does, expects and finds."""
+"""The scenarios: what each does, expects and finds."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
 from temporalio.testing import WorkflowEnvironment
 
@@ -20,18 +15,15 @@ from contracts.names import WorkflowType
 from contracts.notification import CrossSystemRouting
 from contracts.sync import DataSynchronizationRequest
 from contracts.wedding import Wedding, WeddingEvent, WeddingEventType
-from starters.client import WedSync
+from starters.demo.connections import connections
+from starters.demo.stage import ORGANIZATION, ROOT, Check, Scenario, Stage, example, integration
 from starters.demo.vendors import Vendors
 from starters.failures import translated
 from starters.skipped_clock import skipped_clock
 from workers import roster
 from workers.composition import compose
-from workers.settings import Settings
 from workers.temporal import data_converter
 
-ROOT = Path(__file__).resolve().parents[2]
-EXAMPLES = ROOT / "examples"
-ORGANIZATION = "lumen-studios"
 _TABLEAU_SOURCES = {
     "revenue": "Wedding Revenue Analytics",
     "satisfaction": "Client Satisfaction Metrics",
@@ -45,54 +37,11 @@ _DIRTY_RATIO = 0.02
 _MOST_BATCH_CALLS = 25
 
 
-@dataclass(frozen=True)
-class Check:
-    """One thing expected of a vendor, and what was found there."""
-
-    name: str
-    expected: object
-    found: object
-
-    @property
-    def holds(self) -> bool:
-        """Whether both are equal."""
-        return self.expected == self.found
-
-
-@dataclass(frozen=True)
-class Stage:
-    """What a scenario plays on."""
-
-    wedsync: WedSync
-    vendors: Vendors
-    settings: Settings
-    scratch: Path
-
-
-Scenario = Callable[[Stage], Awaitable[list[Check]]]
-
-
-def integration(platform: str, integration_id: str, **connection: Any) -> IntegrationConfiguration:
-    """Return a configuration as a tenant would write it."""
-    return IntegrationConfiguration.model_validate(
-        {
-            "integrationId": integration_id,
-            "organizationId": ORGANIZATION,
-            "platform": platform,
-            "connectionConfig": connection,
-        }
-    )
-
-
-def _example(name: str) -> Any:
-    return json.loads((EXAMPLES / f"{name}.json").read_text())
-
-
 async def photography_tableau(stage: Stage) -> list[Check]:
     """A photography chain publishes its four report data sources to Tableau."""
     await stage.vendors.weddings(ORGANIZATION, _PORTFOLIO_ROWS)
     credential = {"tokenName": "sandbox-pat", "tokenSecret": "sandbox-tableau-secret"}
-    await stage.wedsync.connect_integration(
+    await stage.wedsync.integrations.connect(
         integration("tableau", "tableau-main", credential=credential, siteName="lumen")
     )
     for report in _TABLEAU_SOURCES:
@@ -110,8 +59,8 @@ async def photography_tableau(stage: Stage) -> list[Check]:
 async def planner_hubspot(stage: Stage) -> list[Check]:
     """A planner network syncs 2,000 weddings into HubSpot, then syncs them again."""
     await stage.vendors.weddings(ORGANIZATION, _PLANNER_WEDDINGS)
-    await stage.wedsync.connect_integration(IntegrationConfiguration.model_validate(_example("integration-hubspot")))
-    request = DataSynchronizationRequest.model_validate({**_example("sync-report"), "dataFilters": []})
+    await stage.wedsync.integrations.connect(IntegrationConfiguration.model_validate(example("integration-hubspot")))
+    request = DataSynchronizationRequest.model_validate({**example("sync-report"), "dataFilters": []})
     calls, books, effects = [], [], []
     for sync_id in ("demo-hubspot-first", "demo-hubspot-again"):
         before = await stage.vendors.calls("hubspot", "/batch/")
@@ -146,7 +95,7 @@ async def enterprise_snowflake(stage: Stage) -> list[Check]:
         cwd=ROOT,
     )
     await process.wait()
-    await stage.wedsync.connect_integration(IntegrationConfiguration.model_validate(_example("integration-snowflake")))
+    await stage.wedsync.integrations.connect(IntegrationConfiguration.model_validate(example("integration-snowflake")))
     before = await stage.vendors.table_rows()
     request = EtlRequest(
         etl_id="demo-etl",
@@ -180,11 +129,11 @@ async def enterprise_snowflake(stage: Stage) -> list[Check]:
 async def studio_notify(stage: Stage) -> list[Check]:
     """A studio's timeline change reaches HubSpot, Tave and Slack once, though it is sent twice."""
     for name in ("hubspot", "tave", "slack"):
-        await stage.wedsync.connect_integration(
-            IntegrationConfiguration.model_validate(_example(f"integration-{name}"))
+        await stage.wedsync.integrations.connect(
+            IntegrationConfiguration.model_validate(example(f"integration-{name}"))
         )
     since = {name: await stage.vendors.last_effect(name) for name in ("hubspot", "tave", "slack")}
-    routing = CrossSystemRouting.model_validate(_example("route-notification"))
+    routing = CrossSystemRouting.model_validate(example("route-notification"))
     results = [await (await stage.wedsync.start_notification(routing)).result() for _ in range(2)]
     found = {name: dict(await stage.vendors.effects(name, number)) for name, number in since.items()}
     return [
@@ -197,7 +146,7 @@ async def studio_notify(stage: Stage) -> list[Check]:
 
 async def planner_survey(stage: Stage) -> list[Check]:
     """A survey goes out 48 hours after a wedding, on a clock that skips the waiting."""
-    await stage.wedsync.connect_integration(
+    await stage.wedsync.integrations.connect(
         integration(
             "email",
             "email-main",
@@ -206,9 +155,9 @@ async def planner_survey(stage: Stage) -> list[Check]:
             **await stage.vendors.mail_server(),
         )
     )
-    example = Wedding.model_validate(_example("wedding-timeline"))
-    survey = [one for one in example.automations if one.trigger_value == "completed"]
-    wedding = example.model_copy(update={"wedding_id": "wed-survey", "automations": survey})
+    planned = Wedding.model_validate(example("wedding-timeline"))
+    survey = [one for one in planned.automations if one.trigger_value == "completed"]
+    wedding = planned.model_copy(update={"wedding_id": "wed-survey", "automations": survey})
     converter = data_converter(stage.settings)
     async with skipped_clock(converter) as clock, compose(stage.settings) as parts:
         workers = roster.workers(clock.client, parts, ["orchestration", "system.email"])
@@ -238,4 +187,5 @@ SCENARIOS: dict[str, Scenario] = {
     "enterprise-snowflake": enterprise_snowflake,
     "studio-notify": studio_notify,
     "planner-survey": planner_survey,
+    "connections": connections,
 }

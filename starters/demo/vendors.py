@@ -54,5 +54,24 @@ class Vendors:
         body = {"organizationId": organization_id, "reportId": "weddings", "rows": rows, "dirtyRatio": 0, "seed": 7}
         (await self._client.post("/wedsync/scenario", json=body)).raise_for_status()
 
+    async def oauth_rules(self, system: str, **rules: object) -> None:
+        """Change the rules of a vendor's authorisation server, such as how long its tokens live."""
+        (await self._client.put(f"/{system}/oauth", json=rules)).raise_for_status()
+
+    async def revoke(self, system: str) -> None:
+        """End every grant, as an account's administrator does."""
+        (await self._client.post(f"/{system}/oauth/revoke", json={})).raise_for_status()
+
+    async def token_requests(self, system: str) -> Counter[str]:
+        """Return how often tokens were asked for, by grant type, and how often a spent one was used as `reuse`."""
+        found = await self._get(f"/{system}/oauth/counts")
+        return Counter({**found["requests"], "reuse": found["reuseEvents"]})
+
+    @staticmethod
+    async def consent(url: str) -> None:
+        """Grant access at the address of a consent page, as a person does in a browser."""
+        async with httpx.AsyncClient(trust_env=False, timeout=60, follow_redirects=True) as browser:
+            (await browser.get(url, params={**dict(httpx.URL(url).params), "approve": "1"})).raise_for_status()
+
     async def _get(self, path: str, **params: int) -> Any:
         return (await self._client.get(path, params=params)).raise_for_status().json()

@@ -96,7 +96,7 @@ async def measure(stack: RunningStack) -> dict[str, Any]:
     async with open_wedsync(settings) as wedsync:
         for name in ("hubspot", "tave", "slack"):
             configuration = IntegrationConfiguration.model_validate(example(f"integration-{name}"))
-            await wedsync.connect_integration(configuration)
+            await wedsync.integrations.connect(configuration)
         routed = await ours(wedsync)
     plain = await bare(settings)
     p50, p95 = statistics.median(routed), statistics.quantiles(routed, n=20)[-1]

@@ -253,3 +253,13 @@ async def test_every_request_is_one_that_vaults_description_allows(
     problems = {problem for one in flat for problem in OpenApi(document).problems(one)}
     # Vault's documentation of KV version 2 has this parameter, its description leaves it out.
     assert problems == {"the query parameter version is not described"}
+
+
+async def test_the_newest_version_is_what_the_next_write_has_to_follow(store: SecretStore) -> None:
+    assert await store.newest(ORG, CRM) is None
+    await store.put(ORG, CRM, VALUES)
+    second = await store.put(ORG, CRM, {"accessToken": "newer"})
+    newest = await store.newest(ORG, CRM)
+    assert newest == second
+    assert (await store.put(ORG, CRM, VALUES, after=newest.version)).version == 3
+    assert await store.newest(OTHER, CRM) is None

@@ -1,4 +1,4 @@
-"""The demo's scenario that waits 48 hours, on the session's stack; `make demo` plays them all."""
+"""The demo's scenarios about time and about connections, on the session's stack; `make demo` plays them all."""
 
 from __future__ import annotations
 
@@ -7,23 +7,34 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from starters.client import open_wedsync
-from starters.demo.scenarios import Stage, planner_survey
+from starters.demo.connections import connections
+from starters.demo.scenarios import planner_survey
+from starters.demo.stage import Scenario, Stage
 from starters.demo.vendors import Vendors
 from starters.stack import SANDBOX_REPORT_TOKEN
 from tests.e2e.conftest import RunningStack
 from workers.settings import Settings
 
 
-async def test_the_survey_is_mailed_48_hours_after_the_wedding_and_not_before(stack: RunningStack, tmp_path: Path):
+async def differences(scenario: Scenario, stack: RunningStack, scratch: Path) -> list[tuple[object, object]]:
     settings = Settings(
         data_dir=stack.data_dir,
         temporal_address=stack.ready["temporal"],
         emulators_url=stack.ready["emulators"],
         report_url=f"{stack.ready['emulators']}/wedsync",
         report_token=SecretStr(SANDBOX_REPORT_TOKEN),
+        public_url=stack.ready["api"],
     )
     vendors = Vendors(stack.ready["emulators"])
     async with open_wedsync(settings) as wedsync:
-        checks = await planner_survey(Stage(wedsync, vendors, settings, tmp_path))
+        checks = await scenario(Stage(wedsync, vendors, settings, scratch))
     await vendors.aclose()
-    assert [(check.expected, check.found) for check in checks if not check.holds] == []
+    return [(check.expected, check.found) for check in checks if not check.holds]
+
+
+async def test_the_survey_is_mailed_48_hours_after_the_wedding_and_not_before(stack: RunningStack, tmp_path: Path):
+    assert await differences(planner_survey, stack, tmp_path) == []
+
+
+async def test_f32_a_revoked_connection_parks_its_work_and_loses_none_of_it(stack: RunningStack, tmp_path: Path):
+    assert await differences(connections, stack, tmp_path) == []

@@ -28,6 +28,7 @@ from contracts.integration import (
     ProvisionResult,
 )
 from contracts.names import ORCHESTRATION_QUEUE
+from contracts.tokens import ObtainedToken, ObtainToken
 from tests.support.temporal import polling, time_skipping
 from workflows.integration import Integration
 
@@ -43,11 +44,15 @@ class FakeConnect:
         self.forgotten = 0
         self.trouble: list[WedSyncError] = []
         self.rotation: list[str] = []
+        self.asked: list[bool] = []
+        self.refused_grants: list[WedSyncError] = []
+        self.life_s: float | None = None
+        self.woken = 0
 
     def activities(self) -> list[Any]:
         return [
             *(self.record, self.probe, self.provision, self.forget, self.schedule_sync),
-            *(self.verify, self.drop_credential),
+            *(self.verify, self.drop_credential, self.obtain, self.wake),
         ]
 
     @activity.defn(name="connect.record")
@@ -72,6 +77,19 @@ class FakeConnect:
     @activity.defn(name="connect.drop_credential")
     async def drop_credential(self, ref: CredentialRef) -> None:
         self.rotation.append(f"dropped {ref.version}")
+
+    @activity.defn(name="tokens.obtain")
+    async def obtain(self, wanted: ObtainToken) -> ObtainedToken:
+        self.asked.append(wanted.renew)
+        if self.refused_grants:
+            raise as_application_error(self.refused_grants.pop(0))
+        if self.life_s is None:
+            return ObtainedToken(ref=wanted.ref)
+        return ObtainedToken(ref=wanted.ref.model_copy(update={"version": len(self.asked) + 1}), life_s=self.life_s)
+
+    @activity.defn(name="connect.wake")
+    async def wake(self, key: IntegrationKey) -> None:
+        self.woken += 1
 
     @activity.defn(name="connect.provision")
     async def provision(self, key: IntegrationKey) -> ProvisionResult:

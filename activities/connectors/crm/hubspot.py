@@ -19,7 +19,7 @@ from activities.connectors.crm.hubspot_records import Records
 from activities.connectors.crm.hubspot_schema import RECORD_ID_PROPERTY, WEDDINGS, known_properties
 from activities.ports.connection import Connection
 from activities.ports.connector import OutboundRecord, UpsertAnswer
-from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
+from activities.ports.manifest import Capability, EffectGuarantee, Manifest, OAuth, RateLimit
 from contracts.effects import Delivery, EffectOutcome, EffectStep
 from contracts.errors import Permanent
 from contracts.integration import ConnectionProbe, IntegrationType, ProvisionResult
@@ -41,6 +41,23 @@ class HubSpot:
         default_base_url="https://api.hubapi.com",
         capabilities=frozenset({Capability.DELIVER, Capability.TASK, Capability.RECORDS}),
         guarantee=EffectGuarantee.UPSERT,
+        optional_credential_fields=("refreshToken", "clientId", "clientSecret"),
+        oauth=OAuth(
+            authorize_url="https://app.hubspot.com/oauth/authorize",
+            token_url="/oauth/2026-09/token",  # noqa: S106 - a path
+            scopes=(
+                "oauth",
+                "crm.objects.contacts.read",
+                "crm.objects.contacts.write",
+                "crm.objects.deals.read",
+                "crm.objects.deals.write",
+                "crm.objects.custom.read",
+                "crm.objects.custom.write",
+                "crm.schemas.custom.read",
+                "crm.schemas.custom.write",
+            ),
+            default_life_s=1_800,
+        ),
         rate_limit=RateLimit(requests=190, per_s=10.0),
         batch_size=100,
         page_size=100,

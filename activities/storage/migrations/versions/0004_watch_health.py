@@ -1,0 +1,22 @@
+"""Watch health"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = '0004'
+down_revision = '0002'
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table('alert_routes',
+    sa.Column('organization_id', sa.String(length=64), nullable=False),
+    sa.Column('sealed', sa.LargeBinary(), nullable=False),
+    sa.Column('changed_at', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('organization_id')
+    )
+
+
+def downgrade() -> None:
+    op.drop_table('alert_routes')
