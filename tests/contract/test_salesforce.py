@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from pydantic import SecretStr
 
 from activities.connectors.crm.salesforce import Salesforce
 from activities.ports.connector import BulkRecordConnector, BulkStage, DeliveryConnector, OutboundRecord
+from activities.transport.oauth import Grant, OAuthClient, TokenEndpoint
 from contracts.effects import DeliveryIntent
 from contracts.errors import InvalidInput, OutcomeUnknown, Permanent
 from contracts.sync import RecordStatus
 from tests.support.emulators import Emulators
+from tests.support.loopback import loopback_client
+from tests.support.oauth import REDIRECT, VERIFIER, OAuthApp
 from tests.support.salesforce_account import (
     CONTACT,
     LEAD,
@@ -56,12 +60,6 @@ async def test_a_probe_tells_the_org_and_its_features(salesforce: Salesforce) ->
     assert probe.ok
     assert probe.account == "00D000000000001EAA"
     assert probe.features == ["records", "tasks"]
-
-
-async def test_a_probe_tells_the_scopes_that_came_with_the_token(emulators: Emulators) -> None:
-    connector = patient(connection(emulators.base_url("salesforce"), scope="api refresh_token"))
-    assert (await connector.probe()).scopes == ["api", "refresh_token"]
-    await connector.aclose()
 
 
 async def test_a_probe_leaves_out_records_that_cannot_carry_our_ids(emulators: Emulators) -> None:
@@ -318,11 +316,37 @@ async def test_an_instance_that_is_not_salesforces_is_never_asked(emulators: Emu
     await connector.aclose()
 
 
-async def test_a_granted_token_opens_the_instance_it_came_with(emulators: Emulators) -> None:
-    granted = emulators.grant("salesforce")
-    root = emulators.base_url("salesforce")
-    connector = patient(connection(root, granted["accessToken"], instanceUrl=granted["instanceUrl"]))
-    assert granted["instanceUrl"] == root
+@pytest.fixture
+def app(served_emulators: str, emulators: Emulators) -> Iterator[OAuthApp]:
+    names = ("sandbox-salesforce-client", "sandbox-salesforce-secret")
+    with loopback_client(served_emulators) as client:
+        yield OAuthApp(client, "salesforce", *names, "/services/oauth2/authorize", "/services/oauth2/token")
+
+
+async def obtained(emulators: Emulators, app: OAuthApp, way: str) -> Grant:
+    """Return what the token endpoint grants by one of the three ways, asked as the manifest says."""
+    profile = Salesforce.manifest.oauth
+    assert profile is not None
+    client = OAuthClient(app.client_id, SecretStr(app.client_secret))
+    endpoint = TokenEndpoint(connection(emulators.base_url("salesforce")), profile, client)
+    try:
+        if way == "code":
+            return await endpoint.exchange(app.code(), VERIFIER, REDIRECT)
+        if way == "refresh":
+            return await endpoint.refresh(app.grant()["refreshToken"])
+        return await endpoint.client_credentials()
+    finally:
+        await endpoint.aclose()
+
+
+@pytest.mark.parametrize("way", ["code", "refresh", "client"])
+async def test_a_token_granted_as_the_manifest_says_opens_its_instance(
+    emulators: Emulators, app: OAuthApp, way: str
+) -> None:
+    granted = await obtained(emulators, app, way)
+    assert (granted.instance_url, granted.life_s) == (emulators.base_url("salesforce"), 7_200)
+    given = connection(emulators.base_url("salesforce"), granted.access_token, instanceUrl=granted.instance_url or "")
+    connector = patient(given)
     assert (await connector.probe()).ok
     await connector.aclose()
 

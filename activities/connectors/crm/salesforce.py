@@ -23,7 +23,7 @@ from activities.connectors.crm.salesforce_schema import (
 )
 from activities.ports.connection import Connection
 from activities.ports.connector import BulkStage, OutboundRecord, UpsertAnswer
-from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
+from activities.ports.manifest import Capability, EffectGuarantee, Manifest, OAuth, RateLimit
 from contracts.effects import Delivery, EffectOutcome, EffectStep
 from contracts.errors import InvalidInput
 from contracts.integration import ConnectionProbe, IntegrationType, ProvisionResult
@@ -44,7 +44,16 @@ class Salesforce:
         api_version=API_VERSION,
         documentation_url="https://developer.salesforce.com/docs/platform/api-rest/overview",
         credential_fields=("accessToken",),
-        optional_credential_fields=("instanceUrl", "scope", "refreshToken", "clientId", "clientSecret"),
+        optional_credential_fields=("instanceUrl", "refreshToken", "clientId", "clientSecret"),
+        oauth=OAuth(
+            authorize_url="/services/oauth2/authorize",
+            token_url="/services/oauth2/token",  # noqa: S106 - a path
+            scopes=("api", "refresh_token"),
+            # Salesforce tells no life; this is the standard session timeout.
+            default_life_s=7_200,
+            client_credentials=True,
+            instance_field="instance_url",
+        ),
         optional_settings=("object", "externalIdField"),
         default_base_url="https://login.salesforce.com",
         capabilities=frozenset({Capability.DELIVER, Capability.TASK, Capability.RECORDS, Capability.BULK}),
@@ -67,7 +76,6 @@ class Salesforce:
 
     def __init__(self, connection: Connection) -> None:
         self._api = SalesforceApi(connection, self.manifest.timeout_s)
-        self._scopes = connection.secret("scope").split() if "scope" in connection.credential else []
         self._object = checked_name(connection.setting("object", WEDDING_OBJECT))
         self._id_field = checked_name(connection.setting("externalIdField", RECORD_ID_FIELD))
         self._records = Records(self._api, self._id_field)
@@ -76,9 +84,8 @@ class Salesforce:
     async def probe(self) -> ConnectionProbe:
         """Ask who the token belongs to, and whether records and activities can carry our ids.
 
-        Features are `records` and `tasks`, each when the field for our ids is there. Scopes are those of the token's
-        answer, kept beside it as `scope`; Salesforce tells them to nobody but the client. Latency is that of the first
-        call, in milliseconds.
+        Features are `records` and `tasks`, each when the field for our ids is there. Latency is that of the first call,
+        in milliseconds.
 
         Raises:
             AuthExpired: Salesforce refuses the token.
@@ -94,13 +101,7 @@ class Salesforce:
             self._ready(self._object, self._id_field), self._ready(TASK_OBJECT, EFFECT_ID_FIELD)
         )
         features = [name for name, there in zip(("records", "tasks"), ready, strict=True) if there]
-        return ConnectionProbe(
-            ok=True,
-            latency_ms=latency_ms,
-            account=who.text("organization_id"),
-            features=features,
-            scopes=self._scopes,
-        )
+        return ConnectionProbe(ok=True, latency_ms=latency_ms, account=who.text("organization_id"), features=features)
 
     async def provision(self) -> ProvisionResult:
         """Check that what an administrator has to create is there.
