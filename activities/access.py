@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 from pydantic import SecretStr
@@ -13,12 +15,15 @@ from activities.connectors.registry import connector_class
 from activities.ports.connection import Connection
 from activities.ports.connector import Connector
 from activities.ports.manifest import Manifest
+from activities.ports.outbound import PUBLIC_ONLY, OutboundRules
 from activities.ports.secrets import SecretStore
 from activities.storage.connections import ConnectionStore, StoredConnection
+from activities.transport.outbound import vet
 from contracts.errors import RECONNECT_REQUIRED, AuthExpired, IntegrationPaused, InvalidInput, Transient
-from contracts.integration import IntegrationConfiguration, IntegrationState
+from contracts.integration import IntegrationConfiguration, IntegrationState, require_tls_decision, tls_exception
 
 C = TypeVar("C", bound=Connector)
+_log = logging.getLogger(__name__)
 
 EndpointResolver = Callable[[str], Awaitable[str | None]]
 """Platform -> base URL of its emulator, None in production."""
@@ -31,12 +36,20 @@ class Access:
         connections: the stored configurations.
         secrets: the credential store.
         endpoints: where the development stand-ins live.
+        outbound: what the installation lets connectors reach.
     """
 
-    def __init__(self, connections: ConnectionStore, secrets: SecretStore, endpoints: EndpointResolver) -> None:
+    def __init__(
+        self,
+        connections: ConnectionStore,
+        secrets: SecretStore,
+        endpoints: EndpointResolver,
+        outbound: OutboundRules = PUBLIC_ONLY,
+    ) -> None:
         self._connections = connections
         self._secrets = secrets
         self._endpoints = endpoints
+        self._outbound = outbound
         self._open: dict[tuple[str, str], tuple[object, Connector]] = {}
         self._lock = asyncio.Lock()
 
@@ -110,6 +123,7 @@ class Access:
 
         Raises:
             AuthExpired: its credential is gone.
+            InvalidInput: the outbound policy does not allow its address, or TLS 1.2 without a decision in force.
         """
         return connector_class(configuration.platform)(await self._connection(configuration))
 
@@ -120,6 +134,7 @@ class Access:
         async with self._lock:
             cached = self._open.get(key)
             if cached and cached[0] == version:
+                require_tls_decision(configuration)
                 return cached[1]
             try:
                 connector = await self.aside(configuration)
@@ -145,6 +160,7 @@ class Access:
     async def _connection(self, configuration: IntegrationConfiguration) -> Connection:
         config = configuration.connection_config
         manifest = self.manifest(configuration.platform)
+        reached = await self.reach(configuration)
         credential = await self._secrets.get(config.credential_ref) if config.credential_ref else {}
         missing = [name for name in manifest.credential_fields if name not in credential]
         if missing:
@@ -154,24 +170,44 @@ class Access:
                 action="Connect the integration again with the missing values.",
                 system=manifest.system,
             )
-        return await self.reach(configuration, credential)
+        return replace(reached, credential=credential)
 
     async def reach(
         self, configuration: IntegrationConfiguration, credential: Mapping[str, SecretStr] | None = None
     ) -> Connection:
-        """Return where the integration's vendor is, with the credential given or with none."""
+        """Return where the integration's vendor is, with the credential given or with none.
+
+        Raises:
+            InvalidInput: the outbound policy does not allow its address, or TLS 1.2 without a decision in force.
+        """
+        require_tls_decision(configuration)
+        if tls_exception(configuration):
+            _log.warning(
+                "integration %s of %s is opened with TLS 1.2, by an exception until %s",
+                configuration.integration_id,
+                configuration.organization_id,
+                configuration.security_config.tls_exception_until,
+            )
         config = configuration.connection_config
-        default_url = self.manifest(configuration.platform).default_base_url
-        base_url = config.base_url or await self._endpoints(configuration.platform) or default_url
+        base_url = await self._base_url(configuration, self.manifest(configuration.platform))
         return Connection(
             organization_id=configuration.organization_id,
             integration_id=configuration.integration_id,
             platform=configuration.platform,
-            base_url=base_url.rstrip("/"),
+            base_url=base_url,
             settings=config.settings,
             credential=credential or {},
             min_tls_version=configuration.security_config.min_tls_version,
+            outbound=self._outbound,
         )
+
+    async def _base_url(self, configuration: IntegrationConfiguration, manifest: Manifest) -> str:
+        """Return the vetted base URL, nothing where the connector puts its address together from vetted settings."""
+        config = configuration.connection_config
+        emulated = None if config.base_url else await self._endpoints(configuration.platform)
+        address = emulated or manifest.address_of(config.base_url, config.settings)
+        vetted = vet(address, manifest, self._outbound).url if address else ""
+        return vetted if emulated or config.base_url or not manifest.address else ""
 
     async def aclose(self) -> None:
         """Close every connector."""

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
 from contracts.base import Contract, FieldName, Instant, JsonObject, OpaqueId, ShortText, Text
-from contracts.errors import ErrorDetail
+from contracts.errors import ErrorDetail, InvalidInput
 
 Platform = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{1,39}$")]
 """The system's name in the registry of connectors, such as `hubspot`."""
 
 
 CRON_FIELDS = 5
+_OLD_TLS = "1.2"
 
 
 class IntegrationType(StrEnum):
@@ -154,6 +155,10 @@ class SecurityConfiguration(Contract):
     """Transport and privacy settings of the connection."""
 
     min_tls_version: Annotated[str, StringConstraints(pattern=r"^1\.[23]$")] = "1.3"
+    tls_exception_reason: ShortText = ""
+    """Why the vendor's server may speak TLS 1.2; needed with `minTlsVersion: "1.2"`."""
+    tls_exception_until: date | None = None
+    """The last day (UTC) of that exception; needed with it as well."""
     pii_fields: Annotated[list[FieldName], Field(max_length=100)] = []
 
 
@@ -217,6 +222,44 @@ class IntegrationConfiguration(Contract):
             if isinstance(targets, list) and targets and isinstance(targets[0], dict):
                 return {**given, "platform": targets[0].get("systemType")}
         return given
+
+
+def tls_exception(configuration: IntegrationConfiguration) -> str | None:
+    """Return the sentence about a connection's TLS exception, for whoever looks at it; None when it has none."""
+    security = configuration.security_config
+    if security.min_tls_version != _OLD_TLS:
+        return None
+    return f"TLS 1.2 is accepted until {security.tls_exception_until}: {security.tls_exception_reason}"
+
+
+def require_tls_decision(configuration: IntegrationConfiguration, today: date | None = None) -> None:
+    """Refuse TLS 1.2 where nobody decided on it, or where the decision has run out.
+
+    Args:
+        configuration: of the connection.
+        today: the day in UTC, the present one when absent.
+
+    Raises:
+        InvalidInput: `tls_exception_incomplete` or `tls_exception_expired`.
+    """
+    security = configuration.security_config
+    if security.min_tls_version != _OLD_TLS:
+        return
+    until = security.tls_exception_until
+    if until is None or not security.tls_exception_reason.strip():
+        raise InvalidInput(
+            "tls_exception_incomplete",
+            "The connection asks for TLS 1.2 without saying why and until when.",
+            action="Give securityConfig.tlsExceptionReason and tlsExceptionUntil, or leave out minTlsVersion.",
+            system=configuration.platform,
+        )
+    if until < (today or datetime.now(UTC).date()):
+        raise InvalidInput(
+            "tls_exception_expired",
+            f"The connection's exception for TLS 1.2 ended on {until}.",
+            action="Have the server moved to TLS 1.3, or decide again with a later tlsExceptionUntil.",
+            system=configuration.platform,
+        )
 
 
 class IntegrationInstance(Contract):

@@ -27,6 +27,7 @@ class WorkflowType(StrEnum):
     ROUTE_NOTIFICATION = "RouteNotification"
     WEDDING_TIMELINE = "WeddingTimeline"
     MONITOR_HEALTH = "MonitorHealth"
+    ROTATE_KEYS = "RotateKeys"
 
 
 class SearchAttribute(StrEnum):
@@ -84,6 +85,11 @@ def fairness_key(organization_id: str, integration_id: str) -> str:
 def shard_of(organization_id: str, integration_id: str, shards: int) -> int:
     """Return which of `shards` an integration belongs to, from 0; the same for ever while `shards` is the same."""
     return int(effect_id(organization_id, integration_id)[:8], 16) % shards
+
+
+def rotate_keys_workflow_id(key_id: str) -> str:
+    """Return the id of the rotation to a master key; the same key joins it."""
+    return f"rotate-keys/{key_id}"
 
 
 def sync_schedule_id(organization_id: str, integration_id: str) -> str:

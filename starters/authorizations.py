@@ -18,7 +18,7 @@ from activities.transport.oauth import OAuthClients
 from contracts.base import Contract, Instant, Text
 from contracts.errors import InvalidInput, Owner
 from contracts.integration import ConnectionResult, IntegrationConfiguration
-from starters.credentials import Lifted, lift
+from starters.credentials import Lifted
 from starters.failures import translated
 from starters.integrations import Integrations
 
@@ -73,7 +73,7 @@ class Authorizations:
         """
         manifest = connector_class(configuration.platform).manifest
         profile = _profile(manifest)
-        lifted = lift(configuration, beside=beside)
+        lifted = self._integrations.lift(configuration, beside=beside)
         own = dict(lifted.values or {})
         client_id = self._client_id(manifest, own)
         state, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(64)

@@ -54,7 +54,13 @@ class WedSync:
     def __init__(self, client: Client, store: Store, settings: Settings) -> None:
         answer_timeout_s = settings.answer_timeout_s
         self.client = client
-        self.integrations = Integrations(client, store.secrets, store.connections, answer_timeout_s=answer_timeout_s)
+        self.integrations = Integrations(
+            client,
+            store.secrets,
+            store.connections,
+            answer_timeout_s=answer_timeout_s,
+            outbound=settings.outbound_rules(),
+        )
         self.authorizations = Authorizations(
             store.authorizations,
             self.integrations,
@@ -249,13 +255,13 @@ class Store:
 
 def open_store(settings: Settings) -> Store:
     """Return the store's parts."""
-    key = settings.load_master_key()
+    keys = settings.load_master_keys()
     database = Database(settings.database_url)
     return Store(
         database,
-        open_secret_store(settings, database, key),
-        ConnectionStore(database, key),
-        AuthorizationStore(database, key),
+        open_secret_store(settings, database, keys),
+        ConnectionStore(database, keys),
+        AuthorizationStore(database, keys),
     )
 
 

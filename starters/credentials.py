@@ -10,8 +10,16 @@ from pathlib import Path
 
 from activities.connectors.registry import connector_class
 from activities.ports.manifest import Manifest
+from activities.ports.outbound import PUBLIC_ONLY, OutboundRules
+from activities.transport.outbound import vet
 from contracts.errors import InvalidInput
-from contracts.integration import IntegrationConfiguration, SecretFromEnv, SecretFromFile, SecretSource
+from contracts.integration import (
+    IntegrationConfiguration,
+    SecretFromEnv,
+    SecretFromFile,
+    SecretSource,
+    require_tls_decision,
+)
 
 _LONGEST_SECRET = 8_000
 
@@ -26,16 +34,20 @@ class Lifted:
     warnings: tuple[str, ...] = ()
 
 
-def lift(configuration: IntegrationConfiguration, *, beside: Path | None) -> Lifted:
-    """Take the credential out of a configuration and check it against the connector's manifest.
+def lift(
+    configuration: IntegrationConfiguration, *, beside: Path | None, outbound: OutboundRules = PUBLIC_ONLY
+) -> Lifted:
+    """Take the credential out of a configuration and check it against manifest and outbound policy.
 
     Args:
         configuration: as the tenant wrote it.
         beside: the directory that `{"file": ...}` is relative to; None refuses `env` and `file`,
             because a remote caller must not read this machine's environment and files.
+        outbound: what the installation lets connectors reach.
 
     Raises:
-        InvalidInput: unknown platform, missing or unknown credential names or settings, or a secret that is not there.
+        InvalidInput: unknown platform, missing or unknown credential names or settings, a secret that is not there,
+            an address that the outbound policy does not allow, or TLS 1.2 without a decision.
     """
     manifest = connector_class(configuration.platform).manifest
     config = configuration.connection_config
@@ -47,6 +59,9 @@ def lift(configuration: IntegrationConfiguration, *, beside: Path | None) -> Lif
             system=manifest.system,
         )
     _check_settings(manifest, set(config.settings))
+    require_tls_decision(configuration)
+    if address := manifest.address_of(config.base_url, config.settings):
+        vet(address, manifest, outbound)
     if config.credential is None:
         return Lifted(configuration, None)
     _check_names(manifest, set(config.credential))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import stat
 from collections.abc import AsyncIterator, Iterator
 
 import httpx
 from temporalio.client import Client
 
+from activities.security.key_files import KeyFiles
 from contracts.base import Contract, ShortText, Text
 from contracts.errors import WedSyncError
 from contracts.names import ORCHESTRATION_QUEUE
@@ -22,7 +22,6 @@ from workers.settings import Settings
 from workers.temporal import connect
 
 _TIMEOUT_S = 5.0
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 class Check(Contract):
@@ -56,10 +55,18 @@ def _on_disk(settings: Settings) -> Iterator[Check]:
         yield _ok("master key", "It comes from the environment.")
     elif not key.exists():
         yield _problem("master key", "There is none yet.", "Run `wedsync up`, or set WEDSYNC_MASTER_KEY.")
-    elif key.stat().st_mode & _OTHERS:
-        yield _problem("master key", "Others may read its file.", f"Run `chmod 600` on {key.name}.")
     else:
-        yield _ok("master key", "Its file is its owner's alone.")
+        yield _key_files(KeyFiles(key))
+
+
+def _key_files(files: KeyFiles) -> Check:
+    try:
+        keys = files.read()
+    except WedSyncError as error:
+        return _problem("master key", error.detail.message, error.detail.action)
+    if len(keys) > 1:
+        return _problem("master key", "A rotation was broken off.", "Run `wedsync keys rotate`, which takes it up.")
+    return _ok("master key", "Its file is its owner's alone.")
 
 
 async def _store(settings: Settings) -> Check:

@@ -10,6 +10,7 @@ from pathlib import Path
 from temporalio.client import Client, RPCError, WithStartWorkflowOperation, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy
 
+from activities.ports.outbound import PUBLIC_ONLY, OutboundRules
 from activities.ports.secrets import SecretStore
 from activities.storage.connections import ConnectionStore, StoredConnection
 from contracts import names
@@ -42,15 +43,27 @@ class Integrations:
         secrets: where credentials go before anything travels.
         connections: what is known about every integration.
         answer_timeout_s: how long to wait for a worker to answer a question or to act, in seconds.
+        outbound: what the installation lets connectors reach.
     """
 
     def __init__(
-        self, client: Client, secrets: SecretStore, connections: ConnectionStore, *, answer_timeout_s: float
+        self,
+        client: Client,
+        secrets: SecretStore,
+        connections: ConnectionStore,
+        *,
+        answer_timeout_s: float,
+        outbound: OutboundRules = PUBLIC_ONLY,
     ) -> None:
         self._client = client
         self._answer_timeout_s = answer_timeout_s
         self._secrets = secrets
         self._connections = connections
+        self._outbound = outbound
+
+    def lift(self, configuration: IntegrationConfiguration, *, beside: Path | None) -> Lifted:
+        """Take the credential out of a configuration, as this installation's outbound rules have it; see `lift`."""
+        return lift(configuration, beside=beside, outbound=self._outbound)
 
     async def connect(
         self, configuration: IntegrationConfiguration, *, beside: Path | None = None
@@ -71,7 +84,7 @@ class Integrations:
             AuthExpired: the vendor refuses the credential.
             Transient: Temporal, the vendor or every worker is away.
         """
-        lifted = lift(configuration, beside=beside)
+        lifted = self.lift(configuration, beside=beside)
         return await self.take(lifted), lifted.warnings
 
     async def take(self, lifted: Lifted) -> ConnectionResult:
@@ -182,7 +195,7 @@ class Integrations:
         Raises:
             InvalidInput: there is no such integration, the configuration does not fit, or it brings a credential.
         """
-        lifted = lift(configuration, beside=None)
+        lifted = self.lift(configuration, beside=None)
         if lifted.values is not None:
             raise InvalidInput(
                 "credential_refused_here",
@@ -205,7 +218,7 @@ class Integrations:
             Transient: Temporal, the vendor or every worker is away.
         """
         organization_id, integration_id = configuration.organization_id, configuration.integration_id
-        lifted = lift(configuration, beside=beside)
+        lifted = self.lift(configuration, beside=beside)
         await self.handle(organization_id, integration_id)
         if not lifted.values:
             require_credential(configuration)

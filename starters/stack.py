@@ -72,7 +72,7 @@ async def run_up(settings: Settings, options: UpOptions, announce: Callable[[Sta
     with _alone(settings.data_dir):
         settings.stack_file.unlink(missing_ok=True)
         # Every part reads the key file: it has to be whole before the first of them looks.
-        settings.load_master_key()
+        settings.load_master_keys()
         await asyncio.to_thread(migrate, settings.database_url)
         api_key = await development_key(settings)
         ports = choose_ports(settings.data_dir, _wanted(options))

@@ -10,7 +10,9 @@ import activities.storage.credentials
 import activities.storage.database as storage
 import activities.storage.idempotency
 import activities.storage.ledger
-import activities.storage.receipts  # noqa: F401 - each module brings its tables
+import activities.storage.master_keys
+import activities.storage.receipts
+import activities.storage.root_keys  # noqa: F401 - each module brings its tables
 
 
 def schema_is_current(url: str) -> bool:

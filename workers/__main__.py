@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import logging
 import signal
 import sys
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from contracts.errors import WedSyncError
 from contracts.names import system_queue
 from workers import roster
 from workers.composition import compose
+from workers.privacy import keep_secrets_in
 from workers.search_attributes import require_attributes
 from workers.settings import Settings
 from workers.temporal import connect
@@ -53,12 +53,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="wedsync-worker", description="Run WedSync workers.")
     parser.add_argument("--queues", default="", help="comma-separated task queues; all when empty")
     only = [name for name in parser.parse_args().queues.split(",") if name]
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    # Their routine lines hold whole addresses and statements, which may be personal.
-    for talkative in ("httpx", "snowflake.connector"):
-        logging.getLogger(talkative).setLevel(logging.WARNING)
     try:
-        asyncio.run(run(Settings(), only))
+        settings = Settings()
+        keep_secrets_in()
+        asyncio.run(run(settings, only))
     except WedSyncError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,8 @@ from temporalio.converter import (
     WorkflowSerializationContext,
 )
 
-from activities.security.envelope import MasterKey, seal, unseal
+from activities.security.envelope import DerivingKey, seal, unseal
+from activities.security.keyring import RootKeys
 from contracts.errors import Owner, Permanent
 
 ENCODING = b"binary/encrypted"
@@ -35,13 +37,13 @@ class SealingCodec(PayloadCodec, WithSerializationContext):
     workflow id, opens it too; wherever the id is known, a payload bound elsewhere is refused.
 
     Args:
-        key: the master key.
+        keys: the root keys; the newest seals, and a payload names the one that opens it.
         namespace: the Temporal namespace.
         allow_plain: whether payloads from clients without the codec are accepted.
         place: what payloads are bound to; `with_context` sets it from the workflow id.
     """
 
-    key: MasterKey
+    keys: RootKeys
     namespace: str
     allow_plain: bool
     place: str | None = None
@@ -54,13 +56,14 @@ class SealingCodec(PayloadCodec, WithSerializationContext):
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Return the payloads sealed."""
-        key = self.key.derive(f"codec/{self.namespace}")
+        root = await self._root()
+        key = root.derive(f"codec/{self.namespace}")
         place = self.place or ""
         return [
             Payload(
                 metadata={
                     "encoding": ENCODING,
-                    _KEY_ID: self.key.key_id().encode(),
+                    _KEY_ID: root.key_id().encode(),
                     _BOUND_TO: place.encode(),
                 },
                 data=seal(key, payload.SerializeToString(), f"{self.namespace}|{place}"),
@@ -74,10 +77,14 @@ class SealingCodec(PayloadCodec, WithSerializationContext):
         Raises:
             Permanent: sealed for another workflow or under another key, changed, or plain where that is refused.
         """
-        key = self.key.derive(f"codec/{self.namespace}")
-        return [self._open(key, payload) for payload in payloads]
+        return [await self._open(payload) for payload in payloads]
 
-    def _open(self, key: bytes, payload: Payload) -> Payload:
+    async def _root(self, key_id: str | None = None) -> DerivingKey:
+        if (held := self.keys.held(key_id)) is not None:
+            return held
+        return await asyncio.to_thread(self.keys.fetch, key_id)
+
+    async def _open(self, payload: Payload) -> Payload:
         if payload.metadata.get("encoding") != ENCODING:
             if not self.allow_plain:
                 raise Permanent(
@@ -95,6 +102,8 @@ class SealingCodec(PayloadCodec, WithSerializationContext):
                 owner=Owner.OPERATOR,
                 action="Look in the audit of the Temporal database for who wrote this history.",
             )
+        root = await self._root(payload.metadata.get(_KEY_ID, b"").decode())
+        key = root.derive(f"codec/{self.namespace}")
         return Payload.FromString(unseal(key, payload.data, f"{self.namespace}|{place}"))
 
 

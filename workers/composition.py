@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from activities.connect import Connect
 from activities.connectors.registry import connector_class
 from activities.etl import Etl
 from activities.health import Health
+from activities.keys import Keys
 from activities.notify import Notify
 from activities.ports.connection import Connection
 from activities.ports.connector import SourceConnector
@@ -27,9 +29,12 @@ from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database
 from activities.storage.ledger import EffectLedger
 from activities.storage.receipts import Receipts
+from activities.storage.root_keys import StoredRootKeys
+from activities.storage.sealed_rows import SealedRows
 from activities.storage.staging import Staging
 from activities.sync import Sync
 from activities.tokens import Tokens
+from activities.transport.outbound import vet
 from activities.usage import Watcher
 from contracts.errors import InvalidInput, Owner, Transient
 from workers.secret_store import open_secret_store
@@ -51,12 +56,14 @@ class Parts:
 @asynccontextmanager
 async def compose(settings: Settings) -> AsyncIterator[Parts]:
     """Yield the activities of a process, and close what they opened afterwards."""
-    key = settings.load_master_key()
+    masters = settings.load_master_keys()
+    roots = StoredRootKeys(settings.database_url, masters)
+    eldest = await asyncio.to_thread(roots.eldest)
     database = Database(settings.database_url)
-    connections = ConnectionStore(database, key)
-    secrets = open_secret_store(settings, database, key)
-    staging = Staging(settings.staging_url, key, settings.data_dir / "scratch")
-    access = Access(connections, secrets, endpoint_resolver(settings))
+    connections = ConnectionStore(database, masters)
+    secrets = open_secret_store(settings, database, masters)
+    staging = Staging(settings.staging_url, roots, settings.data_dir / "scratch")
+    access = Access(connections, secrets, endpoint_resolver(settings), settings.outbound_rules())
     reports = source_factory(settings)
     import_dirs = [Path("/")] if settings.import_dirs is None else settings.import_dirs
     sync = Sync(
@@ -65,15 +72,16 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
         Receipts(database),
         wedsync=reports,
         import_dirs=import_dirs,
-        fingerprint_key=key.derive("fingerprints"),
+        fingerprint_key=eldest.derive("fingerprints"),
     )
     etl = Etl(access, staging, import_dirs, wedsync=reports)
     notify = Notify(access, connections, EffectLedger(database))
     tokens = Tokens(access, connections, secrets, settings.oauth_apps)
-    alerts = Alerts(AlertRouteStore(database, key), connections, operator=settings.alerts_organization)
+    alerts = Alerts(AlertRouteStore(database, masters), connections, operator=settings.alerts_organization)
+    keys = Keys(masters, roots, SealedRows(database, masters))
     groups = [
         *(Connect(access, connections, secrets), tokens, Health(access, connections), alerts),
-        *(notify, sync, etl),
+        *(notify, sync, etl, keys),
     ]
     try:
         yield Parts(
@@ -126,12 +134,15 @@ def source_factory(settings: Settings) -> Callable[[str], SourceConnector]:
                 action="Set WEDSYNC_REPORT_URL and WEDSYNC_REPORT_TOKEN.",
             )
         if organization_id not in opened:
+            manifest = replace(connector_class(_SOURCE).manifest, free_hosts=True)
+            target = vet(settings.report_url, manifest, settings.outbound_rules())
             connection = Connection(
                 organization_id=organization_id,
                 integration_id=_SOURCE,
                 platform=_SOURCE,
-                base_url=settings.report_url.rstrip("/"),
+                base_url=target.url,
                 credential={"token": SecretStr(settings.report_token.get_secret_value())},
+                outbound=settings.outbound_rules(),
             )
             source = connector_class(_SOURCE)(connection)
             if not isinstance(source, SourceConnector):

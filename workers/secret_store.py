@@ -5,14 +5,14 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from activities.ports.secrets import SecretStore
-from activities.security.envelope import MasterKey
+from activities.security.keyring import MasterKeys
 from activities.storage.credentials import SealedSecretStore
 from activities.storage.database import Database
 from contracts.errors import Owner, Permanent
 from workers.settings import Profile, SecretStoreKind, Settings
 
 
-def open_secret_store(settings: Settings, database: Database, key: MasterKey) -> SecretStore:
+def open_secret_store(settings: Settings, database: Database, keys: MasterKeys) -> SecretStore:
     """Return the store; nothing is asked of it yet.
 
     Raises:
@@ -22,7 +22,7 @@ def open_secret_store(settings: Settings, database: Database, key: MasterKey) ->
         return _vault(settings)
     if settings.secret_store is SecretStoreKind.AWS:
         return _aws(settings)
-    return SealedSecretStore(database, key)
+    return SealedSecretStore(database, keys)
 
 
 def _vault(settings: Settings) -> SecretStore:

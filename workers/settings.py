@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Self
 
@@ -11,7 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, SecretStr, model_v
 from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from activities.ports.outbound import OutboundRules
 from activities.security.envelope import MasterKey
+from activities.security.key_files import KeyFiles
+from activities.security.keyring import KeyRing
 from activities.transport.oauth import OAuthClient
 from contracts.errors import Owner, Permanent
 
@@ -90,6 +94,9 @@ class Settings(BaseSettings):
     temporal_tls_client_key: Path | None = None
     temporal_api_key: SecretStr | None = None
     master_key: SecretStr | None = None
+    """The newest master key, which seals: 32 random bytes in base64."""
+    master_key_previous: SecretStr | None = None
+    """Comma-separated: the keys that are accepted besides, older ones and one that is to become the newest."""
     secret_store: SecretStoreKind = SecretStoreKind.SEALED
     vault_address: str = ""
     vault_role_id: str = ""
@@ -111,6 +118,12 @@ class Settings(BaseSettings):
     staging_url: str = ""
     emulators_url: str = ""
     """Development stand-ins of the vendors; production refuses it."""
+    allow_loopback: bool | None = None
+    """Whether connectors reach this machine's loopback, http included; on in the embedded profile with stand-ins."""
+    outbound_allow: str = ""
+    """Private ranges that connectors may reach, as CIDRs with commas between them."""
+    outbound_ca_file: Path | None = None
+    """Certificate authorities (PEM) that connectors trust beside the machine's own."""
     report_url: str = ""
     """Base URL of the WedSync reporting API."""
     report_token: SecretStr = SecretStr("")
@@ -133,9 +146,17 @@ class Settings(BaseSettings):
         self.staging_url = self.staging_url or f"file://{self.data_dir / 'staging'}"
         if self.allow_plain_inputs is None:
             self.allow_plain_inputs = self.profile is Profile.EMBEDDED
+        if self.master_key is None and self.master_key_previous is not None:
+            raise Permanent(
+                "master_key_missing",
+                "WEDSYNC_MASTER_KEY_PREVIOUS is set, and WEDSYNC_MASTER_KEY is not.",
+                owner=Owner.OPERATOR,
+                action="Set WEDSYNC_MASTER_KEY to the newest key; the key files hold all keys or none.",
+            )
         if self.profile is Profile.PRODUCTION:
             self.import_dirs = self.import_dirs or []
             self._refuse_in_production()
+        self.outbound_rules()
         return self
 
     def _refuse_in_production(self) -> None:
@@ -143,6 +164,13 @@ class Settings(BaseSettings):
             raise Permanent(
                 "emulators_in_production",
                 "WEDSYNC_EMULATORS_URL is set, and the production profile speaks to real vendors only.",
+                owner=Owner.OPERATOR,
+                action="Unset it, or use the embedded profile for development.",
+            )
+        if self.allow_loopback:
+            raise Permanent(
+                "loopback_in_production",
+                "WEDSYNC_ALLOW_LOOPBACK is set, and the production profile speaks to real vendors only.",
                 owner=Owner.OPERATOR,
                 action="Unset it, or use the embedded profile for development.",
             )
@@ -154,6 +182,28 @@ class Settings(BaseSettings):
                 action="Set WEDSYNC_MASTER_KEY to 32 random bytes in base64.",
             )
 
+    def outbound_rules(self) -> OutboundRules:
+        """Return the operator's part of the outbound policy.
+
+        Raises:
+            Permanent: `WEDSYNC_OUTBOUND_ALLOW` is not a list of CIDRs, or the CA file is not there.
+        """
+        if self.outbound_ca_file is not None and not self.outbound_ca_file.is_file():
+            raise _outbound("WEDSYNC_OUTBOUND_CA_FILE does not name a file", "Name a file of certificates in PEM form.")
+        try:
+            networks = [ip_network(text.strip()) for text in self.outbound_allow.split(",") if text.strip()]
+        except ValueError:
+            raise _outbound(
+                "WEDSYNC_OUTBOUND_ALLOW is not a list of address ranges",
+                "Write CIDRs such as 10.20.0.0/16, with commas.",
+            ) from None
+        emulated = self.profile is Profile.EMBEDDED and bool(self.emulators_url)
+        return OutboundRules(
+            allowed_networks=tuple(networks),
+            development=emulated if self.allow_loopback is None else self.allow_loopback,
+            ca_file=self.outbound_ca_file,
+        )
+
     @property
     def oauth_apps(self) -> OAuthClientSettings:
         """Our apps at the vendors, or the published ones of the stand-ins."""
@@ -163,18 +213,21 @@ class Settings(BaseSettings):
 
     @property
     def master_key_file(self) -> Path:
-        """Where the embedded profile keeps its generated key."""
+        """Where the newest key lies when the environment gives none; the embedded profile generates it."""
         return self.data_dir / "master.key"
 
-    def load_master_key(self) -> MasterKey:
-        """Return the key from the environment, or from its file in the data directory.
+    def load_master_keys(self) -> KeyRing:
+        """Return the keys from the environment, or from their files in the data directory.
 
         Raises:
-            Permanent: the key is short, malformed, or readable by others.
+            Permanent: a key is short, malformed, or readable by others.
         """
-        if self.master_key is not None:
-            return MasterKey.from_text(self.master_key.get_secret_value())
-        return MasterKey.from_file(self.master_key_file)
+        if self.master_key is None:
+            return KeyRing(KeyFiles(self.master_key_file))
+        given = [self.master_key.get_secret_value()]
+        if self.master_key_previous is not None:
+            given += self.master_key_previous.get_secret_value().split(",")
+        return KeyRing(given=[MasterKey.from_text(text) for text in given])
 
     @property
     def stack_file(self) -> Path:
@@ -208,3 +261,7 @@ class Settings(BaseSettings):
         return self.model_copy(
             update={name: value for name, value in found.items() if name not in self.model_fields_set}
         )
+
+
+def _outbound(problem: str, action: str) -> Permanent:
+    return Permanent("outbound_settings_invalid", f"{problem}.", owner=Owner.OPERATOR, action=action)

@@ -18,6 +18,7 @@ from temporalio.runtime import (
 )
 from temporalio.service import KeepAliveConfig, RPCError
 
+from activities.storage.root_keys import StoredRootKeys
 from contracts.errors import Owner, Transient
 from workers.codec import SealingCodec
 from workers.converter import ContractPayloadConverter
@@ -29,7 +30,7 @@ def data_converter(settings: Settings) -> DataConverter:
     return DataConverter(
         payload_converter_class=ContractPayloadConverter,
         payload_codec=SealingCodec(
-            key=settings.load_master_key(),
+            keys=StoredRootKeys(settings.database_url, settings.load_master_keys()),
             namespace=settings.temporal_namespace,
             allow_plain=bool(settings.allow_plain_inputs),
         ),

@@ -74,6 +74,9 @@ TOKEN = Policy(
 STORE = Policy(attempt=timedelta(seconds=20), total=timedelta(hours=1))
 """Our own store, from a queue."""
 
+REWRAP = Policy(attempt=timedelta(minutes=10), total=timedelta(hours=12), heartbeat=timedelta(seconds=15))
+"""Many short transactions in our own store; resumes from its heartbeat."""
+
 LOCAL = Policy(attempt=timedelta(seconds=10), total=timedelta(minutes=10))
 """Planning inside the worker that runs the workflow."""
 

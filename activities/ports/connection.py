@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pydantic import JsonValue, SecretStr
 
 from activities.ports.admission import UNLIMITED, Admission
+from activities.ports.outbound import PUBLIC_ONLY, OutboundRules
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,9 @@ class Connection:
     min_tls_version: str = "1.3"
     admission: Admission = field(default=UNLIMITED, repr=False, compare=False)
     """Says whether the vendor may be called now; asked before every request."""
+
+    outbound: OutboundRules = PUBLIC_ONLY
+    """What the installation lets it reach."""
 
     def secret(self, name: str) -> str:
         """Return one secret of the credential in the clear; hand it to the SDK and nowhere else."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+from pydantic import JsonValue
 
 from contracts.integration import IntegrationType
 
@@ -84,3 +87,21 @@ class Manifest:
     timeout_s: float = 30.0
     oauth: OAuth | None = None
     notes: tuple[str, ...] = field(default=())
+    hosts: tuple[str, ...] = ()
+    """The vendor's hosts: a name, or `*.` before one for all below it; that of `default_base_url` when empty."""
+    free_hosts: bool = False
+    """Whether tenants run the system themselves, so that any public host may be theirs."""
+    schemes: tuple[str, ...] = ("https",)
+    """How an address may begin; `http` stands for `https` on this machine's loopback, in development only."""
+    ports: tuple[int, ...] = (443,)
+    address: str = ""
+    """The address as settings spell it where there is no `baseUrl`, such as `https://{account}.vendor.com`."""
+
+    def address_of(self, base_url: str | None, settings: Mapping[str, JsonValue]) -> str:
+        """Return the URL a connection leads to, as its configuration has it; nothing when settings are missing."""
+        if base_url or not self.address:
+            return base_url or self.default_base_url
+        try:
+            return self.address.format_map(settings)
+        except KeyError:
+            return ""

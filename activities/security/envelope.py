@@ -1,24 +1,24 @@
-"""AES-256-GCM envelopes: keys derived from one master key, bound to what they seal."""
+"""AES-256-GCM envelopes, and the keys that are derived for them."""
 
 from __future__ import annotations
 
 import base64
-import os
 import secrets
-import stat
 import struct
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Protocol, Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.hmac import HMAC
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from contracts.errors import Owner, Permanent
 
 KEY_BYTES = 32
+KEY_ID_BYTES = 6
 NONCE_BYTES = 12
 CHUNK_BYTES = 1 << 20
 _MAGIC = b"WSE1"
@@ -32,8 +32,35 @@ class Readable(Protocol):
         ...
 
 
-class MasterKey:
-    """The 256-bit master key; purpose keys are derived from it and never stored.
+class DerivingKey:
+    """A secret from which the keys of purposes are derived; those are never stored.
+
+    Args:
+        secret: the 32 pseudorandom bytes of HKDF's first step.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        self.secret = secret
+
+    def __repr__(self) -> str:
+        """Say nothing about the key."""
+        return f"{type(self).__name__}(...)"
+
+    @cached_property
+    def _id(self) -> str:
+        return self.derive("key-id")[:KEY_ID_BYTES].hex()
+
+    def key_id(self) -> str:
+        """Return a public fingerprint, 12 hex digits, that tells two keys apart."""
+        return self._id
+
+    def derive(self, purpose: str) -> bytes:
+        """Return the 32-byte key of a purpose, such as `codec/default` or `staging/<organisation>`."""
+        return HKDFExpand(algorithm=SHA256(), length=KEY_BYTES, info=purpose.encode()).derive(self.secret)
+
+
+class MasterKey(DerivingKey):
+    """The 256-bit master key, which alone is a ring of one as well.
 
     Args:
         key: exactly 32 bytes.
@@ -47,22 +74,47 @@ class MasterKey:
                 owner=Owner.OPERATOR,
                 action="Set WEDSYNC_MASTER_KEY to 32 random bytes in base64.",
             )
+        super().__init__(_extracted(bytes(SHA256.digest_size), key))
+        self._organizations = DerivingKey(_extracted(b"organization", key))
         self._key = key
 
-    def __repr__(self) -> str:
-        """Say nothing about the key."""
-        return "MasterKey(...)"
+    def organization_key(self, organization_id: str) -> bytes:
+        """Return the key that wraps the record keys of an organisation; `secret` does not lead to it."""
+        return self._organizations.derive(organization_id)
 
-    def key_id(self) -> str:
-        """Return a public fingerprint that tells two master keys apart."""
-        return self.derive("key-id")[:6].hex()
+    def as_text(self) -> str:
+        """Return the key in base64, as key files and settings hold it."""
+        return base64.b64encode(self._key).decode()
 
-    def derive(self, purpose: str) -> bytes:
-        """Return the 32-byte key of a purpose, such as `codec/default` or `staging/<organisation>`."""
-        return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=purpose.encode()).derive(self._key)
+    def held(self, key_id: str | None = None) -> Self | None:
+        """Return this key where it is the one asked for."""
+        return self if key_id in {None, self.key_id()} else None
+
+    def fetch(self, key_id: str | None = None) -> Self:
+        """Return this key where it is the one asked for.
+
+        Raises:
+            Permanent: another one is.
+        """
+        if (found := self.held(key_id)) is None:
+            raise unreadable()
+        return found
+
+    def every(self) -> Sequence[MasterKey]:
+        """Return this key alone."""
+        return [self]
+
+    def eldest(self) -> DerivingKey:
+        """Return this key."""
+        return self
 
     @classmethod
-    def from_text(cls, text: str) -> MasterKey:
+    def generate(cls) -> Self:
+        """Return a new random key."""
+        return cls(secrets.token_bytes(KEY_BYTES))
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
         """Return the key written as base64.
 
         Raises:
@@ -74,29 +126,12 @@ class MasterKey:
             key = b""
         return cls(key)
 
-    @classmethod
-    def from_file(cls, path: Path) -> MasterKey:
-        """Return the key in `path`, generating the file with mode 0600 when it is missing.
 
-        Raises:
-            Permanent: others may read the file, or its content is no key.
-        """
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            except FileExistsError:
-                return cls.from_file(path)
-            with os.fdopen(handle, "wb") as file:
-                file.write(base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
-        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise Permanent(
-                "master_key_exposed",
-                f"The master key file {path.name} can be read by other users.",
-                owner=Owner.OPERATOR,
-                action="Set its mode to 0600, and rotate the key if it was exposed.",
-            )
-        return cls.from_text(path.read_text())
+def _extracted(salt: bytes, key: bytes) -> bytes:
+    """HKDF's first step."""
+    step = HMAC(salt, SHA256())
+    step.update(key)
+    return step.finalize()
 
 
 def seal(key: bytes, plain: bytes, bound_to: str) -> bytes:
@@ -114,12 +149,17 @@ def unseal(key: bytes, sealed: bytes, bound_to: str) -> bytes:
     try:
         return AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound_to.encode())
     except (InvalidTag, ValueError) as error:
-        raise Permanent(
-            "sealed_data_unreadable",
-            "Sealed data does not open: it was changed, moved, or sealed under another master key.",
-            owner=Owner.OPERATOR,
-            action="Start with the master key that sealed this data directory.",
-        ) from error
+        raise unreadable() from error
+
+
+def unreadable() -> Permanent:
+    """Return the error of sealed data that does not open."""
+    return Permanent(
+        "sealed_data_unreadable",
+        "Sealed data does not open: it was changed, moved, or sealed under another master key.",
+        owner=Owner.OPERATOR,
+        action="Start with the master key that sealed this data directory.",
+    )
 
 
 def seal_stream(key: bytes, source: Readable, bound_to: str) -> Iterator[bytes]:

@@ -9,8 +9,10 @@ from typing import Annotated
 from pydantic import Field
 from sqlalchemy import Column, DateTime, LargeBinary, String, Table, delete, insert
 
-from activities.security.envelope import MasterKey, seal, unseal
+from activities.security.keyring import MasterKeys
+from activities.security.records import Sealer
 from activities.storage.database import Database, metadata
+from activities.storage.master_keys import refuse_retired
 from contracts.base import Contract, ShortText
 from contracts.integration import IntegrationConfiguration
 
@@ -22,6 +24,8 @@ authorizations = Table(
     Column("sealed", LargeBinary, nullable=False),
     Column("expires_at", DateTime(timezone=True), nullable=False),
 )
+EARLIER = "authorizations"
+"""The purpose under which records without a key id would have been sealed."""
 
 
 class PendingAuthorization(Contract):
@@ -37,14 +41,14 @@ class PendingAuthorization(Contract):
 class AuthorizationStore:
     """Keeps consents under the digest of their `state`, so that who reads the store cannot finish one."""
 
-    def __init__(self, database: Database, key: MasterKey) -> None:
+    def __init__(self, database: Database, keys: MasterKeys) -> None:
         self._database = database
-        self._key = key
+        self._sealer = Sealer(keys, EARLIER)
 
     async def put(self, state: str, pending: PendingAuthorization, expires_at: datetime) -> None:
         """Keep a consent until it is taken or expires."""
         organization_id, digest = pending.configuration.organization_id, _digest(state)
-        sealed = seal(self._sealing_key(organization_id), pending.model_dump_json().encode(), _place(digest))
+        sealed = self._sealer.seal(organization_id, pending.model_dump_json().encode(), place_of(digest))
         async with self._database.begin() as connection:
             await connection.execute(delete(authorizations).where(authorizations.c.expires_at < datetime.now(UTC)))
             await connection.execute(
@@ -52,6 +56,7 @@ class AuthorizationStore:
                     state_digest=digest, organization_id=organization_id, sealed=sealed, expires_at=expires_at
                 )
             )
+            await refuse_retired(self._database, connection, sealed)
 
     async def take(self, state: str) -> PendingAuthorization | None:
         """Return the consent and forget it; None when it was never asked for, was taken before, or has expired."""
@@ -65,16 +70,14 @@ class AuthorizationStore:
             row = (await connection.execute(statement)).first()
         if row is None:
             return None
-        plain = unseal(self._sealing_key(row[0]), row[1], _place(digest))
+        plain = self._sealer.open(row[0], row[1], place_of(digest))
         return PendingAuthorization.model_validate_json(plain)
-
-    def _sealing_key(self, organization_id: str) -> bytes:
-        return self._key.derive(f"authorizations/{organization_id}")
 
 
 def _digest(state: str) -> str:
     return hashlib.sha256(state.encode()).hexdigest()
 
 
-def _place(digest: str) -> str:
+def place_of(digest: str) -> str:
+    """Return what a sealed consent is bound to: it opens nowhere else."""
     return f"authorization|{digest}"

@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Column, ColumnElement, DateTime, Integer, LargeBinary, Row, String, Table, select, update
 
-from activities.security.envelope import MasterKey, seal, unseal
+from activities.security.keyring import MasterKeys
+from activities.security.records import Sealer
 from activities.storage.database import Database, metadata
+from activities.storage.master_keys import refuse_retired
 from contracts.errors import Transient
 from contracts.health import HealthWord, IntegrationKey
 from contracts.integration import CredentialRef, IntegrationConfiguration, IntegrationState
@@ -31,6 +33,8 @@ connections = Table(
     Column("refused_version", Integer),
     Column("refused_at", DateTime(timezone=True)),
 )
+EARLIER = "connections"
+"""The purpose under which records without a key id were sealed."""
 
 
 @dataclass(frozen=True)
@@ -58,21 +62,22 @@ class StoredConnection:
 
 
 class ConnectionStore:
-    """Configurations sealed under the organisation's key."""
+    """Configurations, each sealed under a key of its own."""
 
-    def __init__(self, database: Database, key: MasterKey) -> None:
+    def __init__(self, database: Database, keys: MasterKeys) -> None:
         self._database = database
-        self._key = key
+        self._sealer = Sealer(keys, EARLIER)
 
     async def put(self, configuration: IntegrationConfiguration, state: IntegrationState) -> None:
         """Write configuration and state. Idempotent: yes, by organisation and integration."""
+        sealed = self._sealed(configuration)
         row = {
             "organization_id": configuration.organization_id,
             "integration_id": configuration.integration_id,
             "platform": configuration.platform,
             "state": state.value,
             "version": 1,
-            "sealed": self._sealed(configuration),
+            "sealed": sealed,
             "changed_at": datetime.now(UTC),
         }
         statement = self._database.insert(connections).values(row)
@@ -85,6 +90,7 @@ class ConnectionStore:
         )
         async with self._database.begin() as connection:
             await connection.execute(statement)
+            await refuse_retired(self._database, connection, sealed)
 
     async def get(self, organization_id: str, integration_id: str) -> StoredConnection | None:
         """Return one integration of one organisation, None when it is not there."""
@@ -155,11 +161,13 @@ class ConnectionStore:
             adopted = stored.configuration.model_copy(
                 update={"connection_config": config.model_copy(update={"credential_ref": new})}
             )
+            sealed = self._sealed(adopted)
             changed = await connection.execute(
                 update(connections)
                 .where(mine, connections.c.version == stored.version)
-                .values(sealed=self._sealed(adopted), version=stored.version + 1, credential_expires_at=expires_at)
+                .values(sealed=sealed, version=stored.version + 1, credential_expires_at=expires_at)
             )
+            await refuse_retired(self._database, connection, sealed)
             if not changed.rowcount:
                 raise Transient("integration_changed", "The integration was changed at this moment.")
         return True
@@ -185,13 +193,13 @@ class ConnectionStore:
             await connection.execute(statement)
 
     def _sealed(self, configuration: IntegrationConfiguration) -> bytes:
-        place = _place(configuration.organization_id, configuration.integration_id)
-        return seal(self._sealing_key(configuration.organization_id), configuration.model_dump_json().encode(), place)
+        place = place_of(configuration.organization_id, configuration.integration_id)
+        return self._sealer.seal(configuration.organization_id, configuration.model_dump_json().encode(), place)
 
     def _stored(self, row: Row[tuple[object, ...]]) -> StoredConnection:
         record = row._mapping  # noqa: SLF001 - SQLAlchemy's public name for a row's mapping
         organization_id, integration_id = record["organization_id"], record["integration_id"]
-        plain = unseal(self._sealing_key(organization_id), record["sealed"], _place(organization_id, integration_id))
+        plain = self._sealer.open(organization_id, record["sealed"], place_of(organization_id, integration_id))
         return StoredConnection(
             configuration=IntegrationConfiguration.model_validate_json(plain),
             state=IntegrationState(record["state"]),
@@ -203,15 +211,13 @@ class ConnectionStore:
             credential_expires_at=_utc(record["credential_expires_at"]),
         )
 
-    def _sealing_key(self, organization_id: str) -> bytes:
-        return self._key.derive(f"connections/{organization_id}")
-
 
 def _mine(organization_id: str, integration_id: str) -> ColumnElement[bool]:
     return (connections.c.organization_id == organization_id) & (connections.c.integration_id == integration_id)
 
 
-def _place(organization_id: str, integration_id: str) -> str:
+def place_of(organization_id: str, integration_id: str) -> str:
+    """Return what a sealed configuration is bound to: it opens nowhere else."""
     return f"connection|{organization_id}|{integration_id}"
 
 

@@ -11,8 +11,10 @@ from sqlalchemy import Column, DateTime, Integer, LargeBinary, String, Table, de
 from sqlalchemy.exc import IntegrityError
 
 from activities.ports.secrets import destroyed, place_of, superseded
-from activities.security.envelope import MasterKey, seal, unseal
+from activities.security.keyring import MasterKeys
+from activities.security.records import Sealer
 from activities.storage.database import Database, metadata
+from activities.storage.master_keys import refuse_retired
 from contracts.integration import CredentialRef
 
 credentials = Table(
@@ -24,14 +26,16 @@ credentials = Table(
     Column("sealed", LargeBinary, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
 )
+EARLIER = "credentials"
+"""The purpose under which records without a key id were sealed."""
 
 
 class SealedSecretStore:
-    """The default store: AES-256-GCM, key per organisation, bound to owner, integration and version."""
+    """The default store: AES-256-GCM, a key per version, bound to owner, integration and version."""
 
-    def __init__(self, database: Database, key: MasterKey) -> None:
+    def __init__(self, database: Database, keys: MasterKeys) -> None:
         self._database = database
-        self._key = key
+        self._sealer = Sealer(keys, EARLIER)
 
     async def put(
         self, organization_id: str, integration_id: str, values: Mapping[str, str], *, after: int | None = None
@@ -48,7 +52,7 @@ class SealedSecretStore:
                 if after is not None and after != newest:
                     raise superseded(integration_id)
                 ref = CredentialRef(organization_id=organization_id, integration_id=integration_id, version=newest + 1)
-                sealed = seal(self._sealing_key(organization_id), json.dumps(dict(values)).encode(), place_of(ref))
+                sealed = self._sealer.seal(organization_id, json.dumps(dict(values)).encode(), place_of(ref))
                 await connection.execute(
                     insert(credentials).values(
                         organization_id=organization_id,
@@ -58,6 +62,7 @@ class SealedSecretStore:
                         created_at=datetime.now(UTC),
                     )
                 )
+                await refuse_retired(self._database, connection, sealed)
         except IntegrityError:
             raise superseded(integration_id) from None
         return ref
@@ -77,7 +82,7 @@ class SealedSecretStore:
             sealed = (await connection.execute(statement)).scalar()
         if sealed is None:
             raise destroyed(ref)
-        plain = json.loads(unseal(self._sealing_key(ref.organization_id), sealed, place_of(ref)))
+        plain = json.loads(self._sealer.open(ref.organization_id, sealed, place_of(ref)))
         return {name: SecretStr(value) for name, value in plain.items()}
 
     async def newest(self, organization_id: str, integration_id: str) -> CredentialRef | None:
@@ -106,6 +111,3 @@ class SealedSecretStore:
         )
         async with self._database.begin() as connection:
             return (await connection.execute(statement)).rowcount
-
-    def _sealing_key(self, organization_id: str) -> bytes:
-        return self._key.derive(f"credentials/{organization_id}")

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Column, ColumnElement, DateTime, Integer, LargeBinary, String, Table, delete, select, update
 
-from activities.security.envelope import MasterKey, seal, unseal
+from activities.security.envelope import DerivingKey
+from activities.security.keyring import MasterKeys
+from activities.security.records import Sealer
 from activities.storage.database import Database, metadata
+from activities.storage.master_keys import refuse_retired
 
 idempotency_keys = Table(
     "idempotency_keys",
@@ -26,6 +29,8 @@ idempotency_keys = Table(
 )
 
 KEPT_FOR = timedelta(days=7)
+EARLIER = "idempotency"
+"""The purpose under which records without a key id were sealed."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +52,21 @@ class IdempotencyStore:
 
     A request whose answer was never stored, because its process died, is done again; the workflow id
     makes that harmless.
+
+    Args:
+        database: the store.
+        keys: the master keys, which seal answers.
+        root: returns the key of fingerprints, which stays the same for as long as they are compared.
     """
 
-    def __init__(self, database: Database, key: MasterKey) -> None:
+    def __init__(self, database: Database, keys: MasterKeys, root: Callable[[], DerivingKey]) -> None:
         self._database = database
-        self._key = key
+        self._sealer = Sealer(keys, EARLIER)
+        self._root = root
 
     def fingerprint(self, organization_id: str, request: bytes) -> str:
         """Return the fingerprint of a request in its canonical form."""
-        return hmac.new(self._sealing_key(organization_id), request, hashlib.sha256).hexdigest()
+        return hmac.new(self._root().derive(f"{EARLIER}/{organization_id}"), request, hashlib.sha256).hexdigest()
 
     async def begin(self, organization_id: str, key: str, fingerprint: str) -> Answer | Mismatch | None:
         """Claim a key for a request; return its stored answer, a mismatch, or None when it is to be done.
@@ -79,13 +90,13 @@ class IdempotencyStore:
             return Mismatch()
         if stored["sealed"] is None:
             return None
-        plain = json.loads(unseal(self._sealing_key(organization_id), stored["sealed"], _place(organization_id, key)))
+        plain = json.loads(self._sealer.open(organization_id, stored["sealed"], place_of(organization_id, key)))
         return Answer(stored["status"], plain["headers"], plain["body"])
 
     async def complete(self, organization_id: str, key: str, answer: Answer) -> None:
         """Store the answer; an answer already there stays. Idempotent: yes."""
         plain = json.dumps({"headers": dict(answer.headers), "body": answer.body}).encode()
-        sealed = seal(self._sealing_key(organization_id), plain, _place(organization_id, key))
+        sealed = self._sealer.seal(organization_id, plain, place_of(organization_id, key))
         statement = (
             update(idempotency_keys)
             .where(_mine(organization_id, key), idempotency_keys.c.sealed.is_(None))
@@ -93,6 +104,7 @@ class IdempotencyStore:
         )
         async with self._database.begin() as connection:
             await connection.execute(statement)
+            await refuse_retired(self._database, connection, sealed)
 
     async def release(self, organization_id: str, key: str) -> None:
         """Free a key whose request was refused. Idempotent: yes; a stored answer stays."""
@@ -100,13 +112,11 @@ class IdempotencyStore:
         async with self._database.begin() as connection:
             await connection.execute(statement)
 
-    def _sealing_key(self, organization_id: str) -> bytes:
-        return self._key.derive(f"idempotency/{organization_id}")
-
 
 def _mine(organization_id: str, key: str) -> ColumnElement[bool]:
     return (idempotency_keys.c.organization_id == organization_id) & (idempotency_keys.c.key == key)
 
 
-def _place(organization_id: str, key: str) -> str:
+def place_of(organization_id: str, key: str) -> str:
+    """Return what a sealed answer is bound to: it opens nowhere else."""
     return f"idempotency|{organization_id}|{key}"

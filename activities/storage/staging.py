@@ -11,15 +11,19 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import obstore
 from obstore.store import LocalStore, ObjectStore, from_url
 
-from activities.security.envelope import MasterKey, seal_stream, unseal_stream
+from activities.security.envelope import KEY_ID_BYTES, DerivingKey, seal_stream, unseal_stream
+from activities.security.keyring import RootKeys
 from contracts.dataset import DatasetRef
 from contracts.errors import Permanent, Transient
 
 _LOCK = ".lock"
+_MAGIC = b"WSK1"
+"""Begins an object whose root key's id follows; older ones begin with the stream itself."""
 
 
 class Staging:
@@ -27,17 +31,17 @@ class Staging:
 
     Args:
         url: `file:///...`, `s3://bucket/prefix`, `gs://...` or `az://...`.
-        key: the master key; objects are sealed under `staging/<first part of the key>`.
+        keys: the root keys; objects are sealed under `staging/<organisation>` of the newest.
         scratch_dir: where plain files live while an activity runs; what killed processes left there is removed.
     """
 
-    def __init__(self, url: str, key: MasterKey, scratch_dir: Path) -> None:
+    def __init__(self, url: str, keys: RootKeys, scratch_dir: Path) -> None:
         if url.startswith("file://"):
             Path(url.removeprefix("file://")).mkdir(parents=True, exist_ok=True)
             self._store: ObjectStore = LocalStore(url.removeprefix("file://"))
         else:
             self._store = from_url(url)
-        self._key = key
+        self._keys = keys
         self._scratch = _Scratch(scratch_dir)
 
     @contextmanager
@@ -64,8 +68,7 @@ class Staging:
     def _put(self, key: str, path: Path, rows: int) -> DatasetRef:
         digest = _sha256(path)
         with path.open("rb") as plain:
-            sealed = seal_stream(self._sealing_key(key), plain, key)
-            obstore.put(self._store, key, sealed, use_multipart=True)
+            obstore.put(self._store, key, self._sealed(plain, key), use_multipart=True)
         return DatasetRef(key=key, rows=rows, size_bytes=path.stat().st_size, sha256=digest)
 
     async def fetch(self, ref: DatasetRef, into: Path) -> Path:
@@ -77,15 +80,27 @@ class Staging:
         """
         return await asyncio.to_thread(self._fetch, ref, into)
 
+    def _sealed(self, plain: BinaryIO, key: str) -> Iterator[bytes]:
+        root = self._keys.fetch()
+        yield _MAGIC + bytes.fromhex(root.key_id())
+        yield from seal_stream(_sealing_key(root, key), plain, key)
+
+    def _opened(self, key: str) -> Iterator[bytes]:
+        stream = _Reader(obstore.open_reader(self._store, key))
+        if stream.read(len(_MAGIC)) == _MAGIC:
+            root = self._keys.fetch(stream.read(KEY_ID_BYTES).hex())
+        else:
+            root, stream = self._keys.eldest(), _Reader(obstore.open_reader(self._store, key))
+        yield from unseal_stream(_sealing_key(root, key), stream, key)
+
     def _fetch(self, ref: DatasetRef, into: Path) -> Path:
         target = into / ref.key.rsplit("/", 1)[-1]
         try:
-            stream = obstore.open_reader(self._store, ref.key)
+            with target.open("wb") as plain:
+                for chunk in self._opened(ref.key):
+                    plain.write(chunk)
         except FileNotFoundError as error:
             raise Transient("staging_missing", "A staged file is not in the object store.") from error
-        with target.open("wb") as plain:
-            for chunk in unseal_stream(self._sealing_key(ref.key), _Reader(stream), ref.key):
-                plain.write(chunk)
         if _sha256(target) != ref.sha256:
             raise Permanent(
                 "staging_corrupt",
@@ -120,8 +135,9 @@ class Staging:
             obstore.delete(self._store, found)
         return len(found)
 
-    def _sealing_key(self, key: str) -> bytes:
-        return self._key.derive(f"staging/{key.split('/', 1)[0]}")
+
+def _sealing_key(root: DerivingKey, key: str) -> bytes:
+    return root.derive(f"staging/{key.split('/', 1)[0]}")
 
 
 class _Scratch:

@@ -3,40 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
-from collections.abc import Callable, Mapping
-from functools import cache
+import socket
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
-from json import loads
-from typing import cast
+from typing import Any
 
+import httpcore
 import httpx
 from pydantic import JsonValue
 
 from activities.ports.connection import Connection
+from activities.ports.outbound import OutboundRules
+from activities.transport.bounds import MAX_RESPONSE_BYTES, AnswerTooLargeError, parse_json, too_large
 from activities.transport.classify import status_error
-from contracts.errors import OutcomeUnknown, Permanent, Transient, WedSyncError
+from activities.transport.outbound import judged_addresses_async, parse, refused
+from activities.transport.tls import tls_context, tls_error
+from contracts.errors import OutcomeUnknown, Owner, Transient
 
 CONNECT_TIMEOUT_S = 10.0
-MAX_RESPONSE_BYTES = 16 * 1024 * 1024
 _USER_AGENT = "wedsync-orchestrator"
-_TLS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+_POOL = 100
+_IDLE = 20
+_IDLE_S = 5.0
 _NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 QueryValue = str | int | float | bool | None
-
-
-def tls_context(connection: Connection) -> ssl.SSLContext:
-    """Return the verifying TLS context of a connection, no older than its `min_tls_version`."""
-    return _context(_TLS[connection.min_tls_version])
-
-
-@cache
-def _context(minimum: ssl.TLSVersion) -> ssl.SSLContext:
-    # Loading the system's certificates takes tens of milliseconds: once per process is enough.
-    context = ssl.create_default_context()
-    context.minimum_version = minimum
-    return context
 
 
 def open_client(
@@ -47,25 +38,72 @@ def open_client(
     timeout_s: float = 30.0,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> httpx.AsyncClient:
-    """Return an httpx client that follows no redirect, reads no proxy from the environment and retries nothing.
+    """Return an httpx client under the outbound policy, which follows no redirect and retries nothing.
 
     Args:
-        connection: gives the base URL and the lowest TLS version.
+        connection: gives the base URL, the rules of the policy and the lowest TLS version.
         base_url: overrides the connection's, without trailing slash.
         headers: sent with every request, such as the credential.
         timeout_s: longest wait for one read or write.
         transport: replaces the network, in tests.
+
+    Raises:
+        InvalidInput: `url_not_allowed`, the base URL is not written as one.
     """
     url = connection.base_url if base_url is None else base_url
+    parse(url, connection.platform)
     return httpx.AsyncClient(
         base_url=url,
         headers={"User-Agent": _USER_AGENT, "Accept": "application/json", **(headers or {})},
         timeout=httpx.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s)),
-        verify=tls_context(connection) if url.startswith("https:") else False,
         trust_env=False,
         follow_redirects=False,
-        transport=transport,
+        transport=transport or _Transport(connection),
     )
+
+
+class _Transport(httpx.AsyncHTTPTransport):
+    """The library's transport on a pool that dials judged addresses; hosts keep their names for TLS and headers."""
+
+    def __init__(self, connection: Connection) -> None:
+        context = tls_context(connection)
+        super().__init__(verify=context, trust_env=False)
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=context,
+            max_connections=_POOL,
+            max_keepalive_connections=_IDLE,
+            keepalive_expiry=_IDLE_S,
+            network_backend=_Network(connection.outbound),
+        )
+
+
+class _Network(httpcore.AsyncNetworkBackend):
+    def __init__(self, rules: OutboundRules) -> None:
+        self._rules = rules
+        self._plain = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - the library's signature
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        failure: Exception = httpcore.ConnectError("the name has no address")
+        try:
+            addresses = await judged_addresses_async(host, port, self._rules)
+        except socket.gaierror as error:
+            raise failure from error
+        for address in addresses:
+            try:
+                return await self._plain.connect_tcp(address, port, timeout, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        raise failure
+
+    async def connect_unix_socket(self, *_: Any, **__: Any) -> httpcore.AsyncNetworkStream:
+        raise refused("scheme", "it is a socket of this machine")
 
 
 def vendor_word(body: JsonValue) -> str:
@@ -96,6 +134,7 @@ class JsonClient:
         timeout_s: total seconds for one request, from connecting to the last byte.
         max_bytes: largest response read.
         error_word: takes the vendor's fixed error word from an error body.
+        owner: who mends the server's certificate.
     """
 
     def __init__(
@@ -106,12 +145,14 @@ class JsonClient:
         timeout_s: float = 30.0,
         max_bytes: int = MAX_RESPONSE_BYTES,
         error_word: Callable[[JsonValue], str] = vendor_word,
+        owner: Owner = Owner.VENDOR,
     ) -> None:
         self._system = system
         self._client = client
         self._timeout_s = timeout_s
         self._max_bytes = max_bytes
         self._error_word = error_word
+        self._owner = owner
 
     async def aclose(self) -> None:
         """Close the sockets."""
@@ -146,7 +187,8 @@ class JsonClient:
             OutcomeUnknown: a write was sent and no usable answer came.
             RateLimited: 429.
             AuthExpired: 401.
-            Permanent: another refusal, or a read whose answer is too large.
+            InvalidInput: the outbound policy does not allow the address.
+            Permanent: another refusal, a certificate that is not trusted, or a read whose answer is too large.
         """
         query = {name: value for name, value in (params or {}).items() if value is not None}
         request = self._client.build_request(
@@ -159,24 +201,30 @@ class JsonClient:
         )
         try:
             async with asyncio.timeout(self._timeout_s):
-                answer, body = await self._exchange(request, operation, writes=writes)
-        except _NOTHING_SENT:
-            raise self._unreachable(operation) from None
+                answer, body = await self._exchange(request)
+        except _NOTHING_SENT as error:
+            distrust = tls_error(self._system, operation, error, owner=self._owner)
+            raise distrust or self._unreachable(operation) from None
+        except AnswerTooLargeError:
+            raise too_large(self._system, operation, writes=writes) from None
         except httpx.DecodingError:
             raise self._bad_response(operation, writes=writes) from None
         except (TimeoutError, httpx.HTTPError):
             raise self._no_answer(operation, writes=writes) from None
         return self._read(answer, body, operation, writes=writes)
 
-    async def _exchange(self, request: httpx.Request, operation: str, *, writes: bool) -> tuple[httpx.Response, bytes]:
+    async def _exchange(self, request: httpx.Request) -> tuple[httpx.Response, bytes]:
         answer = await self._client.send(request, stream=True)
         try:
+            if "," in answer.headers.get("Content-Encoding", ""):
+                # The library unpacks each layer whole: two of them make a terabyte out of a megabyte.
+                raise AnswerTooLargeError
             body = bytearray()
             async for chunk in answer.aiter_bytes():
                 body += chunk
                 if len(body) > self._max_bytes:
                     if answer.is_success:
-                        raise self._too_large(operation, writes=writes)
+                        raise AnswerTooLargeError
                     return answer, b""
             return answer, bytes(body)
         finally:
@@ -197,9 +245,11 @@ class JsonClient:
         if not _is_json(answer):
             raise self._bad_response(operation, writes=writes)
         try:
-            return cast("JsonValue", loads(body))
-        except (ValueError, RecursionError):
+            return parse_json(body)
+        except ValueError:
             raise self._bad_response(operation, writes=writes) from None
+        except AnswerTooLargeError:
+            raise too_large(self._system, operation, writes=writes) from None
 
     def _unreachable(self, operation: str) -> Transient:
         return Transient(
@@ -227,16 +277,6 @@ class JsonClient:
             operation=operation,
         )
 
-    def _too_large(self, operation: str, *, writes: bool) -> WedSyncError:
-        kind = OutcomeUnknown if writes else Permanent
-        return kind(
-            "response_too_large",
-            f"{self._system} answered {operation} with more than {self._max_bytes} bytes.",
-            action="Ask for smaller pages or raise the limit of this connector.",
-            system=self._system,
-            operation=operation,
-        )
-
 
 def _is_json(answer: httpx.Response) -> bool:
     media = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
@@ -247,6 +287,6 @@ def _json_or_none(answer: httpx.Response, body: bytes) -> JsonValue:
     if not _is_json(answer):
         return None
     try:
-        return cast("JsonValue", loads(body))
-    except (ValueError, RecursionError):
+        return parse_json(body)
+    except (ValueError, AnswerTooLargeError):
         return None

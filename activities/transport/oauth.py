@@ -114,7 +114,8 @@ class TokenEndpoint:
                 "POST", self._profile.token_url, operation=OPERATION, form={**form, **app}, writes=True
             )
         except WedSyncError as error:
-            if error.detail.kind in _REFUSED:
+            # An answer has a status; a certificate that is not trusted says nothing about the grant.
+            if error.detail.kind in _REFUSED and "status" in error.detail.evidence:
                 raise _refused(self._system, error) from None
             raise
         return self._grant(answer)

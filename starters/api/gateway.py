@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from activities.storage.api_keys import ApiKeyStore
 from activities.storage.idempotency import IdempotencyStore
+from activities.storage.root_keys import StoredRootKeys
 from starters.client import WedSync, open_store
 from starters.failures import translated
 from workers.settings import Settings
@@ -25,7 +26,9 @@ class Gateway:
         self.settings = settings
         self._store = open_store(settings)
         self.keys = ApiKeyStore(self._store.database)
-        self.idempotency = IdempotencyStore(self._store.database, settings.load_master_key())
+        masters = settings.load_master_keys()
+        roots = StoredRootKeys(settings.database_url, masters)
+        self.idempotency = IdempotencyStore(self._store.database, masters, roots.eldest)
         self._wedsync: WedSync | None = None
         self._lock = asyncio.Lock()
 

@@ -11,6 +11,7 @@ import uvicorn
 from activities.storage.database import migrate
 from starters.api.app import create_app
 from starters.api.settings import ApiSettings
+from workers.privacy import keep_secrets_in
 from workers.settings import Settings
 
 _SHUTDOWN_S = 3
@@ -34,6 +35,7 @@ async def serve(settings: Settings, api_settings: ApiSettings) -> None:
         host=api_settings.host,
         port=api_settings.port,
         access_log=False,
+        log_config=None,
         log_level="warning",
         server_header=False,
         timeout_graceful_shutdown=_SHUTDOWN_S,
@@ -54,9 +56,10 @@ async def serve(settings: Settings, api_settings: ApiSettings) -> None:
 
 def main() -> None:
     """Serve on what the environment says, with the store's schema at its newest version."""
-    settings = Settings().on_stack()
+    settings, api_settings = Settings().on_stack(), ApiSettings()
+    keep_secrets_in()
     migrate(settings.database_url)
-    asyncio.run(serve(settings, ApiSettings()))
+    asyncio.run(serve(settings, api_settings))
 
 
 if __name__ == "__main__":

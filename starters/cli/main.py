@@ -12,9 +12,10 @@ from pydantic import ValidationError
 
 from activities.boundary import invalid_input
 from contracts.errors import ErrorDetail, InvalidInput, Owner, Permanent, WedSyncError
-from starters.cli import integrations, operations, processes, runs, weddings
+from starters.cli import integrations, keys, operations, processes, runs, weddings
 from starters.cli.output import fail, note
 from starters.failures import detail_of
+from workers.privacy import leave_no_core_dump
 
 _USAGE = 2
 _INTERRUPTED = 130
@@ -44,10 +45,12 @@ app.add_typer(runs.sync_app, name="sync")
 app.add_typer(runs.etl_app, name="etl")
 app.add_typer(weddings.app, name="weddings")
 app.add_typer(operations.schedules_app, name="schedules")
+app.add_typer(keys.app, name="keys")
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run a command and exit: 0 done, 1 failed, 2 wrong usage."""
+    leave_no_core_dump()
     arguments = sys.argv[1:] if argv is None else argv
     sys.exit(run(arguments))
 

@@ -81,6 +81,13 @@ async def _notify(stage: Stage) -> str:
     targets = [
         {**target, "integrationId": _CRM} for target in document["targetSystems"] if target["systemType"] == "hubspot"
     ]
-    routing = {**document, "routingId": "demo-connection-parked", "targetSystems": targets}
+    # Without its effect on the deal, which another scenario is to find as it was.
+    notification = {**document["sourceNotification"], "metadata": {}}
+    routing = {
+        **document,
+        "routingId": "demo-connection-parked",
+        "sourceNotification": notification,
+        "targetSystems": targets,
+    }
     run = await stage.wedsync.start_notification(CrossSystemRouting.model_validate(routing))
     return str((await run.result()).overall_status)

@@ -111,11 +111,25 @@ def notify() -> list[Row]:
     ]
 
 
+def keys() -> list[Row]:
+    """Return the figures of a rotation of the master key under syncs, with its worker killed midway."""
+    found = run("-m", "tests.benchmarks.bench_keys")
+    name = "rotation of the master key under syncs"
+    return [
+        Row(f"{name}: credentials", found["credentials"], None, "records"),
+        Row(f"{name}: failed syncs of {found['syncs']}", found["failed_syncs"], 0, "syncs"),
+        Row(f"{name}: left under the old key", found["left_under_old"], 0, "records"),
+        Row(f"{name}: not open under the new key", found["credentials"] - found["open_under_new"], 0, "records"),
+        Row(f"{name}: with a killed worker", found["seconds"], None, "s"),
+    ]
+
+
 def measured(sizes: list[int]) -> Iterator[Row]:
     """Yield every row as it is measured."""
     yield from notify()
     yield from sync()
     yield from bulk()
+    yield from keys()
     peaks = []
     for rows in sizes:
         found, table = etl(rows)

@@ -24,6 +24,7 @@ from contracts.integration import IntegrationConfiguration
 from contracts.notification import CrossSystemRouting, OverallStatus
 from starters.client import WedSync, open_wedsync
 from tests.e2e.conftest import RunningStack
+from tests.support.loopback import IN_DEVELOPMENT
 from workers.composition import endpoint_resolver
 from workers.settings import Settings
 
@@ -57,8 +58,10 @@ async def ours(wedsync: WedSync) -> list[float]:
 
 async def bare(settings: Settings) -> list[float]:
     """Return the milliseconds of the same vendor calls, made by the same connectors without Temporal or ledger."""
-    key, database = settings.load_master_key(), Database(settings.database_url)
-    access = Access(ConnectionStore(database, key), SealedSecretStore(database, key), endpoint_resolver(settings))
+    key, database = settings.load_master_keys(), Database(settings.database_url)
+    access = Access(
+        ConnectionStore(database, key), SealedSecretStore(database, key), endpoint_resolver(settings), IN_DEVELOPMENT
+    )
     taken = []
     for number in range(WARM_UP + RUNS):
         wanted = routing(number, "bare")

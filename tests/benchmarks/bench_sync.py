@@ -20,7 +20,7 @@ from tests.contract.conftest import emulators, served_emulators  # noqa: F401 - 
 from tests.orchestration.test_sync_report import ORGANIZATION, server, workers
 from tests.orchestration.test_sync_report_vendors import MAPPING, House, calls, seen, wedsync
 from tests.support.emulators import Emulators
-from tests.support.loopback import loopback_client
+from tests.support.loopback import IN_DEVELOPMENT, loopback_client
 
 EMULATED = ("hubspot", "tableau", "wedsync")
 ROWS, BATCH = 2_000, 100
@@ -78,7 +78,8 @@ async def provision(emulated: Emulators) -> None:
     """Create the custom objects the records go into."""
     credential = {"accessToken": SecretStr("sandbox-hubspot-token")}
     base_url = emulated.base_url("hubspot")
-    connector = HubSpot(Connection(ORGANIZATION, "hubspot-main", "hubspot", base_url, {}, credential))
+    place = (ORGANIZATION, "hubspot-main", "hubspot", base_url, {}, credential)
+    connector = HubSpot(Connection(*place, outbound=IN_DEVELOPMENT))
     await connector.provision()
     await connector.aclose()
 

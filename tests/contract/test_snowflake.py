@@ -19,6 +19,7 @@ from activities.transform import quality
 from activities.transform.star import FIELDS
 from contracts.errors import AuthExpired, InvalidInput, Permanent, Transient
 from contracts.etl import EtlBatch, Layer
+from tests.support.loopback import IN_DEVELOPMENT
 from tests.support.snowflake_account import Account
 
 pytestmark = pytest.mark.timeout(600)
@@ -31,7 +32,8 @@ def snowflake_at(account: Account, password: str = "sandbox", url: str | None = 
     """Return the connector to the stand-in's account."""
     known = {"account": "sandbox", "warehouse": "COMPUTE_WH", "database": "WEDSYNC", **settings}
     credential = {"user": SecretStr("sandbox"), "password": SecretStr(password)}
-    made = Snowflake(Connection("lumen", "snowflake-main", "snowflake", url or account.url, known, credential))
+    place = ("lumen", "snowflake-main", "snowflake", url or account.url)
+    made = Snowflake(Connection(*place, known, credential, outbound=IN_DEVELOPMENT))
     OPENED.append(made)
     return made
 

@@ -19,6 +19,7 @@ from activities.ports.connection import Connection
 from activities.ports.connector import DatasetColumn, DatasetConnector, PublishRequest
 from contracts.errors import AuthExpired, InvalidInput, OutcomeUnknown, RateLimited, WedSyncError
 from tests.support.emulators import Emulators
+from tests.support.loopback import IN_DEVELOPMENT
 
 EMULATED = ("tableau",)
 SECRET = "sandbox-tableau-secret"
@@ -28,7 +29,10 @@ COLUMNS = [DatasetColumn("season", "text"), DatasetColumn("revenue", "decimal"),
 def opened(base_url: str, secret: str = SECRET, **settings: str) -> Tableau:
     credential = {"tokenName": SecretStr("sandbox-pat"), "tokenSecret": SecretStr(secret)}
     return Tableau(
-        Connection("lumen-studios", "tableau-main", "tableau", base_url, {"siteName": "lumen", **settings}, credential)
+        Connection(
+            *("lumen-studios", "tableau-main", "tableau", base_url, {"siteName": "lumen", **settings}, credential),
+            outbound=IN_DEVELOPMENT,
+        )
     )
 
 

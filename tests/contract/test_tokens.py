@@ -29,7 +29,7 @@ from contracts.integration import (
 )
 from contracts.tokens import ObtainedToken, ObtainToken
 from tests.support.emulators import Emulators
-from tests.support.loopback import loopback_client
+from tests.support.loopback import IN_DEVELOPMENT, loopback_client
 from tests.support.oauth import REDIRECT, VERIFIER, OAuthApp
 
 EMULATED = ("hubspot",)
@@ -100,7 +100,7 @@ async def bench(emulators: Emulators, tmp_path: Path) -> AsyncIterator[Bench]:
     async def at(platform: str) -> str | None:
         return emulators.base_url(platform)
 
-    access, apps = Access(connections, secrets, at), Apps()
+    access, apps = Access(connections, secrets, at, IN_DEVELOPMENT), Apps()
     yield Bench(connections, secrets, Tokens(access, connections, secrets, apps), apps)
     await access.aclose()
     await database.aclose()

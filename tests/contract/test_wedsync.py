@@ -13,6 +13,7 @@ from activities.ports.connection import Connection
 from activities.ports.connector import SourceConnector, SourcePage
 from contracts.errors import AuthExpired, InvalidInput, RateLimited, Transient, WedSyncError
 from tests.support.emulators import Emulators
+from tests.support.loopback import IN_DEVELOPMENT
 
 EMULATED = ("wedsync",)
 TOKEN = "sandbox-wedsync-token"
@@ -20,7 +21,11 @@ TOKEN = "sandbox-wedsync-token"
 
 def opened(base_url: str, token: str = TOKEN) -> WedSyncReports:
     return WedSyncReports(
-        Connection("lumen-studios", "source", "wedsync", base_url, credential={"token": SecretStr(token)})
+        Connection(
+            *("lumen-studios", "source", "wedsync", base_url),
+            credential={"token": SecretStr(token)},
+            outbound=IN_DEVELOPMENT,
+        )
     )
 
 

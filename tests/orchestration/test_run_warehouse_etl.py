@@ -44,6 +44,7 @@ from contracts.integration import IntegrationConfiguration, IntegrationState, Pr
 from contracts.names import DATA_QUEUE, ORCHESTRATION_QUEUE, system_queue
 from emulators.wedding_files import write
 from emulators.wedding_rows import DataSet
+from tests.support.loopback import IN_DEVELOPMENT
 from tests.support.snowflake_account import Account
 from tests.support.temporal import polling, time_skipping
 from workflows.run_warehouse_etl import RunWarehouseEtl
@@ -212,7 +213,7 @@ class House:
         self.database = Database(f"sqlite:///{folder}/store.db")
         self._connections = ConnectionStore(self.database, key)
         self._secrets = SealedSecretStore(self.database, key)
-        self.access = Access(self._connections, self._secrets, self._endpoint)
+        self.access = Access(self._connections, self._secrets, self._endpoint, IN_DEVELOPMENT)
         staging = Staging(f"file://{folder}/objects", key, folder / "scratch")
         self.etl = Etl(self.access, staging, [folder])
 

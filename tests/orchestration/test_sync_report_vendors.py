@@ -32,6 +32,7 @@ from contracts.sync import Books, RecordResult, SynchronizationResult, SyncStatu
 from tests.contract.conftest import emulators, served_emulators  # noqa: F401 - fixtures
 from tests.orchestration.test_sync_report import ORGANIZATION, asked, run, server, workers
 from tests.support.emulators import Emulators
+from tests.support.loopback import IN_DEVELOPMENT
 
 EMULATED = ("hubspot", "tableau", "wedsync")
 MAPPING = [
@@ -54,7 +55,7 @@ class House:
         self.database = Database(f"sqlite:///{folder}/store.db")
         self._connections = ConnectionStore(self.database, key)
         self._secrets = SealedSecretStore(self.database, key)
-        self.access = Access(self._connections, self._secrets, self._endpoint)
+        self.access = Access(self._connections, self._secrets, self._endpoint, IN_DEVELOPMENT)
         self.staging = Staging(f"file://{folder}/objects", key, folder / "scratch")
         self.receipts = Receipts(self.database)
         self.sources: list[WedSyncReports] = []
@@ -73,7 +74,8 @@ class House:
     def _source(self, organization_id: str) -> WedSyncReports:
         base_url = self.emulators.base_url("wedsync")
         credential = {"token": SecretStr("sandbox-wedsync-token")}
-        self.sources.append(WedSyncReports(Connection(organization_id, "source", "wedsync", base_url, {}, credential)))
+        place = (organization_id, "source", "wedsync", base_url, {}, credential)
+        self.sources.append(WedSyncReports(Connection(*place, outbound=IN_DEVELOPMENT)))
         return self.sources[-1]
 
     def activities(self) -> list[Any]:

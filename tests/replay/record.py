@@ -15,6 +15,7 @@ from temporalio.client import WorkflowHandle
 
 from tests.orchestration import test_integration as integration
 from tests.orchestration import test_monitor_health as health
+from tests.orchestration import test_rotate_keys as keys
 from tests.orchestration import test_route_notification as routing
 from tests.orchestration import test_run_warehouse_etl as etl
 from tests.orchestration import test_sync_report as sync
@@ -77,6 +78,14 @@ async def load_with_steps_side_by_side() -> AsyncIterator[WorkflowHandle[Any, An
 
 
 @asynccontextmanager
+async def keys_rotated_in_two_passes() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    async with keys.stage(keys.FakeKeys(steps=2, left=[1, 0])) as environment:
+        handle = await keys.rotation(environment)
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
 async def routing_with_failover() -> AsyncIterator[WorkflowHandle[Any, Any]]:
     fake = routing.FakeNotify()
     fake.trouble = {"team-chat-0": [routing.refused()]}
@@ -127,6 +136,7 @@ PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, An
         health_of_two_pages,
         integration_paused_and_resumed,
         integration_with_a_new_credential,
+        keys_rotated_in_two_passes,
         load_with_a_lost_part,
         load_with_steps_side_by_side,
         routing_with_failover,

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from activities.ports.connection import Connection
 from contracts.effects import Delivery, Rendered
 from contracts.notification import CrossSystemRouting, TargetSystem
+from tests.support.loopback import IN_DEVELOPMENT
 
 OCCURRED_AT = datetime(2027, 6, 1, 9, 30, tzinfo=UTC)
 PRIVATE_WORDS = ("Fisher", "Hartwell", "Orangery", "@", "sandbox-", "secret")
@@ -102,4 +103,5 @@ def connection(platform: str, base_url: str, credential: dict[str, str], **setti
         base_url=base_url,
         settings=settings,
         credential={name: SecretStr(value) for name, value in credential.items()},
+        outbound=IN_DEVELOPMENT,
     )

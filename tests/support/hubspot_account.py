@@ -11,6 +11,7 @@ from activities.ports.connection import Connection
 from activities.ports.connector import OutboundRecord
 from contracts.effects import Delivery, EffectStep, Rendered
 from contracts.notification import SourceNotification, TargetSystem
+from tests.support.loopback import IN_DEVELOPMENT
 
 TOKEN = "sandbox-hubspot-token"
 PATIENCE_S = 300.0
@@ -24,6 +25,7 @@ def connection(base_url: str, token: str = TOKEN) -> Connection:
         platform="hubspot",
         base_url=base_url,
         credential={"accessToken": SecretStr(token)},
+        outbound=IN_DEVELOPMENT,
     )
 
 

@@ -9,6 +9,11 @@ from typing import Any
 
 import httpx
 
+from activities.ports.outbound import OutboundRules
+
+IN_DEVELOPMENT = OutboundRules(development=True)
+"""The outbound rules that let connectors reach services the tests have started."""
+
 # Loading the system's certificates takes longer than most tests; this context trusts nobody and is never asked.
 _TRUSTS_NOBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 _PATIENCE_S = 300.0

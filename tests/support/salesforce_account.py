@@ -12,6 +12,7 @@ from activities.ports.connection import Connection
 from activities.ports.connector import OutboundRecord
 from contracts.effects import Delivery, EffectStep
 from tests.support import hubspot_account
+from tests.support.loopback import IN_DEVELOPMENT
 
 TOKEN = "sandbox-salesforce-token"
 CONTACT, LEAD, OPPORTUNITY = "003000000000501AAA", "00Q000000000502AAA", "006000000000701AAA"
@@ -35,6 +36,7 @@ def connection(
         settings=settings or {},
         credential={name: SecretStr(value) for name, value in secrets.items()},
         admission=admission,
+        outbound=IN_DEVELOPMENT,
     )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,21 +61,6 @@ def test_a_stream_that_was_changed_stays_shut(change: str):
         opened(boxes)
 
 
-def test_a_generated_key_file_is_private_and_read_again(tmp_path: Path):
-    path = tmp_path / "master.key"
-    first = MasterKey.from_file(path)
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert MasterKey.from_file(path).key_id() == first.key_id()
-
-
-def test_a_key_file_that_others_may_read_is_refused(tmp_path: Path):
-    path = tmp_path / "master.key"
-    MasterKey.from_file(path)
-    path.chmod(0o644)
-    with pytest.raises(Permanent, match="other users"):
-        MasterKey.from_file(path)
-
-
 @pytest.mark.parametrize("text", ["", "short", "bm90IGxvbmcgZW5vdWdo", "!" * 44])
 def test_a_key_that_is_not_32_bytes_of_base64_is_refused(text: str):
     with pytest.raises(Permanent, match="needs 32"):
@@ -84,6 +70,11 @@ def test_a_key_that_is_not_32_bytes_of_base64_is_refused(text: str):
 def test_a_key_never_shows_itself():
     assert "6b6b" not in repr(MasterKey(KEY)) + MasterKey(KEY).key_id()
     assert "kkk" not in repr(MasterKey(KEY))
+
+
+def test_a_purpose_has_the_key_that_hkdf_without_salt_gives_it():
+    standard = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"credentials/lumen").derive(KEY)
+    assert MasterKey(KEY).derive("credentials/lumen") == standard
 
 
 def test_two_purposes_have_two_keys():

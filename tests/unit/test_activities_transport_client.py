@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from activities.transport.client import JsonClient, open_client, tls_context, vendor_word
+from activities.transport.client import JsonClient, open_client, vendor_word
+from activities.transport.tls import tls_context
 from contracts.errors import AuthExpired, OutcomeUnknown, Permanent, RateLimited, Transient, WedSyncError
 from tests.support.deliveries import connection
 
@@ -85,7 +86,7 @@ async def test_a_read_without_an_answer_is_transient(error: type[httpx.Transport
         httpx.Response(200, html="<html><form>Please sign in</form></html>"),
         httpx.Response(200, content=b'{"id": "7', headers={"Content-Type": "application/json"}),
         httpx.Response(200, content=b"\xff{\x00", headers={"Content-Type": "application/json"}),
-        httpx.Response(200, content=b"[" * 900, headers={"Content-Type": "application/json"}),
+        httpx.Response(200, content=b"[" * 90, headers={"Content-Type": "application/json"}),
     ],
     ids=["html page", "truncated", "garbage", "unbalanced"],
 )

@@ -92,6 +92,22 @@ def test_no_connector_sleeps_to_pace_its_vendor():
     assert found == []
 
 
+def test_nothing_trusts_a_certificate_unseen():
+    unseen = re.compile(
+        r"verify\s*=\s*False|CERT_NONE|check_hostname\s*=\s*False|_create_unverified|_skip_verify|verify_(?:ssl|hostname)"
+    )
+    assert [path.relative_to(ROOT) for path in sources(*PACKAGES) if unseen.search(path.read_text())] == []
+
+
+def test_no_connector_opens_a_connection_past_the_outbound_policy():
+    own = re.compile(
+        r"httpx\.(?:Async)?Client\(|ClientSession\(|TCPConnector\(|\bSession\(\)|PoolManager\(|HTTPAdapter|create_connection"
+        r"|open_connection|create_default_context|SSLContext\(|urlopen\("
+    )
+    found = [path.relative_to(ROOT) for path in sources("activities/connectors") if own.search(path.read_text())]
+    assert found == []
+
+
 def test_no_test_is_switched_off():
     found = [
         path.relative_to(ROOT)

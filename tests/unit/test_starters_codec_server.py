@@ -12,7 +12,7 @@ from starters.codec_server import MAX_BODY_BYTES, build_codec_app
 from workers.codec import SealingCodec
 
 UI = "http://127.0.0.1:8233"
-CODEC = SealingCodec(key=MasterKey(b"k" * 32), namespace="default", allow_plain=True)
+CODEC = SealingCodec(keys=MasterKey(b"k" * 32), namespace="default", allow_plain=True)
 
 
 async def knows(token: str) -> bool:
@@ -79,7 +79,7 @@ async def test_a_body_that_is_no_payloads_message_is_answered_with_400(content: 
 
 
 async def test_a_payload_of_another_key_is_a_refusal_and_no_crash() -> None:
-    foreign = SealingCodec(key=MasterKey(b"x" * 32), namespace="default", allow_plain=True)
+    foreign = SealingCodec(keys=MasterKey(b"x" * 32), namespace="default", allow_plain=True)
     sealed = await foreign.encode([Payload(data=b"1")])
     async with client() as one:
         answer = await one.post("/decode", content=json_format.MessageToJson(Payloads(payloads=sealed)))

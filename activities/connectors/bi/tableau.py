@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 from xml.etree.ElementTree import ParseError
 
 import tableauserverclient as tsc
 from requests import Response, Session  # noqa: TID251 - the SDK takes its transport from this library only
-from requests.adapters import HTTPAdapter  # noqa: TID251
 from requests.exceptions import ConnectTimeout, RequestException  # noqa: TID251
 from tableauserverclient.server.endpoint import exceptions as refusals
 from tableauserverclient.server.exceptions import EndpointUnavailableError
@@ -24,10 +23,12 @@ from activities.connectors.bi.tableau_schedule import interval_of
 from activities.ports.connection import Connection
 from activities.ports.connector import PublishAnswer, PublishRequest
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
+from activities.transport.bounds import AnswerTooLargeError, Limits, too_large
 from activities.transport.classify import status_error
-from activities.transport.client import tls_context
 from activities.transport.offload import offload
-from contracts.errors import AuthExpired, OutcomeUnknown, Transient, WedSyncError
+from activities.transport.pools import outbound_session
+from activities.transport.tls import tls_error
+from contracts.errors import AuthExpired, OutcomeUnknown, Owner, Transient, WedSyncError
 from contracts.integration import ConnectionProbe, IntegrationType, ProvisionResult
 
 SYSTEM = "tableau"
@@ -71,6 +72,8 @@ class Tableau:
         documentation_url="https://help.tableau.com/current/api/rest_api/en-us/REST/rest_api.htm",
         credential_fields=("tokenName", "tokenSecret"),
         default_base_url="https://online.tableau.com",
+        free_hosts=True,
+        ports=(443, 8443),
         capabilities=frozenset({Capability.DATASETS}),
         guarantee=EffectGuarantee.UPSERT,
         rate_limit=RateLimit(requests=10, per_s=1.0),
@@ -180,10 +183,7 @@ class Tableau:
         return answer
 
     def _session(self, exchange: _Exchange) -> Session:
-        session = Session()
-        session.trust_env = False
-        session.max_redirects = 0
-        session.mount("https://", _TlsAdapter(self._connection))
+        session = outbound_session(self._connection, system=SYSTEM, limits=Limits(total_s=_TIMEOUT_S[1]))
         session.hooks["response"].append(exchange.seen)
         return session
 
@@ -213,8 +213,11 @@ class _Exchange:
             failure = self._refused(operation, str(getattr(error, "code", "")), writes=writes)
         except (EndpointUnavailableError, ParseError, IndexError, AttributeError):
             failure = _unusable(operation, writes=writes)
+        except AnswerTooLargeError:
+            failure = too_large(SYSTEM, operation, writes=writes)
         except RequestException as error:
-            failure = _unanswered(operation, error, writes=writes)
+            distrust = tls_error(SYSTEM, operation, error, owner=Owner.TENANT)
+            failure = distrust or _unanswered(operation, error, writes=writes)
         else:
             return
         # Raised outside the handlers: the SDK's exceptions hold request addresses and answers.
@@ -235,15 +238,6 @@ class _Exchange:
             operation=operation,
             evidence={"status": status, "vendorCode": code},
         )
-
-
-class _TlsAdapter(HTTPAdapter):
-    def __init__(self, connection: Connection) -> None:
-        self._context = tls_context(connection)
-        super().__init__(max_retries=0)
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        super().init_poolmanager(*args, **options, ssl_context=self._context)
 
 
 def _project(server: tsc.Server, exchange: _Exchange, name: str) -> tsc.ProjectItem | None:
@@ -274,7 +268,7 @@ def _ensure_schedule(server: tsc.Server, exchange: _Exchange, datasource_id: str
 def _sign_out(server: tsc.Server) -> None:
     try:
         server.auth.sign_out()
-    except (refusals.TableauError, RequestException):
+    except (refusals.TableauError, RequestException, AnswerTooLargeError, WedSyncError):
         # The work is done or has its own error; a session that is left open ends by itself.
         logging.getLogger(__name__).info("tableau did not confirm the sign-out")
 

@@ -11,7 +11,6 @@ from datetime import datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
-from ipaddress import ip_address
 from typing import ClassVar
 from urllib.parse import urlsplit
 
@@ -20,8 +19,10 @@ from pydantic import JsonValue
 
 from activities.ports.connection import Connection
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
+from activities.transport.addresses import is_loopback
 from activities.transport.classify import DEFAULT_RETRY_AFTER_S
-from activities.transport.client import tls_context
+from activities.transport.outbound import dial, vet
+from activities.transport.tls import tls_context, tls_error
 from contracts.base import JsonObject
 from contracts.effects import Delivery, EffectOutcome, EffectStep
 from contracts.errors import (
@@ -70,6 +71,10 @@ class Email:
         credential_fields=(),
         optional_credential_fields=("user", "password"),
         default_base_url="",
+        free_hosts=True,
+        schemes=("smtp", "smtps"),
+        ports=(25, 465, 587, 2525),
+        address="smtp://{host}:{port}",
         capabilities=frozenset({Capability.DELIVER, Capability.EMAIL}),
         guarantee=EffectGuarantee.AT_MOST_ONCE,
         rate_limit=RateLimit(requests=5, per_s=1.0),
@@ -107,8 +112,8 @@ class Email:
                 features = sorted(server.esmtp_extensions)[:50]
         except aiosmtplib.SMTPResponseException as error:
             raise _refused("probe", error.code, "server_refused") from None
-        except (aiosmtplib.SMTPException, OSError, TimeoutError):
-            raise _unsent("probe") from None
+        except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+            raise _distrust("probe", error) or _unsent("probe") from None
         return ConnectionProbe(ok=True, latency_ms=(time.monotonic() - began) * 1_000, features=features)
 
     async def provision(self) -> ProvisionResult:
@@ -160,7 +165,8 @@ class Email:
         Raises:
             OutcomeUnknown: the whole message was sent and the server's answer was lost.
             Transient: the server has not taken the message; a repeat is safe.
-            Permanent: the server refuses the sender, the recipient or the message.
+            Permanent: the server refuses the sender, the recipient or the message, or its certificate is not trusted.
+            InvalidInput: the outbound policy does not allow the server's address.
             AuthExpired: the server refuses the user or password.
 
         Source: RFC 5321 section 3.3.
@@ -179,8 +185,10 @@ class Email:
                 # Neither taken nor refused: a reply that is not SMTP.
                 raise _unanswered() from None
             raise _refused("message.send", error.code, "message_refused") from None
-        except (aiosmtplib.SMTPException, OSError, TimeoutError):
-            raise _unanswered() if sent else _unsent("message.send") from None
+        except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+            if sent:
+                raise _unanswered() from None
+            raise _distrust("message.send", error) or _unsent("message.send") from None
         return EffectOutcome(remote_id=str(message["Message-ID"]).strip("<>"))
 
     async def find(self, step: EffectStep) -> EffectOutcome | None:  # noqa: ARG002
@@ -207,9 +215,12 @@ class Email:
     async def _session(self, operation: str) -> AsyncIterator[aiosmtplib.SMTP]:
         """Yield a greeted and authenticated connection; how it ends says nothing about the message."""
         host, port, encryption = self._server()
+        scheme = "smtps" if encryption == "tls" else "smtp"
+        written = f"[{host}]" if ":" in host else host
+        target = vet(f"{scheme}://{written}:{port}", self.manifest, self._connection.outbound)
         server = aiosmtplib.SMTP(
-            hostname=host,
-            port=port,
+            hostname=target.host,
+            sock=await dial(target.host, target.port, self._connection.outbound, self.manifest.timeout_s),
             timeout=self.manifest.timeout_s,
             use_tls=encryption == "tls",
             start_tls=encryption == "starttls",
@@ -263,7 +274,7 @@ class Email:
             port = 0
         if not host or not 0 < port < 65_536:  # noqa: PLR2004
             raise _setting("mail_server_missing", "The e-mail integration names no host and port.")
-        loopback = _is_loopback(host)
+        loopback = is_loopback(host)
         usual = "tls" if url.scheme == "smtps" else "none" if named and loopback else "starttls"
         encryption = self._connection.setting("encryption", usual)
         if encryption not in _ENCRYPTIONS or (encryption == "none" and not loopback):
@@ -304,11 +315,8 @@ def _address(given: str, role: str) -> str:
     return plain
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _distrust(operation: str, error: BaseException) -> Permanent | None:
+    return tls_error("The mail server", operation, error, owner=Owner.TENANT)
 
 
 def _refused(operation: str, reply: int, code: str) -> WedSyncError:

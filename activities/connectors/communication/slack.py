@@ -17,8 +17,10 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from activities.ports.connection import Connection
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
+from activities.transport.aio import open_session
+from activities.transport.bounds import AnswerTooLargeError, Limits, too_large
 from activities.transport.classify import retry_after_s, status_error
-from activities.transport.client import CONNECT_TIMEOUT_S, tls_context
+from activities.transport.tls import tls_context, tls_error
 from contracts.base import JsonObject
 from contracts.effects import Delivery, EffectOutcome, EffectStep
 from contracts.errors import (
@@ -72,6 +74,7 @@ class Slack:
         credential_fields=("botToken",),
         optional_credential_fields=("signingSecret", "appToken"),
         default_base_url="https://slack.com",
+        hosts=("slack.com", "slack-gov.com"),
         capabilities=frozenset({Capability.DELIVER}),
         guarantee=EffectGuarantee.LOOK_BEFORE_RETRY,
         rate_limit=RateLimit(requests=1, per_s=1.0),
@@ -199,27 +202,24 @@ class Slack:
             return await self._web().api_call(method, json=dict(body or {}))
         except SlackApiError as error:
             raise _refusal(method, error, writes=writes) from None
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
-            raise Transient(
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise tls_error("slack", method, error) or Transient(
                 "vendor_unreachable",
                 f"slack could not be reached for {method}; nothing was sent.",
                 system="slack",
                 operation=method,
             ) from None
+        except (AnswerTooLargeError, RecursionError):
+            raise too_large("slack", method, writes=writes) from None
         except (aiohttp.ClientPayloadError, aiohttp.ClientConnectionError, TimeoutError):
             raise _no_answer("no_answer", method, writes=writes) from None
-        except (aiohttp.ClientError, ValueError, AttributeError, RecursionError):
+        except (aiohttp.ClientError, ValueError, AttributeError):
             raise _no_answer("vendor_bad_response", method, writes=writes) from None
 
     def _web(self) -> AsyncWebClient:
         if self._client is None:
             connection = self._connection
-            trace = aiohttp.TraceConfig()
-            trace.on_request_redirect.append(_refuse_redirect)
-            self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=self.manifest.timeout_s, sock_connect=CONNECT_TIMEOUT_S),
-                trace_configs=[trace],
-            )
+            self._session = open_session(connection, system="slack", limits=Limits(total_s=self.manifest.timeout_s))
             base = f"{connection.base_url.rstrip('/').removesuffix('/api')}/api"
             # The SDK prints whole requests while its logger's own level is DEBUG or unset.
             quiet = logging.Logger("slack_sdk.quiet", logging.WARNING)  # noqa: LOG001
@@ -326,10 +326,6 @@ def _effect_of(message: object) -> str:
         return ""
     payload = metadata.get("event_payload")
     return str(payload.get("effectId", "")) if isinstance(payload, dict) else ""
-
-
-async def _refuse_redirect(*_: object) -> None:
-    raise Permanent("unexpected_redirect", "slack answered with a redirect, which is not followed.", system="slack")
 
 
 def _refusal(method: str, error: SlackApiError, *, writes: bool) -> WedSyncError:

@@ -39,6 +39,7 @@ class HubSpot:
         documentation_url="https://developers.hubspot.com/docs/api-reference/overview",
         credential_fields=("accessToken",),
         default_base_url="https://api.hubapi.com",
+        hosts=("*.hubapi.com",),
         capabilities=frozenset({Capability.DELIVER, Capability.TASK, Capability.RECORDS}),
         guarantee=EffectGuarantee.UPSERT,
         optional_credential_fields=("refreshToken", "clientId", "clientSecret"),

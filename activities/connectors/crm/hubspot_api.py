@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
-import ssl
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -23,8 +22,11 @@ from urllib3 import Retry
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, LocationValueError, NewConnectionError
 
 from activities.ports.connection import Connection
+from activities.transport.bounds import AnswerTooLargeError, Limits, parse_json, too_large
 from activities.transport.classify import MAX_RETRY_AFTER_S, status_error
 from activities.transport.offload import offload
+from activities.transport.pools import guard
+from activities.transport.tls import tls_error
 from contracts.errors import InvalidInput, OutcomeUnknown, RateLimited, Transient, WedSyncError
 
 SYSTEM = "hubspot"
@@ -109,7 +111,9 @@ class HubSpotApi:
             RateLimited: 429, and 477 while the account moves between data centres.
             OutcomeUnknown: a write met a time-out, a reset, a 5xx, 423 or an unreadable answer.
             Transient: a read met the same, or the host could not be reached at all.
-            Permanent: any other refusal; `vendorCode` in the evidence is HubSpot's category.
+            InvalidInput: the outbound policy does not allow the address.
+            Permanent: any other refusal, whose `vendorCode` in the evidence is HubSpot's category; a certificate that
+                is not trusted; an answer without end.
 
         Source: https://developers.hubspot.com/docs/api-reference/error-handling (v3).
         """
@@ -129,6 +133,7 @@ class HubSpotApi:
     async def _request(self, operation: str, send: partial[tuple[int, bytes]], *, writes: bool) -> Answer:
         try:
             status, raw = await offload(send)
+            body = _json_object(raw)
         except _REFUSALS as refused:
             failure = _refusal(operation, refused, writes=writes)
         except _NEVER_SENT:
@@ -143,12 +148,14 @@ class HubSpotApi:
                 system=SYSTEM,
                 operation=operation,
             )
-        except HTTPError:
-            failure = _unanswered(operation, writes=writes)
+        except (HTTPError, AttributeError) as error:
+            # A failed handshake is an AttributeError, by which the SDK stumbles over its own report of it.
+            failure = tls_error(SYSTEM, operation, error) or _unanswered(operation, writes=writes)
+        except AnswerTooLargeError:
+            failure = too_large(SYSTEM, operation, writes=writes)
         except UnicodeDecodeError:
             failure = bad_response(operation, 0, writes=writes)
         else:
-            body = _json_object(raw)
             if body is not None:
                 return Answer(operation, status, body, writes)
             failure = bad_response(operation, status, writes=writes)
@@ -196,9 +203,8 @@ class HubSpotApi:
             "associations": "crm.associations.v4.batch_api",
         }
         apis = {name: attrgetter(path)(client) for name, path in paths.items()}
-        minimum = ssl.TLSVersion.TLSv1_3 if self._connection.min_tls_version == "1.3" else ssl.TLSVersion.TLSv1_2
         for api in apis.values():
-            api.api_client.rest_client.pool_manager.connection_pool_kw["ssl_minimum_version"] = minimum
+            guard(api.api_client.rest_client.pool_manager, self._connection, Limits(total_s=self._timeout_s))
         return apis
 
 
@@ -241,7 +247,9 @@ def _refusal(operation: str, refused: Any, *, writes: bool) -> WedSyncError:
     status = int(refused.status or 0)
     if status == 0:
         return _unanswered(operation, writes=writes)
-    body = _json_object(refused.body) or {}
+    body: Json = {}
+    with suppress(AnswerTooLargeError):
+        body = _json_object(refused.body) or {}
     retry_after = (refused.headers or {}).get("Retry-After")
     code = category_of(body)
     if status == HTTPStatus.TOO_MANY_REQUESTS and _word(body.get("policyName")) == _DAILY_POLICY:
@@ -271,7 +279,7 @@ def _word(value: JsonValue) -> str:
 
 def _json_object(raw: bytes | str | None) -> Json | None:
     try:
-        parsed = json.loads(raw or b"")
+        parsed = parse_json(raw or b"")
     except ValueError:
         return None
     return parsed if isinstance(parsed, dict) else None

@@ -56,6 +56,7 @@ class Salesforce:
         ),
         optional_settings=("object", "externalIdField"),
         default_base_url="https://login.salesforce.com",
+        hosts=("*.salesforce.com", "*.force.com"),
         capabilities=frozenset({Capability.DELIVER, Capability.TASK, Capability.RECORDS, Capability.BULK}),
         guarantee=EffectGuarantee.UPSERT,
         rate_limit=RateLimit(requests=100_000, per_s=_DAY_S),

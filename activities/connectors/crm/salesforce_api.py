@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import ssl
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +12,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
-import requests  # noqa: TID251 - the SDK's own transport
 from pydantic import JsonValue
-from requests.adapters import HTTPAdapter  # noqa: TID251 - as above
 from requests.exceptions import ConnectTimeout, InvalidSchema, InvalidURL, MissingSchema, RequestException  # noqa: TID251
 from simple_salesforce.api import Salesforce as SalesforceClient
 from simple_salesforce.exceptions import SalesforceError
@@ -23,8 +20,11 @@ from simple_salesforce.util import call_salesforce
 from urllib3.exceptions import MaxRetryError, NewConnectionError
 
 from activities.ports.connection import Connection
+from activities.transport.bounds import AnswerTooLargeError, Limits, too_large
 from activities.transport.classify import status_error
 from activities.transport.offload import offload
+from activities.transport.pools import outbound_session
+from activities.transport.tls import tls_error
 from contracts.errors import InvalidInput, OutcomeUnknown, RateLimited, Transient, WedSyncError
 
 SYSTEM, API_VERSION = "salesforce", "67.0"
@@ -37,7 +37,6 @@ TRANSIENT_CODES = _LIMIT_CODES | {_LOCKED, "SERVER_UNAVAILABLE", "QUERY_TIMEOUT"
 _WORD = re.compile(r"[A-Z][A-Z0-9_]{1,63}")
 _VENDOR_HOST = re.compile(r"([a-z0-9-]+\.)+(salesforce|force)\.com")
 _NOT_A_URL = (InvalidURL, InvalidSchema, MissingSchema)
-_POOL_SIZE = 32
 
 Json = dict[str, Any]
 
@@ -84,17 +83,6 @@ class Answer:
             operation=self.operation,
             evidence={"status": self.status},
         )
-
-
-class _Adapter(HTTPAdapter):
-    """Requires a TLS version; requests itself repeats nothing."""
-
-    def __init__(self, minimum: ssl.TLSVersion) -> None:
-        self._minimum = minimum
-        super().__init__(pool_connections=1, pool_maxsize=_POOL_SIZE, max_retries=0)
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        super().init_poolmanager(*args, **options, ssl_minimum_version=self._minimum)
 
 
 class SalesforceApi:
@@ -154,7 +142,9 @@ class SalesforceApi:
         except _NOT_A_URL:
             failure = _invalid_url(operation)
         except RequestException as error:
-            failure = _unanswered(operation, error, writes=writes)
+            failure = tls_error(SYSTEM, operation, error) or _unanswered(operation, error, writes=writes)
+        except AnswerTooLargeError:
+            failure = too_large(SYSTEM, operation, writes=writes)
         else:
             return _answered(operation, status, raw, writes=writes, reads_csv=reads_csv)
         # Raised outside the handlers: the SDK's exception holds the answer's body, which must not reach a failure.
@@ -198,11 +188,7 @@ class SalesforceApi:
             return self._client
 
     def _build(self) -> SalesforceClient:
-        minimum = ssl.TLSVersion.TLSv1_3 if self._connection.min_tls_version == "1.3" else ssl.TLSVersion.TLSv1_2
-        session = requests.Session()
-        # A .netrc would replace the token.
-        session.trust_env = False
-        session.mount("https://", _Adapter(minimum))
+        session = outbound_session(self._connection, system=SYSTEM, limits=Limits(total_s=self._timeout_s))
         root = self._root()
         token = self._connection.secret("accessToken")
         client = SalesforceClient(session_id=token, instance_url=root, version=API_VERSION, session=session)

@@ -13,7 +13,7 @@ from activities.ports.connection import Connection
 from activities.ports.connector import SourcePage
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
 from activities.transport.client import JsonClient, open_client
-from contracts.errors import InvalidInput, Permanent, Transient
+from contracts.errors import InvalidInput, Owner, Permanent, Transient
 from contracts.integration import ConnectionProbe, IntegrationType, ProvisionResult
 
 SYSTEM = "wedsync"
@@ -34,6 +34,7 @@ class WedSyncReports:
         documentation_url="https://docs.wedsync.com/reporting-api",
         credential_fields=("token",),
         default_base_url="https://api.wedsync.com",
+        hosts=("*.wedsync.com",),
         capabilities=frozenset({Capability.SOURCE}),
         guarantee=EffectGuarantee.UPSERT,
         rate_limit=RateLimit(requests=50, per_s=1.0),
@@ -43,7 +44,7 @@ class WedSyncReports:
     def __init__(self, connection: Connection) -> None:
         headers = {"Authorization": f"Bearer {connection.secret('token')}"}
         client = open_client(connection, headers=headers, timeout_s=self.manifest.timeout_s)
-        self._client = JsonClient(SYSTEM, client, timeout_s=self.manifest.timeout_s)
+        self._client = JsonClient(SYSTEM, client, timeout_s=self.manifest.timeout_s, owner=Owner.OPERATOR)
         self._reports = f"/v1/organizations/{quote(connection.organization_id, safe='')}/reports"
 
     async def probe(self) -> ConnectionProbe:

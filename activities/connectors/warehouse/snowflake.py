@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from activities.connectors.warehouse import snowflake_sql as sql
-from activities.connectors.warehouse.snowflake_session import Session
+from activities.connectors.warehouse.snowflake_session import ACCOUNT_ADDRESS, Session
 from activities.ports.connection import Connection
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
 from activities.ports.warehouse import LayerFiles
@@ -43,6 +43,8 @@ class Snowflake:
         credential_fields=("user",),
         optional_credential_fields=("password", "privateKey", "token"),
         default_base_url="",
+        hosts=("*.snowflakecomputing.com", "*.snowflakecomputing.cn"),
+        address=ACCOUNT_ADDRESS,
         capabilities=frozenset({Capability.WAREHOUSE}),
         guarantee=EffectGuarantee.UPSERT,
         rate_limit=RateLimit(requests=20, per_s=1.0),

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import base64
+import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
 import snowflake.connector
 from snowflake.connector import errors
 
 from activities.connectors.warehouse.snowflake_sql import identifier
 from activities.ports.connection import Connection
+from activities.transport.gate import Gate
+from activities.transport.outbound import Target, parse
+from activities.transport.tls import prove, tls_error
 from contracts.errors import AuthExpired, OutcomeUnknown, Owner, Permanent, Transient, WedSyncError
 
 LOGIN_TIMEOUT_S = 30
 REQUEST_TIMEOUT_S = 180
 QUERY_TIMEOUT_S = 1_500
+ACCOUNT_ADDRESS = "https://{account}.snowflakecomputing.com"
+_CONNECT_TIMEOUT_S = 10
+_TLS_PORTS = (443,)
+# Where Snowflake keeps stages and results: https://docs.snowflake.com/en/user-guide/hostname-allowlist
+_STORES = (
+    *("*.snowflakecomputing.com", "*.snowflakecomputing.cn", "*.amazonaws.com", "*.amazonaws.com.cn"),
+    *("*.blob.core.windows.net", "storage.googleapis.com", "*.storage.googleapis.com"),
+)
 _SYSTEM = "snowflake"
 _LOGIN_STATE = "28000"
 _SESSION_GONE = frozenset({390111, 390112, 390114, 390195})
@@ -39,18 +50,34 @@ class Session:
 
     Raises:
         AuthExpired: the credential is refused.
+        InvalidInput: the outbound policy does not allow the account's address, or one that Snowflake hands out.
+        Permanent: its certificate is not trusted.
         Transient: the account does not answer.
     """
 
     def __init__(self, connection: Connection, query_tag: str) -> None:
+        # The driver asks the cloud's metadata address where it runs, past every policy; only this variable stops it.
+        os.environ.setdefault("SNOWFLAKE_DISABLE_PLATFORM_DETECTION", "true")
+        target = address_of(connection)
+        parameters = _parameters(connection) | {"host": target.host, "port": target.port, "protocol": target.scheme}
+        self._gate: Gate | None = None
+        if target.scheme == "https":
+            _prove(connection, target)
+            # The driver follows redirects with the password in them: until it is logged in, there is one host.
+            self._gate = Gate(connection.outbound, (target.host,), (target.port, *_TLS_PORTS), _SYSTEM)
+            parameters |= {f"proxy_{name}": value for name, value in self._gate.settings().items()}
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 self._connection: Any = snowflake.connector.connect(
-                    **_parameters(connection), session_parameters={"QUERY_TAG": query_tag}
+                    **parameters, session_parameters={"QUERY_TAG": query_tag}
                 )
         except errors.Error as error:
-            raise classify(error, "session.open", writes=False, login=True) from None
+            failure = self._failure(error, "session.open", writes=False, login=True)
+            self._close_gate()
+            raise failure from None
+        if self._gate is not None:
+            self._gate.admit(_STORES)
 
     def tag(self, query_tag: str) -> None:
         """Write another tag into the query history from here on.
@@ -66,6 +93,17 @@ class Session:
             self._connection.close()
         except errors.Error:
             return
+        finally:
+            self._close_gate()
+
+    def _close_gate(self) -> None:
+        if self._gate is not None:
+            self._gate.close()
+            self._gate = None
+
+    def _failure(self, error: errors.Error, operation: str, *, writes: bool, login: bool = False) -> WedSyncError:
+        refusal = self._gate.refusal() if self._gate is not None else None
+        return refusal or classify(error, operation, writes=writes, login=login)
 
     def run(self, operation: str, sql: str, *values: str | int | None, writes: bool = True) -> list[tuple[Any, ...]]:
         """Execute one statement and return its rows; for DML the first row holds the counts.
@@ -84,7 +122,7 @@ class Session:
                 cursor.execute(sql, values or None)
                 return list(cursor.fetchall())
         except errors.Error as error:
-            raise classify(error, operation, writes=writes) from None
+            raise self._failure(error, operation, writes=writes) from None
 
     def merge(self, operation: str, sql: str, *values: str | int | None) -> Mapping[str, int]:
         """Execute one MERGE and return how many rows it `inserted` and `updated`.
@@ -101,7 +139,7 @@ class Session:
                     for column, count in zip(cursor.description, counts, strict=True)
                 }
         except errors.Error as error:
-            raise classify(error, operation, writes=True) from None
+            raise self._failure(error, operation, writes=True) from None
 
     def number(self, operation: str, sql: str, *values: str | int | None) -> int:
         """Return the single number that a query yields."""
@@ -126,12 +164,32 @@ class Session:
         self.run(operation, "COMMIT")
 
 
+def address_of(connection: Connection) -> Target:
+    """Return where the account is, which the driver must not put together by itself.
+
+    Raises:
+        InvalidInput: `url_not_allowed`.
+    """
+    return parse(connection.base_url or ACCOUNT_ADDRESS.format(account=connection.setting("account")), _SYSTEM)
+
+
+def _prove(connection: Connection, target: Target) -> None:
+    operation = "session.open"
+    try:
+        prove(connection, target.host, target.port, _CONNECT_TIMEOUT_S)
+    except OSError as error:
+        raise tls_error(_SYSTEM, operation, error) or Transient(
+            "vendor_unreachable", "Snowflake cannot be reached; nothing was sent.", system=_SYSTEM, operation=operation
+        ) from None
+
+
 def _parameters(connection: Connection) -> dict[str, Any]:
     parameters: dict[str, Any] = {
         "account": connection.setting("account"),
+        "use_proxy_env": False,
         "user": connection.secret("user"),
         "login_timeout": LOGIN_TIMEOUT_S,
-        "connect_timeout": 10,
+        "connect_timeout": _CONNECT_TIMEOUT_S,
         "request_timeout": REQUEST_TIMEOUT_S,
         "query_timeout": QUERY_TIMEOUT_S,
         "retry_max_attempts": 1,
@@ -163,9 +221,6 @@ def _parameters(connection: Connection) -> dict[str, Any]:
             action="Connect the integration again with one of them.",
             system=_SYSTEM,
         )
-    url = urlsplit(connection.base_url)
-    if url.hostname:
-        parameters |= {"host": url.hostname, "port": url.port or 443, "protocol": url.scheme}
     return parameters
 
 
