@@ -111,8 +111,9 @@ class Staging:
 
     async def put_note(self, key: str, text: str) -> None:
         """Seal a short text into the store under `key`. Idempotent: yes, a note of the same key is replaced."""
-        sealed = seal_stream(self._sealing_key(key), io.BytesIO(text.encode()), key)
-        await asyncio.to_thread(obstore.put, self._store, key, b"".join(sealed))
+        await asyncio.to_thread(
+            lambda: obstore.put(self._store, key, b"".join(self._sealed(io.BytesIO(text.encode()), key)))
+        )
 
     async def note(self, key: str) -> str | None:
         """Return the text that stands under `key`, None where there is none."""
@@ -120,10 +121,9 @@ class Staging:
 
     def _note(self, key: str) -> str | None:
         try:
-            stream = obstore.open_reader(self._store, key)
+            return b"".join(self._opened(key)).decode()
         except FileNotFoundError:
             return None
-        return b"".join(unseal_stream(self._sealing_key(key), _Reader(stream), key)).decode()
 
     async def delete_prefix(self, prefix: str) -> int:
         """Delete every object below `prefix` and return how many there were."""
