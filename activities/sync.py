@@ -7,16 +7,23 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from temporalio import activity
 
 from activities.access import Access
 from activities.connectors.registry import connector_class
-from activities.ports.connector import DatasetConnector, PublishRequest, RecordConnector, SourceConnector
+from activities.ports.connector import (
+    BulkRecordConnector,
+    DatasetConnector,
+    PublishRequest,
+    RecordConnector,
+    SourceConnector,
+)
 from activities.ports.manifest import Capability
 from activities.storage.receipts import Receipts, Scope
 from activities.storage.staging import Staging
+from activities.sync_bulk import BulkPush, groups
 from activities.sync_dataset import Dataset, build_dataset
 from activities.sync_extraction import Extraction
 from activities.sync_parts import Parts, StagedRecord
@@ -24,7 +31,7 @@ from activities.sync_push import PartPush
 from activities.transform.files import FileReports, format_of, locate
 from activities.transform.records import Rules, check_mapping
 from contracts.base import Contract
-from contracts.dataset import SourceKind
+from contracts.dataset import DatasetRef, SourceKind
 from contracts.errors import InvalidInput, Transient
 from contracts.integration import IntegrationConfiguration
 from contracts.names import effect_id
@@ -52,6 +59,7 @@ from contracts.sync_steps import (
     counted,
 )
 
+C = TypeVar("C", bound=Contract)
 P = TypeVar("P", ExtractProgress, PushProgress)
 
 SourceFactory = Callable[[str], SourceConnector]
@@ -64,19 +72,19 @@ _SINCE_WATERMARK = frozenset({SynchronizationType.INCREMENTAL, SynchronizationTy
 
 
 @dataclass
-class Pulse:
+class Pulse(Generic[C]):
     """What the running activity last reported as its resume point."""
 
-    progress: Contract
+    progress: C
 
-    def beat(self, progress: Contract) -> None:
+    def beat(self, progress: C) -> None:
         """Report a new resume point."""
         self.progress = progress
         activity.heartbeat(progress)
 
 
 @asynccontextmanager
-async def beating(progress: Contract) -> AsyncIterator[Pulse]:
+async def beating(progress: C) -> AsyncIterator[Pulse[C]]:
     """Heartbeat every five seconds, so that a long vendor call is not taken for a dead worker."""
     pulse = Pulse(progress)
 
@@ -90,6 +98,43 @@ async def beating(progress: Contract) -> AsyncIterator[Pulse]:
         yield pulse
     finally:
         task.cancel()
+
+
+class Push:
+    """How far a push is; every change is reported as its resume point."""
+
+    def __init__(self, pulse: Pulse[PushProgress]) -> None:
+        self._pulse = pulse
+
+    @property
+    def done(self) -> PushProgress:
+        """What is accounted for."""
+        return self._pulse.progress
+
+    def called(self, calls: int) -> None:
+        """Count calls of the vendor."""
+        self._note(vendor_calls=self.done.vendor_calls + calls)
+
+    def refuse_held(self, waiting: int) -> None:
+        """Let Temporal try again while the vendor could not take single records; after that they stay held.
+
+        Raises:
+            Transient: `records_held`.
+        """
+        if waiting and self.done.held_rounds < _HELD_ROUNDS:
+            self._note(held_rounds=self.done.held_rounds + 1)
+            raise _still_held(waiting)
+
+    def pushed(self, parts: int, outcomes: DatasetRef, results: Sequence[RecordResult]) -> None:
+        """Account for parts that are pushed."""
+        self._note(
+            parts_done=self.done.parts_done + parts,
+            outcomes=[*self.done.outcomes, outcomes],
+            books=self.done.books.plus(counted([result.status for result in results])),
+        )
+
+    def _note(self, **changes: object) -> None:
+        self._pulse.beat(self.done.model_copy(update=changes))
 
 
 class Sync:
@@ -161,6 +206,8 @@ class Sync:
             sync_type=request.sync_type,
             conflict_resolution=request.conflict_resolution,
             batch_size=min(request.batch_size, manifest.batch_size),
+            bulk_from=manifest.bulk_from,
+            bulk_size=manifest.bulk_size,
             filters=request.data_filters,
             mapping=mapping,
             rules=configuration.transformation_rules,
@@ -224,33 +271,21 @@ class Sync:
         connector = await self._access.connector(job.organization_id, job.integration_id, RecordConnector)
         parts = Parts(self._staging, job.organization_id, job.run_id)
         mine = await parts.refs(job.parts, job.first, job.count)
-        progress = _resume(PushProgress)
-        async with beating(progress) as pulse:
-
-            def called(calls: int) -> None:
-                nonlocal progress
-                progress = progress.model_copy(update={"vendor_calls": progress.vendor_calls + calls})
-                pulse.beat(progress)
-
-            for number, ref in enumerate(mine[progress.parts_done :], start=progress.parts_done):
-                pusher = PartPush(connector, self._receipts, job, self._key, called)
-                results = await pusher.push(await parts.read(ref, StagedRecord))
-                if pusher.waiting and progress.held_rounds < _HELD_ROUNDS:
-                    pulse.beat(progress.model_copy(update={"held_rounds": progress.held_rounds + 1}))
-                    raise _still_held(pusher.waiting)
-                progress = progress.model_copy(
-                    update={
-                        "parts_done": number + 1,
-                        "outcomes": [
-                            *progress.outcomes,
-                            await parts.write(f"outcomes/{job.first + number:06d}.ndjson", results),
-                        ],
-                        "books": progress.books.plus(counted([result.status for result in results])),
-                    }
-                )
-                pulse.beat(progress)
-            outcomes = await parts.join(f"outcomes/from-{job.first:06d}.ndjson", progress.outcomes)
-        return PushedRecords(outcomes=outcomes, books=progress.books, vendor_calls=progress.vendor_calls)
+        async with beating(_resume(PushProgress)) as pulse:
+            push = Push(pulse)
+            for refs in groups(mine[push.done.parts_done :], job):
+                number = job.first + push.done.parts_done
+                bulk = None
+                if isinstance(connector, BulkRecordConnector):
+                    bulk = BulkPush(connector, job, parts, number, push.called)
+                pusher = PartPush(connector, self._receipts, job, self._key, push.called, bulk)
+                results = await pusher.push([row for ref in refs for row in await parts.read(ref, StagedRecord)])
+                push.refuse_held(pusher.waiting)
+                outcomes = await parts.write(f"outcomes/{number:06d}.ndjson", results)
+                push.pushed(len(refs), outcomes, results)
+            done = push.done
+            outcomes = await parts.join(f"outcomes/from-{job.first:06d}.ndjson", done.outcomes)
+        return PushedRecords(outcomes=outcomes, books=done.books, vendor_calls=done.vendor_calls)
 
     @activity.defn(name="sync.publish_dataset")
     async def publish_dataset(self, given: PublishDataset) -> PushedRecords:

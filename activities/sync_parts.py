@@ -86,6 +86,14 @@ class Parts:
             return list(parts.inline)
         return (await self.read(parts.manifest, DatasetRef))[first : first + count]
 
+    async def put_note(self, name: str, text: str) -> None:
+        """Stage a short text as the object `name` of the run. Idempotent: yes, by name."""
+        await self._staging.put_note(f"{self._prefix}/{name}", text)
+
+    async def note(self, name: str) -> str:
+        """Return the text staged as `name`, nothing where there is none."""
+        return await self._staging.note(f"{self._prefix}/{name}") or ""
+
     async def drop_parts(self) -> None:
         """Delete the staged records of the run; outcomes stay. Idempotent: yes."""
         await self._staging.delete_prefix(f"{self._prefix}/parts")

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from activities.ports.connector import OutboundRecord, RecordConnector
+from activities.ports.connector import OutboundRecord, RecordConnector, UpsertAnswer
 from activities.storage.receipts import Receipt, Receipts, Scope
+from activities.sync_bulk import BulkPush
 from activities.sync_parts import StagedRecord
 from activities.transform.records import fingerprint, stands
 from contracts.errors import InvalidInput, Permanent
@@ -47,7 +48,7 @@ class Candidate:
 
 
 class PartPush:
-    """One part of a sync, pushed with receipts.
+    """One part of a sync, or a few at once, pushed with receipts.
 
     A record whose receipt this run wrote is done. One whose receipt has the same fingerprint is unchanged; a full sync
     also asks the vendor, so that what was changed there is mended where the source wins. The rest is written.
@@ -58,12 +59,20 @@ class PartPush:
         job: object type, kind of sync and who wins.
         key: 32 secret bytes for fingerprints.
         on_call: told after every vendor call.
+        bulk: takes many changed records as one job, where the vendor has such a thing.
     """
 
     def __init__(
-        self, connector: RecordConnector, receipts: Receipts, job: PushParts, key: bytes, on_call: Callable[[int], None]
+        self,
+        connector: RecordConnector,
+        receipts: Receipts,
+        job: PushParts,
+        key: bytes,
+        on_call: Callable[[int], None],
+        bulk: BulkPush | None = None,
     ) -> None:
         self._connector = connector
+        self._bulk = bulk
         self._receipts = receipts
         self._job = job
         self._key = key
@@ -151,6 +160,11 @@ class PartPush:
         return fingerprint(self._key, prepared.properties) == item.receipt.fingerprint
 
     async def _write(self, candidates: Sequence[Candidate]) -> None:
+        if candidates and self._bulk is not None and await self._bulk.takes(len(candidates)):
+            answer = await self._bulk.write([item.record for item in candidates])
+            await self._acknowledge(candidates, answer)
+            await self._bulk.settle()
+            return
         for batch in _batches(candidates, self._batch_size):
             await self._send(batch)
 
@@ -170,14 +184,14 @@ class PartPush:
             await self._send(batch[middle:])
             return
         self._on_call(answer.vendor_calls)
+        await self._acknowledge(batch, answer)
+
+    async def _acknowledge(self, batch: Sequence[Candidate], answer: UpsertAnswer) -> None:
         words = {result.record_id: result for result in answer.results}
         results = [
             words.get(item.record.record_id, item.result(RecordStatus.HELD, reason="the vendor said nothing about it"))
             for item in batch
         ]
-        await self._acknowledge(batch, results)
-
-    async def _acknowledge(self, batch: Sequence[Candidate], results: Sequence[RecordResult]) -> None:
         receipts = [
             Receipt(result.record_id, item.fingerprint, result.remote_id, self._job.run_id, result.status)
             for item, result in zip(batch, results, strict=True)

@@ -56,6 +56,10 @@ class SyncPlan(Contract):
     conflict_resolution: ConflictResolutionStrategy
     batch_size: int = Field(ge=1)
     """Records per vendor call, never more than the vendor takes."""
+    bulk_from: int | None = Field(default=None, ge=1)
+    """A push with more changed records than this is one bulk job; None where the vendor has none."""
+    bulk_size: int = Field(default=10_000, ge=1)
+    """Records per bulk job."""
     filters: Annotated[list[DataFilter], Field(max_length=50)] = []
     mapping: Annotated[list[FieldMapping], Field(max_length=500)] = []
     """Empty only for data sets: every source field under its own name."""
@@ -111,6 +115,8 @@ class PushParts(Contract):
     sync_type: SynchronizationType
     conflict_resolution: ConflictResolutionStrategy
     batch_size: int = Field(ge=1)
+    bulk_from: int | None = Field(default=None, ge=1)
+    bulk_size: int = Field(default=10_000, ge=1)
     parts: PartList
     first: int = Field(ge=0)
     count: int = Field(ge=1)

@@ -24,6 +24,9 @@ _ACTIVITIES = TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
 _AHEAD = 1.25
 """The server hands out a little more than the exact count admits, so that no room stays unused."""
 
+_SPREAD_S = 60.0
+"""A limit over a longer time, such as a day, is one that a vendor lets be used in bursts."""
+
 _SLIGHT = 1e-3
 _HEAVIEST = 1_000.0
 _log = logging.getLogger(__name__)
@@ -45,7 +48,7 @@ async def apply_rate_limits(client: Client, only: Sequence[str] = ()) -> None:
 
 async def _apply(client: Client, system: str) -> None:
     limit = connector_class(system).manifest.rate_limit
-    rate, queue = _AHEAD * limit.requests / limit.per_s, system_queue(system)
+    rate, queue = _AHEAD * limit.requests / min(limit.per_s, _SPREAD_S), system_queue(system)
     try:
         standing = (await _config(client, queue)).fairness_keys_rate_limit_default
         if not _replaceable(standing, rate):

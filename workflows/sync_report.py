@@ -163,7 +163,7 @@ class SyncReport(WaitsForReconnection):
             return [await self._vendor_step(request, plan, "sync.publish_dataset", given, plan.target_object)]
         window = asyncio.Semaphore(WINDOW)
         failures: list[ActivityError] = []
-        jobs = _jobs(plan, extracted.parts)
+        jobs = _jobs(plan, extracted)
 
         async def push(job: PushParts) -> list[PushedRecords]:
             async with window:
@@ -263,8 +263,12 @@ class SyncReport(WaitsForReconnection):
         workflow.set_current_details(f"**{step}**\n\n| records | count |\n|---|---|\n{rows}")
 
 
-def _jobs(plan: SyncPlan, parts: PartList) -> list[PushParts]:
+def _jobs(plan: SyncPlan, extracted: ExtractedReport) -> list[PushParts]:
+    parts = extracted.parts
     size = math.ceil(parts.count / MAX_PUSHES)
+    if plan.bulk_from is not None and extracted.read > plan.bulk_from:
+        # A bulk job wants many records: a push gets as many parts as fill one.
+        size = max(size, plan.bulk_size // math.ceil(extracted.read / parts.count))
     jobs = []
     for first in range(0, parts.count, size):
         count = min(size, parts.count - first)
@@ -278,6 +282,8 @@ def _jobs(plan: SyncPlan, parts: PartList) -> list[PushParts]:
                 sync_type=plan.sync_type,
                 conflict_resolution=plan.conflict_resolution,
                 batch_size=plan.batch_size,
+                bulk_from=plan.bulk_from,
+                bulk_size=plan.bulk_size,
                 parts=mine,
                 first=first,
                 count=count,

@@ -16,6 +16,7 @@ CONNECTORS = {
     "email": "activities.connectors.communication.email:Email",
     "hubspot": "activities.connectors.crm.hubspot:HubSpot",
     "pagerduty": "activities.connectors.emergency.pagerduty:PagerDuty",
+    "salesforce": "activities.connectors.crm.salesforce:Salesforce",
     "slack": "activities.connectors.communication.slack:Slack",
     "snowflake": "activities.connectors.warehouse.snowflake:Snowflake",
     "tableau": "activities.connectors.bi.tableau:Tableau",

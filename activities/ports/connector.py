@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -107,6 +108,55 @@ class RecordConnector(Connector, Protocol):
 
     async def read(self, object_type: str, record_ids: Sequence[str]) -> Mapping[str, Mapping[str, JsonValue]]:
         """Return the vendor's current properties by our record id, for at most `manifest.batch_size` ids."""
+        ...
+
+
+class BulkStage(StrEnum):
+    """How far a bulk job is: open for data, being worked on, ended, or not to be had any more."""
+
+    OPEN = "open"
+    WORKING = "working"
+    ENDED = "ended"
+    GONE = "gone"
+
+
+@runtime_checkable
+class BulkRecordConnector(RecordConnector, Protocol):
+    """A system of records that also takes thousands of them as one job (capability `bulk`).
+
+    A job is begun, loaded once, looked at until it has ended, and then tells what became of each record.
+    """
+
+    async def begin_bulk(self, object_type: str) -> str:
+        """Open a job and return its id; nothing is written yet.
+
+        Raises:
+            OutcomeUnknown: the answer was lost; another job may be begun, an open one does nothing.
+        """
+        ...
+
+    async def load_bulk(self, job_id: str, records: Sequence[OutboundRecord]) -> None:
+        """Give an open job at most `manifest.bulk_size` prepared records and hand it over for processing.
+
+        Raises:
+            OutcomeUnknown: the answer was lost; `bulk_stage` tells whether the job is still open.
+        """
+        ...
+
+    async def bulk_stage(self, job_id: str) -> BulkStage:
+        """Say how far a job is."""
+        ...
+
+    async def bulk_results(self, job_id: str) -> UpsertAnswer:
+        """Return what became of each record of an ended job.
+
+        Raises:
+            Permanent: the job was refused as a whole; no record of it was written.
+        """
+        ...
+
+    async def abandon_bulk(self, job_id: str) -> None:
+        """Give up an open job."""
         ...
 
 

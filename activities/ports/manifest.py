@@ -18,6 +18,7 @@ class Capability(StrEnum):
     EMAIL = "email"
     TASK = "task"
     RECORDS = "records"
+    BULK = "bulk"
     DATASETS = "datasets"
     WAREHOUSE = "warehouse"
     SOURCE = "source"
@@ -79,6 +80,10 @@ class Manifest:
     """Records per write call."""
     page_size: int = 100
     """Records per read call."""
+    bulk_from: int | None = None
+    """A push with more changed records than this is one bulk job; None where the system has none."""
+    bulk_size: int = 10_000
+    """Records per bulk job."""
     timeout_s: float = 30.0
     oauth: OAuth | None = None
     notes: tuple[str, ...] = field(default=())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import hashlib
+import io
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -107,6 +108,22 @@ class Staging:
                 action="Start the run again; it extracts afresh.",
             )
         return target
+
+    async def put_note(self, key: str, text: str) -> None:
+        """Seal a short text into the store under `key`. Idempotent: yes, a note of the same key is replaced."""
+        await asyncio.to_thread(
+            lambda: obstore.put(self._store, key, b"".join(self._sealed(io.BytesIO(text.encode()), key)))
+        )
+
+    async def note(self, key: str) -> str | None:
+        """Return the text that stands under `key`, None where there is none."""
+        return await asyncio.to_thread(self._note, key)
+
+    def _note(self, key: str) -> str | None:
+        try:
+            return b"".join(self._opened(key)).decode()
+        except FileNotFoundError:
+            return None
 
     async def delete_prefix(self, prefix: str) -> int:
         """Delete every object below `prefix` and return how many there were."""

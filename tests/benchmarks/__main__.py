@@ -85,6 +85,20 @@ def sync() -> list[Row]:
     ]
 
 
+def bulk() -> list[Row]:
+    """Return the figures of a sync into the Salesforce stand-in as a bulk job, and of its repeat."""
+    found = run("-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "tests/benchmarks/bench_bulk.py")
+    name = "10,000 weddings into Salesforce"
+    return [
+        Row(f"{name}: bulk jobs", found["jobs"], 1, "jobs"),
+        Row(f"{name}: calls, first run", found["calls_first"], 25, "calls"),
+        Row(f"{name}: calls, repeated run", found["calls_repeat"], 60, "calls"),
+        Row(f"{name}: ours", found["ours_s"], None, "s"),
+        Row(f"{name}: bare path", found["bare_s"], None, "s"),
+        Row(f"{name}: ours / bare path", found["ratio"], None, "x"),
+    ]
+
+
 def notify() -> list[Row]:
     """Return the figures of one notification to three systems."""
     found = run("-m", "tests.benchmarks.bench_notify")
@@ -175,6 +189,7 @@ def measured(sizes: list[int]) -> Iterator[Row]:
     yield from tokens()
     yield from limits()
     yield from fairness()
+    yield from bulk()
     yield from keys()
     peaks = []
     for rows in sizes:

@@ -27,6 +27,21 @@ SLACK: dict[str, Any] = {
     },
 }
 
+SALESFORCE: dict[str, Any] = {
+    "integrationId": "salesforce-main",
+    "organizationId": ORGANIZATION,
+    "platform": "salesforce",
+    "connectionConfig": {"credential": {"accessToken": "sandbox-salesforce-token"}},
+    "dataMapping": [
+        {"source": "clientName", "target": "Name"},
+        {"source": "weddingDate", "target": "Wedding_Date__c"},
+        {"source": "venueName", "target": "Venue_Name__c"},
+        {"source": "guestCount", "target": "Guest_Count__c"},
+        {"source": "totalBudget", "target": "Total_Budget__c"},
+    ],
+    "securityConfig": {"minTlsVersion": "1.3", "piiFields": ["clientName"]},
+}
+
 
 def routing(routing_id: str, *, integration_id: str = "slack-main") -> dict[str, Any]:
     """Return a notification to the team's channel that says its id."""

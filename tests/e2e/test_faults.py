@@ -15,7 +15,7 @@ import pytest
 
 from emulators.wedding_files import main as write_weddings
 from tests.e2e.conftest import ROOT, RunningStack
-from tests.e2e.documents import ORGANIZATION
+from tests.e2e.documents import ORGANIZATION, SALESFORCE
 from tests.support.emulators import Emulators
 from tests.support.loopback import loopback_client
 
@@ -138,6 +138,40 @@ def test_a_worker_killed_in_the_middle_of_a_transaction_loses_and_doubles_no_row
     after = counts(stack)
     assert view["status"] == "completed"
     assert {name: after[name] - before.get(name, 0) for name in TABLES} == {TABLES[0]: ROWS, TABLES[1]: ROWS - DIRTY}
+
+
+def test_a_worker_killed_while_the_crm_works_on_its_job_doubles_no_record(
+    stack: RunningStack, api: httpx.Client, emulators: Emulators, tmp_path: Path, fresh: str
+) -> None:
+    file = tmp_path / "weddings.parquet"
+    assert write_weddings(["--rows", str(ROWS), "--format", "parquet", "--out", str(file)]) == 0
+    assert api.post(f"{BASE}/integrations", json=SALESFORCE).is_success
+    since = max((item["seq"] for item in emulators.effects("salesforce")), default=0)
+    asked = max((item["seq"] for item in emulators.requests("salesforce")), default=0)
+    emulators.fault("salesforce", "hang", method="GET", path="jobs/ingest/", delayS=60, count=1)
+    given = {
+        "syncId": f"sync-{fresh}",
+        "organizationId": ORGANIZATION,
+        "sourceReportId": "weddings",
+        "targetIntegration": {"integrationId": "salesforce-main"},
+        "source": {"kind": "file", "uri": file.as_uri(), "format": "parquet"},
+    }
+    location = api.post(f"{BASE}/syncs", json=given).raise_for_status().headers["location"]
+    until_looked_at(emulators, "jobs/ingest/", asked)
+    kill_worker(stack)
+    view = ended(api, location)
+    assert view["outcome"] == "success"
+    found = Counter(item["kind"] for item in emulators.effects("salesforce", since))
+    assert found == {"job.created": 1, "Wedding__c.created": ROWS}
+
+
+def until_looked_at(emulators: Emulators, path: str, since: int) -> None:
+    looks = ("GET", None)
+    while not any(
+        path in item["path"] and (item["method"], item["status"]) == looks
+        for item in emulators.requests("salesforce", since)
+    ):
+        time.sleep(1)  # noqa: TID251 - a test outside Temporal
 
 
 TABLES = ("WEDDING_RAW.WEDDINGS", "WEDDING_MARTS.FACT_WEDDINGS")

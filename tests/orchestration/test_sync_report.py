@@ -69,6 +69,7 @@ class FakeSync:
 
     def __init__(self, *, parts: int = 2, rejected: int = 0, lost: int = 0, held: int = 0, ratio: float = 0.1) -> None:
         self.parts, self.rejected, self.lost, self.held, self.ratio = parts, rejected, lost, held, ratio
+        self.bulk: dict[str, int] = {}
         self.pushed: list[int] = []
         self.watermarks: list[WatermarkRecord] = []
         self.observed: list[SyncObservation] = []
@@ -93,6 +94,7 @@ class FakeSync:
                 "conflictResolution": "source_wins",
                 "batchSize": 100,
                 "maxRejectedRatio": self.ratio,
+                **self.bulk,
             }
         )
 
@@ -113,12 +115,13 @@ class FakeSync:
         if self.refuse_push:
             raise as_application_error(AuthExpired("credential_refused", "The vendor refuses the credential."))
         rejected, held = (self.rejected, self.held) if job.first == 0 else (0, 0)
-        books = Books(read=10, created=10 - rejected - held, rejected=rejected, held=held)
+        read = 10 * job.count
+        books = Books(read=read, created=read - rejected - held, rejected=rejected, held=held)
         return PushedRecords(outcomes=REF, books=books, vendor_calls=1)
 
     @activity.defn(name="sync.finish")
     async def finish(self, given: FinishSync) -> FinishedSync:
-        total = 10 * len(given.outcomes) - self.lost
+        total = 10 * self.parts - self.lost
         rejected, held = self.rejected, self.held
         books = Books(read=total, created=total - rejected - held, rejected=rejected, held=held)
         return FinishedSync(details_ref=REF, books=books)

@@ -146,6 +146,18 @@ async def routing_with_failover() -> AsyncIterator[WorkflowHandle[Any, Any]]:
 
 
 @asynccontextmanager
+async def sync_as_bulk_jobs() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    fake = sync.FakeSync(parts=5)
+    fake.bulk = {"bulkFrom": 20, "bulkSize": 25}
+    async with sync.server() as client, sync.workers(client, fake.activities(), "hubspot"):
+        handle = await client.start_workflow(
+            sync.SyncReport.run, sync.asked(), id="sync-recorded", task_queue=sync.ORCHESTRATION_QUEUE
+        )
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
 async def sync_of_two_parts() -> AsyncIterator[WorkflowHandle[Any, Any]]:
     fake = sync.FakeSync()
     async with sync.server() as client, sync.workers(client, fake.activities(), "hubspot"):
@@ -181,6 +193,7 @@ PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, An
         load_with_a_lost_part,
         load_with_steps_side_by_side,
         routing_with_failover,
+        sync_as_bulk_jobs,
         sync_of_two_parts,
         wedding_moved_and_completed,
     )

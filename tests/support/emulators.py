@@ -65,6 +65,13 @@ class Emulators:
         answer.raise_for_status()
         return int(answer.json()["id"])
 
+    def grant(self, system: str, **given: Any) -> dict[str, Any]:
+        """Return a grant of a system's authorisation server: `accessToken`, `refreshToken`, `expiresIn`."""
+        answer = self._client.post(f"/_emulators/{system}/oauth/grants", json=given)
+        answer.raise_for_status()
+        granted: dict[str, Any] = answer.json()
+        return granted
+
     def clear_faults(self, system: str) -> None:
         """Remove every fault of a system, and an open rate-limit window with them."""
         self._client.delete(f"/_emulators/{system}/faults").raise_for_status()

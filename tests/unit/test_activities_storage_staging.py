@@ -72,3 +72,11 @@ def test_the_scratch_of_a_process_that_runs_stays(staging: Staging, tmp_path: Pa
     with staging.scratch() as used:
         Staging(f"file://{tmp_path}/staging", MasterKey(b"k" * 32), tmp_path / "scratch")
         assert used.exists()
+
+
+async def test_a_note_is_sealed_replaced_and_found_again(staging: Staging, tmp_path: Path):
+    assert await staging.note("lumen/run-1/job") is None
+    for text in ("job-0001", "job-0002", ""):
+        await staging.put_note("lumen/run-1/job", text)
+        assert await staging.note("lumen/run-1/job") == text
+        assert b"job-" not in (tmp_path / "staging" / "lumen" / "run-1" / "job").read_bytes()
