@@ -32,7 +32,7 @@ from tests.support.emulators import Emulators
 from tests.support.loopback import IN_DEVELOPMENT, loopback_client
 from tests.support.oauth import REDIRECT, VERIFIER, OAuthApp
 
-EMULATED = ("hubspot",)
+EMULATED = ("hubspot", "salesforce")
 KEY = IntegrationKey(organization_id="lumen", integration_id="crm", platform="hubspot")
 TOKEN_PATH = "oauth/2026-09/token"
 
@@ -64,13 +64,13 @@ class Bench:
     tokens: Tokens
     apps: Apps
 
-    async def holds(self, **values: str) -> CredentialRef:
+    async def holds(self, platform: str = "hubspot", /, **values: str) -> CredentialRef:
         """Put a credential to use."""
         ref = await self.secrets.put("lumen", "crm", values)
         config = IntegrationConfiguration(
             organization_id="lumen",
             integration_id="crm",
-            platform="hubspot",
+            platform=platform,
             connection_config=ConnectionConfiguration(credential_ref=ref),
         )
         await self.connections.put(config, IntegrationState.ACTIVE)
@@ -245,6 +245,21 @@ async def test_a_private_app_token_is_kept_and_its_refusal_is_final(bench: Bench
     with pytest.raises(AuthExpired) as caught:
         await bench.obtain(ref, renew=True)
     assert caught.value.detail.code == "credential_refused"
+
+
+async def test_an_app_obtains_a_token_in_its_own_name_and_the_accounts_address_with_it(
+    bench: Bench, emulators: Emulators
+) -> None:
+    ref = await bench.holds(
+        "salesforce", clientId="sandbox-salesforce-client", clientSecret="sandbox-salesforce-secret"
+    )
+    obtained = await bench.obtain(ref)
+    values = await bench.values(obtained.ref)
+    assert values["accessToken"]
+    assert values["instanceUrl"].startswith(emulators.base_url("salesforce"))
+    assert "refreshToken" not in values
+    again = await bench.obtain(obtained.ref, renew=True)
+    assert (await bench.values(again.ref))["accessToken"] != values["accessToken"]
 
 
 async def test_no_token_stands_in_an_error(bench: Bench, app: OAuthApp) -> None:
