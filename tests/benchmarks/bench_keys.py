@@ -162,7 +162,7 @@ async def prepare(stack: RunningStack, settings: Settings, organization_id: str)
         client.post("/_emulators/wedsync/scenario", json=scenario).raise_for_status()
     configuration = {**HUBSPOT, "organizationId": organization_id}
     async with open_wedsync(settings) as wedsync:
-        await wedsync.connect_integration(IntegrationConfiguration.model_validate(configuration))
+        await wedsync.integrations.connect(IntegrationConfiguration.model_validate(configuration))
 
 
 def main() -> None:

@@ -73,6 +73,7 @@ def test_a_vendor_that_is_down_is_named_and_the_run_goes_on_without_the_caller(
     assert done.returncode == 1
     assert "slack answered 503" in done.stderr
     assert "This is the vendor's to mend. The run goes on trying" in done.stderr
+    monkeypatch.undo()
     assert connected.json("notify", file)["overallStatus"] == "success"
     assert emulators.messages(fresh) == 1
 
