@@ -28,7 +28,7 @@ _DATA_SLOTS = 2
 _ORCHESTRATION_SLOTS = 20
 _SYSTEM_SLOTS = 100
 """Vendor calls mostly wait: with a few at most for one connection, hanging ones leave slots for the healthy."""
-_WORKFLOW_SLOTS = 6
+_WORKFLOW_SLOTS = 4
 _CACHED_WORKFLOWS = 500
 _SLOTS = {ORCHESTRATION_QUEUE: _ORCHESTRATION_SLOTS, DATA_QUEUE: _DATA_SLOTS}
 _SOURCES = {"wedsync"}
