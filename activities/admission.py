@@ -23,8 +23,11 @@ from contracts.names import effect_id
 AT_ONCE = 10
 """Activities of one worker process that may speak through one connection at the same time."""
 
-_BUSY = "connection_busy"
-_OURS = frozenset({_BUSY, *Reason})
+BUSY = "connection_busy"
+ITS_TURN = frozenset({BUSY, Reason.LIMIT})
+"""The codes of work that only waits until it is its turn."""
+
+_OURS = frozenset({BUSY, *Reason})
 _VENDOR_FAILED = frozenset({"vendor_unavailable", "vendor_unreachable", "no_answer", "vendor_no_answer"})
 _BUSY_WAIT_S = 2.0
 _SPREAD = 0.25
@@ -104,7 +107,7 @@ class Admissions:
         identity = (place.organization_id, place.integration_id)
         if self._running[identity] >= self._at_once and not _urgent():
             raise RateLimited(
-                _BUSY,
+                BUSY,
                 f"{self._running[identity]} calls to {system} are under way through this connection.",
                 system=system,
                 retry_after_s=_BUSY_WAIT_S * random.uniform(0.5, 1.5),  # noqa: S311 - spreads retries

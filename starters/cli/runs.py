@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import typer
 
+from activities.admission import ITS_TURN
 from contracts.base import Contract
 from contracts.etl import EtlRequest, ETLResult, EtlStatus
 from contracts.notification import CrossSystemRouting, OverallStatus, RoutingResult
@@ -124,6 +125,8 @@ async def _ended(run: Run[R]) -> R:
             if done:
                 return ending.result()
             hindrance = await run.hindered_by()
+            if hindrance is not None and hindrance.code in ITS_TURN:
+                continue
             if hindrance is None:
                 hindered_since = None
             elif hindered_since is None:
