@@ -369,6 +369,8 @@ class ConnectionResult(Contract):
     credential_expires_at: Instant | None = None
     """When the access token ends; it is renewed before. None for credentials without an end."""
     migration: Migration | None = None
+    tls_exception: Text = ""
+    """Why and until when TLS 1.2 is accepted; empty where it is not."""
     connected_at: Instant | None = None
     changed_at: Instant | None = None
 

@@ -19,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
         IntegrationConfiguration,
         IntegrationState,
         ProvisionResult,
+        tls_exception,
     )
     from contracts.tokens import ObtainedToken
     from workflows import integration_steps as steps
@@ -238,6 +239,7 @@ class Account:
             error=error or self.trouble,
             credential_expires_at=self.token.expires_at,
             migration=self.migration,
+            tls_exception=tls_exception(self.configuration) or "",
             connected_at=self.connected_at,
             changed_at=workflow.now(),
         )

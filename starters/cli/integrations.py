@@ -242,6 +242,7 @@ def _show(result: ConnectionResult, *, as_json: bool) -> None:
             "scopes": probe.scopes if probe else None,
             "token until": result.credential_expires_at,
             "connected": result.connected_at,
+            "TLS": result.tls_exception or None,
             "migration": _migration(result),
             "error": result.error.sentence() if result.error else None,
         },

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import asyncio
 
+from contracts.alerts import AlertKind, AlertRoute, AlertRoutes
 from contracts.integration import ConnectionResult, IntegrationConfiguration, IntegrationInstance, IntegrationState
-from contracts.notification import CrossSystemRouting
+from contracts.notification import CommunicationChannel, CrossSystemRouting
 from contracts.sync import DataSynchronizationRequest, SynchronizationResult
 from starters.demo.stage import ORGANIZATION, Check, Stage, example
+from starters.health_desk import open_desk
 
 _WEDDINGS = 300
 _SHORT_LIFE_S = 4.0
 _USUAL_LIFE_S = 1_800.0
 _CRM = "hubspot-oauth"
+_CHAT = AlertRoute(
+    integration_id="slack-main",
+    kinds=[AlertKind.RECONNECT_REQUIRED],
+    channels=[CommunicationChannel(channel_id="C0WEDDINGS")],
+)
 
 
 async def connections(stage: Stage) -> list[Check]:
     """A connection expires, is renewed, revoked, parked and granted again, and no work is lost."""
     before = await stage.vendors.token_requests("hubspot")
+    await stage.wedsync.integrations.connect(IntegrationConfiguration.model_validate(example("integration-slack")))
+    await _tell(stage, _CHAT)
     await stage.vendors.weddings(ORGANIZATION, _WEDDINGS)
     await stage.vendors.oauth_rules("hubspot", rotate=True, revokeOnReuse=True, lifetimeS=_SHORT_LIFE_S)
     granted = await _grant(stage)
@@ -27,6 +36,7 @@ async def connections(stage: Stage) -> list[Check]:
     await stage.vendors.oauth_rules("hubspot", lifetimeS=_USUAL_LIFE_S)
     await stage.vendors.revoke("hubspot")
     since = await stage.vendors.last_effect("hubspot")
+    since_chat = await stage.vendors.last_effect("slack")
     await stage.vendors.weddings(ORGANIZATION, 2 * _WEDDINGS)
     waiting = asyncio.gather(_sync(stage, "demo-connection-parked"), _notify(stage))
     parked = await _until(stage, IntegrationState.RECONNECT_REQUIRED)
@@ -34,6 +44,8 @@ async def connections(stage: Stage) -> list[Check]:
     again = await _grant(stage)
     second, notified = await waiting
     effects = await stage.vendors.effects("hubspot", since)
+    told = (await stage.vendors.effects("slack", since_chat))["message.posted"]
+    await _tell(stage)
     reuse = (await stage.vendors.token_requests("hubspot"))["reuse"] - before["reuse"]
     return [
         Check("connected by consent", "active", granted.state.value),
@@ -41,6 +53,7 @@ async def connections(stage: Stage) -> list[Check]:
         Check("synced on a renewed token", (_WEDDINGS, True), (first.successful_syncs, first.books.closed)),
         Check("parked after the grant was revoked", "reconnect_required", parked.state.value),
         Check("the reason given to the tenant", "grant_refused", parked.error.code if parked.error else None),
+        Check("messages to the owner about it", 1, told),
         Check("work waits meanwhile", expected=True, found=still_waiting),
         Check("connected again", "active", again.state.value),
         Check(
@@ -59,6 +72,12 @@ async def _grant(stage: Stage) -> ConnectionResult:
     consent = await stage.wedsync.authorizations.begin(IntegrationConfiguration.model_validate(document))
     await stage.vendors.consent(consent.url)
     return await _until(stage, IntegrationState.ACTIVE)
+
+
+async def _tell(stage: Stage, *routes: AlertRoute) -> None:
+    """Have the organisation's alerts take these routes."""
+    async with open_desk(stage.settings) as desk:
+        await desk.set_routes(AlertRoutes(organization_id=ORGANIZATION, routes=list(routes)))
 
 
 async def _until(stage: Stage, state: IntegrationState) -> ConnectionResult:
