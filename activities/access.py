@@ -19,7 +19,7 @@ from activities.ports.connector import Connector
 from activities.ports.manifest import Manifest, RateLimit
 from activities.ports.outbound import PUBLIC_ONLY, OutboundRules
 from activities.ports.secrets import SecretStore
-from activities.storage.connections import ConnectionStore, StoredConnection
+from activities.storage.connections import ConnectionStore, StoredConnection, unknown_integration
 from activities.transport.outbound import vet
 from contracts.errors import RECONNECT_REQUIRED, AuthExpired, IntegrationPaused, InvalidInput, Transient
 from contracts.integration import IntegrationConfiguration, IntegrationState, require_tls_decision, tls_exception
@@ -74,11 +74,7 @@ class Access:
         """
         found = await self._connections.get(organization_id, integration_id)
         if found is None:
-            raise InvalidInput(
-                "integration_not_found",
-                f"There is no integration {integration_id!r} in this organisation.",
-                action="Connect it first with `wedsync integrations connect FILE`.",
-            )
+            raise unknown_integration(integration_id)
         return found
 
     @staticmethod

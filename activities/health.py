@@ -14,12 +14,11 @@ from activities import metrics
 from activities.health_check import Examiner
 from activities.health_round import Round
 from activities.storage.alarms import Alarm
-from activities.storage.connections import ConnectionStore
+from activities.storage.connections import ConnectionStore, unknown_integration
 from activities.storage.incidents import IncidentStore
 from activities.storage.sync_runs import SyncRuns
 from activities.transform import volume
 from contracts.alerts import AlertKind, DueAlerts, Severity
-from contracts.errors import InvalidInput
 from contracts.health import (
     CheckedBatch,
     HealthBatch,
@@ -86,11 +85,7 @@ class Health:
         now = datetime.now(UTC)
         outcome = await anext(self._examiner.examine([key], now), None)
         if outcome is None:
-            raise InvalidInput(
-                "integration_not_found",
-                f"There is no integration {key.integration_id!r} in this organisation.",
-                action="Connect it first with `wedsync integrations connect FILE`.",
-            )
+            raise unknown_integration(key.integration_id)
         word = outcome.stored.health
         return HealthStatus(
             integration_id=key.integration_id,

@@ -9,7 +9,7 @@ from activities.connectors.registry import connector_class
 from activities.ports.manifest import Capability
 from activities.security.keyring import MasterKeys
 from activities.storage.alert_routes import AlertRouteStore
-from activities.storage.connections import ConnectionStore
+from activities.storage.connections import ConnectionStore, unknown_integration
 from activities.storage.database import Database
 from activities.storage.health import HealthStore
 from activities.transform.health import WORST_FIRST
@@ -38,13 +38,8 @@ class HealthDesk:
 
     async def organizations(self) -> list[str]:
         """Return the organisations that have connected integrations."""
-        found: set[str] = set()
-        after = None
         with translated():
-            while page := await self._connections.page(after, 500):
-                found.update(key.organization_id for key in page)
-                after = page[-1]
-        return sorted(found)
+            return await self._connections.organizations()
 
     async def board(self, organization_id: str, integration_id: str | None = None) -> HealthBoard:
         """Return what the checks last found, worst first; integrations not checked yet are absent."""
@@ -72,11 +67,7 @@ class HealthDesk:
     async def _check(self, organization_id: str, route: AlertRoute) -> None:
         stored = await self._connections.get(organization_id, route.integration_id)
         if stored is None or stored.state is IntegrationState.DISCONNECTED:
-            raise InvalidInput(
-                "integration_not_found",
-                f"There is no integration {route.integration_id!r} in this organisation.",
-                action="Connect it first with `wedsync integrations connect FILE`.",
-            )
+            raise unknown_integration(route.integration_id)
         manifest = connector_class(stored.configuration.platform).manifest
         if not manifest.capabilities & _CARRIES:
             raise InvalidInput(

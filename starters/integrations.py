@@ -12,7 +12,7 @@ from temporalio.common import WorkflowIDConflictPolicy
 
 from activities.ports.outbound import PUBLIC_ONLY, OutboundRules
 from activities.ports.secrets import SecretStore
-from activities.storage.connections import ConnectionStore, StoredConnection
+from activities.storage.connections import ConnectionStore, StoredConnection, unknown_integration
 from contracts import names
 from contracts.errors import ErrorKind, InvalidInput, Owner, Transient, WedSyncError
 from contracts.integration import (
@@ -293,13 +293,8 @@ class Integrations:
 
     async def organizations(self) -> list[str]:
         """Return the organisations that have connected integrations."""
-        found: set[str] = set()
-        after = None
         with translated():
-            while page := await self._connections.page(after, 500):
-                found.update(key.organization_id for key in page)
-                after = page[-1]
-        return sorted(found)
+            return await self._connections.organizations()
 
     async def handle(self, organization_id: str, integration_id: str) -> WorkflowHandle[object, object]:
         """Return the handle of an integration's workflow.
@@ -310,11 +305,7 @@ class Integrations:
         with translated():
             stored = await self._connections.get(organization_id, integration_id)
         if stored is None:
-            raise InvalidInput(
-                "integration_not_found",
-                f"There is no integration {integration_id!r} in this organisation.",
-                action="Connect it first with `wedsync integrations connect FILE`.",
-            )
+            raise unknown_integration(integration_id)
         return self._client.get_workflow_handle(names.integration_workflow_id(organization_id, integration_id))
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from temporalio.client import Client, WorkflowHandle
@@ -19,11 +16,19 @@ from contracts.keys import KeysStatus, KeyUse, RotateKeysInput, RotateKeysResult
 from contracts.names import ORCHESTRATION_QUEUE, WorkflowType, rotate_keys_workflow_id
 from starters.client import RUN_TIMEOUT
 from starters.failures import translated
+from starters.locks import alone
 from starters.private_files import write_private
 from starters.runs import Run
 from workers.settings import Profile, Settings
 from workers.temporal import connect
 from workflows.policies import HOUSEKEEPING
+
+_RUNNING = InvalidInput(
+    "rotation_running",
+    "Another command is rotating the master key of this data directory.",
+    owner=Owner.OPERATOR,
+    action="Let it finish.",
+)
 
 
 async def rotate(settings: Settings) -> RotateKeysResult:
@@ -42,7 +47,7 @@ async def rotate(settings: Settings) -> RotateKeysResult:
     if settings.master_key is not None or settings.profile is not Profile.EMBEDDED:
         return await _rewrapped(client, masters.fetch().key_id())
     files = KeyFiles(settings.master_key_file)
-    with _alone(settings.data_dir):
+    with alone(settings.data_dir / "keys.lock", _RUNNING):
         if not files.next.exists() and not files.previous.exists():
             _write(files.next, [MasterKey.generate()])
         if files.next.exists():
@@ -103,18 +108,3 @@ async def _rewrapped(client: Client, key_id: str) -> RotateKeysResult:
 
 def _write(path: Path, keys: list[MasterKey]) -> None:
     write_private(path, "".join(f"{text}\n" for text in dict.fromkeys(key.as_text() for key in keys)))
-
-
-@contextmanager
-def _alone(data_dir: Path) -> Iterator[None]:
-    with (data_dir / "keys.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InvalidInput(
-                "rotation_running",
-                "Another command is rotating the master key of this data directory.",
-                owner=Owner.OPERATOR,
-                action="Let it finish.",
-            ) from error
-        yield

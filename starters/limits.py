@@ -10,10 +10,9 @@ from temporalio.client import Client
 
 from activities.access import Access
 from activities.ports.manifest import RateLimit
-from activities.storage.connections import ConnectionStore
+from activities.storage.connections import ConnectionStore, unknown_integration
 from activities.storage.limits import LimitStore, Place
 from activities.transport.limits import share
-from contracts.errors import InvalidInput
 from contracts.limits import CallLimit, ConnectionLimits, OwnLimit
 from starters.client import open_store
 from starters.failures import translated
@@ -77,11 +76,7 @@ class Limits:
     async def _place(self, organization_id: str, integration_id: str) -> tuple[str, Place]:
         stored = await self._connections.get(organization_id, integration_id)
         if stored is None:
-            raise InvalidInput(
-                "integration_not_found",
-                f"There is no integration {integration_id!r} in this organisation.",
-                action="Connect it first with `wedsync integrations connect FILE`.",
-            )
+            raise unknown_integration(integration_id)
         platform = stored.configuration.platform
         return platform, Place(organization_id, integration_id, "", Access.manifest(platform).rate_limit)
 

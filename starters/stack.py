@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +19,7 @@ from activities.storage.api_keys import ApiKeyStore
 from activities.storage.database import Database, migrate
 from contracts.errors import InvalidInput, Owner, Permanent, RateLimited, Transient
 from contracts.names import ORCHESTRATION_QUEUE
+from starters.locks import alone
 from starters.ports import choose_ports
 from starters.private_files import write_private
 from starters.queues import is_polled
@@ -41,6 +40,14 @@ ASK_AGAIN_S = 0.1
 API_KEY_FILE = "api.key"
 SANDBOX_REPORT_TOKEN = "sandbox-wedsync-token"  # noqa: S105 - published with the emulators
 _HARMLESS = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE")
+
+
+_RUNNING = InvalidInput(
+    "stack_running",
+    "A stack already runs on this data directory.",
+    owner=Owner.OPERATOR,
+    action="Use it, stop it, or give another --data-dir.",
+)
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,7 @@ async def run_up(settings: Settings, options: UpOptions, announce: Callable[[Sta
             action="In production start `wedsync worker` and `wedsync api` from a process manager.",
         )
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _alone(settings.data_dir):
+    with alone(settings.data_dir / "up.lock", _RUNNING):
         settings.stack_file.unlink(missing_ok=True)
         # Every part reads the key file: it has to be whole before the first of them looks.
         settings.load_master_keys()
@@ -105,21 +112,6 @@ async def development_key(settings: Settings) -> str:
     finally:
         await database.aclose()
     return text
-
-
-@contextmanager
-def _alone(data_dir: Path) -> Iterator[None]:
-    with (data_dir / "up.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InvalidInput(
-                "stack_running",
-                "A stack already runs on this data directory.",
-                owner=Owner.OPERATOR,
-                action="Use it, stop it, or give another --data-dir.",
-            ) from error
-        yield
 
 
 def snowflake_python() -> Path | None:

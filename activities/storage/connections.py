@@ -24,7 +24,7 @@ from activities.security.keyring import MasterKeys
 from activities.security.records import Sealer
 from activities.storage.database import Database, metadata
 from activities.storage.master_keys import refuse_retired
-from contracts.errors import Transient
+from contracts.errors import InvalidInput, Transient
 from contracts.health import HealthShard, HealthWord, IntegrationKey
 from contracts.integration import CredentialRef, IntegrationConfiguration, IntegrationState
 from contracts.names import shard_of
@@ -77,6 +77,15 @@ class StoredConnection:
         )
 
 
+def unknown_integration(integration_id: str) -> InvalidInput:
+    """Return the error of an integration that an organisation does not have."""
+    return InvalidInput(
+        "integration_not_found",
+        f"There is no integration {integration_id!r} in this organisation.",
+        action="Connect it first with `wedsync integrations connect FILE`.",
+    )
+
+
 class ConnectionStore:
     """Configurations, each sealed under a key of its own."""
 
@@ -124,6 +133,17 @@ class ConnectionStore:
         )
         async with self._database.begin() as connection:
             return [self._stored(row) for row in (await connection.execute(statement)).all()]
+
+    async def organizations(self) -> list[str]:
+        """Return the organisations that have connected integrations."""
+        statement = (
+            select(connections.c.organization_id)
+            .where(connections.c.state != IntegrationState.DISCONNECTED.value)
+            .distinct()
+            .order_by(connections.c.organization_id)
+        )
+        async with self._database.begin() as connection:
+            return [str(row[0]) for row in (await connection.execute(statement)).all()]
 
     async def page(
         self, after: IntegrationKey | None, limit: int, platform: str | None = None
