@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from temporalio import activity
 from temporalio.client import (
@@ -97,6 +97,11 @@ class Connect:
         )
         await self._secrets.destroy(key.organization_id, key.integration_id)
         await self._connections.put(bare, IntegrationState.DISCONNECTED)
+
+    @activity.defn(name="connect.settle_refusal")
+    async def settle_refusal(self, ref: CredentialRef) -> None:
+        """Note that the vendor accepts a credential it had refused. Idempotent: yes."""
+        await self._connections.settle_refusal(ref, datetime.now(UTC))
 
     @activity.defn(name="connect.wake")
     async def wake(self, key: IntegrationKey) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from temporalio import activity
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.storage.connections import ConnectionStore, StoredConnection
+from activities.storage.connections import ConnectionStore, Refusal, StoredConnection
 from contracts import names
 from contracts.errors import RECONNECT_REQUIRED, AuthExpired, Owner, Transient, WedSyncError
 from contracts.integration import IntegrationState
@@ -31,13 +31,19 @@ class Refusals:
         self._connections = connections
 
     async def ended(self, connection: StoredConnection, error: WedSyncError | None) -> WedSyncError | None:
-        """Tell the keeper of a refused credential; the work is repeated with what the keeper obtains."""
+        """Tell the keeper of a refused credential; the work is repeated with what the keeper obtains.
+
+        Where the keeper found that the vendor accepts the credential, the refusal is the work's own and stands.
+        """
         ref = connection.configuration.connection_config.credential_ref
         if not isinstance(error, AuthExpired) or error.detail.code == RECONNECT_REQUIRED or ref is None:
             return None
         if connection.state not in _AT_WORK or activity.info().activity_type.startswith(_OF_THE_KEEPER):
             return None
-        if await self._connections.note_refusal(ref, datetime.now(UTC), TELL_AGAIN):
+        refusal = await self._connections.note_refusal(ref, datetime.now(UTC), TELL_AGAIN)
+        if refusal is Refusal.STANDS:
+            return None
+        if refusal is Refusal.NEW:
             keeper = names.integration_workflow_id(ref.organization_id, ref.integration_id)
             try:
                 handle = activity.client().get_workflow_handle(keeper)

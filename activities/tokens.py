@@ -15,7 +15,7 @@ from activities.ports.secrets import SecretStore
 from activities.storage.connections import ConnectionStore
 from activities.sync import beating
 from activities.transport.oauth import Grant, OAuthClient, OAuthClients, TokenEndpoint
-from contracts.errors import AuthExpired, Owner, Permanent, Transient, WedSyncError
+from contracts.errors import CREDENTIAL_REFUSED, AuthExpired, Owner, Permanent, Transient, WedSyncError
 from contracts.integration import CredentialRef, IntegrationConfiguration
 from contracts.tokens import ObtainedToken, ObtainToken
 
@@ -152,7 +152,7 @@ def _kept(wanted: ObtainToken, manifest: Manifest) -> ObtainedToken:
     if not wanted.renew:
         return ObtainedToken(ref=wanted.ref)
     raise AuthExpired(
-        "credential_refused",
+        CREDENTIAL_REFUSED,
         f"{manifest.title} refuses the stored credential, and it is not one that can be renewed.",
         action="Give a valid one with `wedsync integrations rotate FILE`.",
         system=manifest.system,

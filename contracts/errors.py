@@ -52,6 +52,9 @@ NON_RETRYABLE = (
 )
 
 
+CREDENTIAL_REFUSED = "credential_refused"
+"""The code of a credential that a vendor does not accept."""
+
 RECONNECT_REQUIRED = "reconnect_required"
 """The code of work that waits until the tenant has connected the integration again."""
 

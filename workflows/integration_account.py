@@ -10,7 +10,7 @@ from temporalio.exceptions import ActivityError
 with workflow.unsafe.imports_passed_through():
     from contracts.alerts import Alert, AlertKind, Severity
     from contracts.connect import IntegrationRun
-    from contracts.errors import ErrorDetail, ErrorKind
+    from contracts.errors import CREDENTIAL_REFUSED, ErrorDetail, ErrorKind
     from contracts.health import IntegrationKey
     from contracts.integration import (
         ConnectionProbe,
@@ -188,14 +188,29 @@ class Account:
         if not self.wants_token():
             return None
         if self.token.refuses(self.credential) and self.token.is_hopeless(workflow.now()):
-            return await self._park(fresh_token_refused(self.configuration.platform))
+            return await self._doubt(fresh_token_refused(self.configuration.platform))
         try:
             await self._obtain(renew=True)
         except ActivityError as error:
             detail = detail_of(error)
-            if detail.kind is ErrorKind.AUTH_EXPIRED:
+            if detail.kind is not ErrorKind.AUTH_EXPIRED:
+                self.token.postponed(workflow.now())
+                return None
+            return await (self._doubt(detail) if detail.code == CREDENTIAL_REFUSED else self._park(detail))
+        return None
+
+    async def _doubt(self, detail: ErrorDetail) -> ConnectionResult | None:
+        """Park the connection, unless a test shows that the vendor accepts its credential after all."""
+        try:
+            await steps.probe(self.key)
+        except ActivityError as error:
+            if detail_of(error).kind is ErrorKind.AUTH_EXPIRED:
                 return await self._park(detail)
             self.token.postponed(workflow.now())
+            return None
+        if self.credential is not None:
+            await steps.settle_refusal(self.credential)
+        self.token.accepted()
         return None
 
     async def record(self, state: IntegrationState) -> None:

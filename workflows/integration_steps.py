@@ -90,6 +90,11 @@ async def drop_credential(ref: CredentialRef) -> None:
     await _at_home("connect.drop_credential", ref, ref.organization_id)
 
 
+async def settle_refusal(ref: CredentialRef) -> None:
+    """Let work fail by itself that a vendor refuses although it accepts the credential."""
+    await _at_home("connect.settle_refusal", ref, ref.organization_id)
+
+
 async def wake(key: IntegrationKey) -> None:
     """Tell the runs that wait for this connection that it stands."""
     await _at_home("connect.wake", key, key.organization_id)

@@ -80,6 +80,12 @@ class TokenLife:
             self.state = TokenState(obtained_at=now)
         self.state = self.state.model_copy(update={"renew_at": now + COOL_DOWN})
 
+    def accepted(self) -> None:
+        """Take note that the vendor accepts the credential after all."""
+        self._refused = None
+        if self.state is not None and self.state.expires_at is None:
+            self.state = self.state.model_copy(update={"renew_at": None})
+
     def ended(self) -> None:
         """Renew nothing until the tenant has connected again."""
         self.state = self._refused = None

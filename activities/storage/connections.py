@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 
 from sqlalchemy import (
+    Boolean,
     Column,
     ColumnElement,
     DateTime,
@@ -45,12 +47,23 @@ connections = Table(
     Column("credential_expires_at", DateTime(timezone=True)),
     Column("refused_version", Integer),
     Column("refused_at", DateTime(timezone=True)),
+    Column("refusal_settled", Boolean),
 )
 EARLIER = "connections"
 """The purpose under which records without a key id were sealed."""
 
 
 _SCANNED = 1_000
+
+
+class Refusal(StrEnum):
+    """What is known of a credential that a vendor refused during work."""
+
+    NEW = "new"
+    LOOKED_INTO = "looked_into"
+    """The keeper was told and has not found out yet."""
+    STANDS = "stands"
+    """The vendor accepts the credential, and refuses what was asked of it."""
 
 
 @dataclass(frozen=True)
@@ -228,20 +241,34 @@ class ConnectionStore:
                 raise Transient("integration_changed", "The integration was changed at this moment.")
         return True
 
-    async def note_refusal(self, ref: CredentialRef, now: datetime, again_after: timedelta) -> bool:
-        """Note that a vendor refuses this version; False where that was noted less than `again_after` ago."""
+    async def note_refusal(self, ref: CredentialRef, now: datetime, again_after: timedelta) -> Refusal:
+        """Note that a vendor refuses this version, once in `again_after`, and return what that means."""
+        fresh = (
+            (connections.c.refused_version.is_(None))
+            | (connections.c.refused_version != ref.version)
+            | (connections.c.refused_at < now - again_after)
+        )
+        mine = _mine(ref.organization_id, ref.integration_id)
         statement = (
             update(connections)
-            .where(
-                _mine(ref.organization_id, ref.integration_id),
-                (connections.c.refused_version.is_(None))
-                | (connections.c.refused_version != ref.version)
-                | (connections.c.refused_at < now - again_after),
-            )
-            .values(refused_version=ref.version, refused_at=now)
+            .where(mine, fresh)
+            .values(refused_version=ref.version, refused_at=now, refusal_settled=False)
         )
         async with self._database.begin() as connection:
-            return bool((await connection.execute(statement)).rowcount)
+            if (await connection.execute(statement)).rowcount:
+                return Refusal.NEW
+            settled = (await connection.execute(select(connections.c.refusal_settled).where(mine))).scalar()
+        return Refusal.STANDS if settled else Refusal.LOOKED_INTO
+
+    async def settle_refusal(self, ref: CredentialRef, now: datetime) -> None:
+        """Note that the vendor accepts this version, so that what it refused it refuses for another reason."""
+        statement = (
+            update(connections)
+            .where(_mine(ref.organization_id, ref.integration_id))
+            .values(refused_version=ref.version, refused_at=now, refusal_settled=True)
+        )
+        async with self._database.begin() as connection:
+            await connection.execute(statement)
 
     async def _set(self, organization_id: str, integration_id: str, values: dict[str, object]) -> None:
         statement = update(connections).where(_mine(organization_id, integration_id)).values(values)

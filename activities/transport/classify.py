@@ -9,7 +9,16 @@ from typing import TypedDict
 
 from pydantic import JsonValue
 
-from contracts.errors import AuthExpired, OutcomeUnknown, Owner, Permanent, RateLimited, Transient, WedSyncError
+from contracts.errors import (
+    CREDENTIAL_REFUSED,
+    AuthExpired,
+    OutcomeUnknown,
+    Owner,
+    Permanent,
+    RateLimited,
+    Transient,
+    WedSyncError,
+)
 
 MAX_RETRY_AFTER_S = 3_600.0
 DEFAULT_RETRY_AFTER_S = 10.0
@@ -66,7 +75,7 @@ def status_error(
         )
     if status == HTTPStatus.UNAUTHORIZED:
         return AuthExpired(
-            "credential_refused",
+            CREDENTIAL_REFUSED,
             f"{system} refuses the stored credential for {operation}.",
             action="Connect the integration again with a valid credential.",
             **where,

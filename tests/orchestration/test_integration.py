@@ -49,11 +49,12 @@ class FakeConnect:
         self.refused_grants: list[WedSyncError] = []
         self.life_s: float | None = None
         self.woken = 0
+        self.settled: list[int] = []
 
     def activities(self) -> list[Any]:
         return [
             *(self.record, self.probe, self.provision, self.forget, self.schedule_sync),
-            *(self.verify, self.drop_credential, self.obtain, self.wake),
+            *(self.verify, self.drop_credential, self.obtain, self.wake, self.settle_refusal),
         ]
 
     @activity.defn(name="connect.record")
@@ -87,6 +88,10 @@ class FakeConnect:
         if self.life_s is None:
             return ObtainedToken(ref=wanted.ref)
         return ObtainedToken(ref=wanted.ref.model_copy(update={"version": len(self.asked) + 1}), life_s=self.life_s)
+
+    @activity.defn(name="connect.settle_refusal")
+    async def settle_refusal(self, ref: CredentialRef) -> None:
+        self.settled.append(ref.version)
 
     @activity.defn(name="connect.wake")
     async def wake(self, key: IntegrationKey) -> None:

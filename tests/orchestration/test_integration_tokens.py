@@ -180,16 +180,48 @@ async def test_a_parked_connection_is_not_resumed_by_hand():
         await act(handle, "disconnect")
 
 
+async def refused_time_after_time(fake: FakeOAuth, handle: WorkflowHandle[Any, Any]) -> None:
+    for version in range(2, 4):
+        await refused(handle, version)
+        await asked(fake, version)
+    await refused(handle, 4)
+
+
 async def test_a_vendor_that_refuses_what_it_just_granted_is_not_asked_for_ever():
     fake = FakeOAuth()
     async with stage(fake) as (_, handle):
-        for version in range(2, 6):
-            await refused(handle, version)
-            await asyncio.sleep(0.2)
+        fake.trouble = [AuthExpired("credential_refused", "The vendor refuses the credential.")]
+        await refused_time_after_time(fake, handle)
         parked = await becomes(handle, IntegrationState.RECONNECT_REQUIRED)
         await act(handle, "disconnect")
     assert parked.error.code == "fresh_token_refused"
     assert len(fake.asked) == 3
+
+
+async def test_f33_a_credential_that_the_vendor_accepts_for_other_work_is_not_given_up():
+    fake = FakeOAuth()
+    async with stage(fake) as (_, handle):
+        await refused_time_after_time(fake, handle)
+        async with asyncio.timeout(30):
+            while not fake.settled:  # noqa: ASYNC110 - the fake lives in a worker
+                await asyncio.sleep(0.02)
+        state = (await shown(handle)).state
+        await act(handle, "disconnect")
+    assert (state, fake.settled, len(fake.asked)) == (IntegrationState.ACTIVE, [4], 3)
+
+
+async def test_one_refusal_by_mistake_does_not_end_a_connection_whose_credential_has_no_successor():
+    fake = FakeOAuth()
+    fake.life_s = None
+    async with stage(fake) as (_, handle):
+        fake.refused_grants = [AuthExpired("credential_refused", "It is not one that can be renewed.")]
+        await refused(handle, 1)
+        async with asyncio.timeout(30):
+            while not fake.settled:  # noqa: ASYNC110 - the fake lives in a worker
+                await asyncio.sleep(0.02)
+        state = (await shown(handle)).state
+        await act(handle, "disconnect")
+    assert (state, fake.told) == (IntegrationState.ACTIVE, [])
 
 
 async def test_a_test_with_an_expired_token_renews_it_and_succeeds():

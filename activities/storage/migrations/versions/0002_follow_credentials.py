@@ -14,6 +14,7 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column('credential_expires_at', sa.DateTime(timezone=True), nullable=True))
         batch_op.add_column(sa.Column('refused_version', sa.Integer(), nullable=True))
         batch_op.add_column(sa.Column('refused_at', sa.DateTime(timezone=True), nullable=True))
+        batch_op.add_column(sa.Column('refusal_settled', sa.Boolean(), nullable=True))
     op.create_table('authorizations',
     sa.Column('state_digest', sa.String(length=64), nullable=False),
     sa.Column('organization_id', sa.String(length=64), nullable=False),
@@ -26,6 +27,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table('authorizations')
     with op.batch_alter_table('connections', schema=None) as batch_op:
+        batch_op.drop_column('refusal_settled')
         batch_op.drop_column('refused_at')
         batch_op.drop_column('refused_version')
         batch_op.drop_column('credential_expires_at')
