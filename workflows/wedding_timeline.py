@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from contracts.effects import ActionRequest, EffectStep, RoutingPlan
@@ -173,7 +173,9 @@ class WeddingTimeline(WaitsForReconnection):
                 for effect in target.steps:
                     if not await self._apply(effect):
                         return
-        except ActivityError as error:
+        except (ActivityError, ApplicationError) as error:  # a local activity's failure comes unwrapped
+            if is_cancelled_exception(error):
+                raise
             detail = detail_of(error)
             self._settle(step, {"status": StepStatus.FAILED, "reason": detail.code, "error": detail})
         else:

@@ -15,7 +15,9 @@ from temporalio.client import WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 
 from activities import timeline
+from activities.boundary import as_application_error
 from contracts.effects import ActionRequest, EffectOutcome, EffectStep, RoutingPlan, TargetPlan
+from contracts.errors import InvalidInput
 from contracts.names import ORCHESTRATION_QUEUE
 from contracts.notification import DeliveryStatus, TargetSystem
 from contracts.wedding import WeddingEvent, WeddingState
@@ -34,12 +36,15 @@ class FakeDelivery:
     def __init__(self, environment: WorkflowEnvironment) -> None:
         self._environment = environment
         self.sent: list[tuple[str, datetime]] = []
+        self.unplannable = "nothing"
 
     def activities(self) -> list[Any]:
         return [timeline.plan, self.plan_action, self.apply_effect]
 
     @activity.defn(name="notify.plan_action")
     async def plan_action(self, request: ActionRequest) -> RoutingPlan:
+        if request.step.action.template == self.unplannable:
+            raise as_application_error(InvalidInput("nobody_to_write_to", "Nobody has an e-mail address."))
         step = EffectStep(
             effect_id=request.step.step_id,
             organization_id=request.wedding.organization_id,
@@ -98,6 +103,18 @@ async def test_a_confirmed_booking_is_confirmed_at_once_and_called_after_a_day()
     [confirmed], [called] = fake.times(CONFIRMATION), fake.times("follow_up_call")
     assert about(confirmed, started)
     assert about(called, started + timedelta(hours=24))
+
+
+async def test_a_step_that_cannot_be_planned_fails_by_itself_and_the_next_one_is_taken():
+    async with stage() as (environment, fake):
+        fake.unplannable = CONFIRMATION
+        handle = await planned(environment)
+        await environment.sleep(timedelta(hours=25))
+        state = await handle.query("state", result_type=WeddingState)
+        await handle.cancel()
+    [failed] = [step for step in state.steps if step.action.template == CONFIRMATION]
+    assert (failed.status, failed.reason) == ("failed", "nobody_to_write_to")
+    assert len(fake.times("follow_up_call")) == 1
 
 
 async def test_the_survey_goes_out_48_hours_after_the_wedding_was_completed():
