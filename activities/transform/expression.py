@@ -261,7 +261,12 @@ class _Compiler:
         ]
         if type(node) is exp.Round and len(parts) > 1:
             parts[1] = self._count(node.args["decimals"])
-        return shape.template.format(*parts, rest="".join(f", {part}" for part in parts[1:])), shape.result
+        rest = "".join(f", {part}" for part in parts[1:])
+        try:
+            return shape.template.format(*parts, rest=rest), shape.result
+        except IndexError:
+            # The parser takes an operator such as `@` without what it stands before.
+            raise self._refused("expression_unparsable", "leaves out an argument") from None
 
     def _count(self, node: exp.Expression) -> str:
         sign, number = ("-", node.this) if isinstance(node, exp.Neg) else ("", node)
