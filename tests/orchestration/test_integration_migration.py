@@ -21,6 +21,8 @@ from tests.support.backfill import Backfill
 from tests.support.temporal import polling, time_skipping
 from workflows.integration import Integration
 
+PATIENCE_S = 280
+
 
 class FakeMoves(FakeConnect):
     def __init__(self) -> None:
@@ -57,7 +59,7 @@ async def moving(fake: FakeMoves) -> AsyncIterator[WorkflowHandle[Any, Any]]:
 
 
 async def settled(handle: WorkflowHandle[Any, Any]) -> ConnectionResult:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             found: ConnectionResult = await handle.query("show", result_type=ConnectionResult)
             if found.migration and found.migration.phase in {MigrationPhase.CUT_OVER, MigrationPhase.FAILED}:

@@ -21,6 +21,7 @@ from tests.orchestration.test_integration import EXAMPLE, FakeConnect, act, conf
 from tests.support.temporal import polling, time_skipping
 from workflows.integration import Integration
 
+PATIENCE_S = 280
 REVOKED = AuthExpired("grant_refused", "The vendor no longer honours the access that was granted.")
 
 
@@ -56,7 +57,7 @@ async def shown(handle: WorkflowHandle[Any, Any]) -> ConnectionResult:
 
 
 async def becomes(handle: WorkflowHandle[Any, Any], state: IntegrationState) -> ConnectionResult:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             found = await shown(handle)
             if found.state is state:
@@ -72,7 +73,7 @@ async def refused(handle: WorkflowHandle[Any, Any], version: int) -> None:
 
 
 async def asked(fake: FakeOAuth, times: int) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while len(fake.asked) < times:  # noqa: ASYNC110 - the fake lives in a worker
             await asyncio.sleep(0.02)
 
@@ -202,7 +203,7 @@ async def test_f33_a_credential_that_the_vendor_accepts_for_other_work_is_not_gi
     fake = FakeOAuth()
     async with stage(fake) as (_, handle):
         await refused_time_after_time(fake, handle)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while not fake.settled:  # noqa: ASYNC110 - the fake lives in a worker
                 await asyncio.sleep(0.02)
         state = (await shown(handle)).state
@@ -216,7 +217,7 @@ async def test_one_refusal_by_mistake_does_not_end_a_connection_whose_credential
     async with stage(fake) as (_, handle):
         fake.refused_grants = [AuthExpired("credential_refused", "It is not one that can be renewed.")]
         await refused(handle, 1)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while not fake.settled:  # noqa: ASYNC110 - the fake lives in a worker
                 await asyncio.sleep(0.02)
         state = (await shown(handle)).state
