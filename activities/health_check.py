@@ -12,6 +12,8 @@ from datetime import datetime
 
 from activities import usage
 from activities.access import Access
+from activities.admission import ITS_TURN
+from activities.headroom import MOMENT_S
 from activities.ports.headroom import Headroom, UnknownHeadroom
 from activities.storage.connections import ConnectionStore, StoredConnection
 from activities.storage.health import HealthStore
@@ -140,9 +142,10 @@ class Examiner:
     def _refusal(self, error: WedSyncError) -> HealthMetric:
         if isinstance(error, RateLimited):
             # It answers, and its limit is used up by work that matters more than a look.
+            soon = error.detail.code in ITS_TURN and (error.detail.retry_after_s or 0.0) <= MOMENT_S
             return HealthMetric(
                 metric="headroom",
-                status=HealthWord.DEGRADED,
+                status=HealthWord.HEALTHY if soon else HealthWord.DEGRADED,
                 value=0,
                 threshold=self._rules.least_headroom,
                 message=error.detail.sentence(),

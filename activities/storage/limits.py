@@ -38,7 +38,8 @@ class Place:
     Args:
         organization_id: whose it is.
         integration_id: which of theirs.
-        address: an opaque word for platform and base URL; another one begins with a clean standing.
+        address: an opaque word for platform and base URL; another one begins with a clean standing. Empty for whoever
+            only looks, wherever it leads.
         limit: what the connector's manifest says.
     """
 
@@ -182,4 +183,5 @@ def _known(row: Row[Any] | None, place: Place, now: float) -> Known:
     if row is None:
         return Known(Standing(), None, now)
     own = RateLimit(row.requests, row.per_s) if row.requests and row.per_s else None
-    return Known(Standing.loaded(row.standing) if row.place == place.address else Standing(), own, now)
+    mine = place.address in {"", row.place}
+    return Known(Standing.loaded(row.standing) if mine else Standing(), own, now)

@@ -55,7 +55,11 @@ def test_a_scheduled_round_checks_every_integration(connected: RunningStack, api
     asyncio.run(trigger_all(connected))
     found = board(api, "slack-main", "hubspot-main")
     assert {found[name]["status"] for name in ("slack-main", "hubspot-main")} == {"healthy"}
-    assert found["slack-main"]["metrics"][0]["metric"] == "connection"
+    # A look that comes while the account's own limit is at work leaves it to the work.
+    assert {found[name]["metrics"][0]["metric"] for name in ("slack-main", "hubspot-main")} <= {
+        "connection",
+        "headroom",
+    }
 
 
 def test_watching_shows_what_was_found_and_ends_cleanly_with_ctrl_c(connected: RunningStack, api: httpx.Client) -> None:
