@@ -206,9 +206,12 @@ class Integration:
         await move.carry_out()
         async with _Exclusive(self):
             if move.migration.phase is MigrationPhase.VERIFYING:
-                with suppress(ActivityError):
+                try:
                     await self._account.hand_over()
-                    self._note_migration(move.migration.model_copy(update={"phase": MigrationPhase.CUT_OVER}))
+                    ended: dict[str, object] = {"phase": MigrationPhase.CUT_OVER}
+                except ActivityError as error:
+                    ended = {"phase": MigrationPhase.FAILED, "error": detail_of(error)}
+                self._note_migration(move.migration.model_copy(update=ended))
 
     def _note_migration(self, migration: Migration) -> None:
         self._account.migration = migration
@@ -219,9 +222,10 @@ class Integration:
         """Confirm a move, which ends the old integration, or cancel it, which gives the work back to it."""
         confirmed = action is ConnectionActionKind.CONFIRM_MIGRATION
         phase = MigrationPhase.CONFIRMED if confirmed else MigrationPhase.CANCELLED
+        await (self._account.disconnect() if confirmed else self._account.resume())
         if self._account.migration is not None:
             self._account.migration = self._account.migration.model_copy(update={"phase": phase})
-        return await (self._account.disconnect() if confirmed else self._account.resume())
+        return self._account.answer()
 
     async def _keep_token(self) -> None:
         async with _Exclusive(self):

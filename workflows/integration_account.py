@@ -120,6 +120,8 @@ class Account:
             probe = await steps.verify(self.key, rotated)
         except ActivityError:
             await steps.drop_credential(ref)
+            if token.ref != ref:
+                await self._drop(token.ref)
             raise
         self.configuration = rotated
         try:
@@ -137,11 +139,17 @@ class Account:
         connection = configuration.connection_config.model_copy(update={"credential_ref": self.credential})
         wanted = configuration.model_copy(update={"connection_config": connection})
         probe = await steps.verify(self.key, wanted)
-        self.configuration = wanted
-        await self.record(self.state)
-        provisioned = await steps.provision(self.key)
-        if not self.state.refuses_work:
-            await steps.schedule_sync(self.key, wanted.sync_schedule)
+        before, self.configuration = self.configuration, wanted
+        try:
+            await self.record(self.state)
+            provisioned = await steps.provision(self.key)
+            if not self.state.refuses_work:
+                await steps.schedule_sync(self.key, wanted.sync_schedule)
+        except ActivityError:
+            self.configuration = before
+            with suppress(ActivityError):
+                await self.record(self.state)
+            raise
         return self.answer(probe=probe, provisioned=provisioned)
 
     async def provision(self) -> ConnectionResult:

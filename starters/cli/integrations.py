@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -16,9 +17,11 @@ from starters.cli.output import facts, line, note, print_json, table
 from starters.client import WedSync
 from starters.documents import read_file
 from starters.failures import as_error
+from starters.integrations import Integrations
 
 app = typer.Typer(help="Connect suppliers' systems and look after the connections.", no_args_is_help=True)
 app.command("limits")(limits)
+Taking = Callable[..., Awaitable[tuple[ConnectionResult, tuple[str, ...]]]]
 IntegrationId = Annotated[str, typer.Argument(metavar="ID", help="The integration's id.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why, for whoever looks later.")]
 
@@ -26,31 +29,13 @@ Reason = Annotated[str, typer.Option("--reason", help="Why, for whoever looks la
 @app.command("connect")
 def connect(file: File, data_dir: DataDir = None, organization: Organization = None, *, json: Json = False) -> None:
     """Connect the integration that FILE describes, or connect it again with a new credential."""
-    configuration = read_file(file, IntegrationConfiguration, organization)
-    beside = file.absolute().parent
-
-    async def act(wedsync: WedSync) -> ConnectionResult:
-        result, warnings = await wedsync.integrations.connect(configuration, beside=beside)
-        for warning in warnings:
-            note(warning)
-        return result
-
-    _show(with_wedsync(data_dir, act), as_json=json)
+    _take(file, data_dir, organization, lambda integrations: integrations.connect, as_json=json)
 
 
 @app.command("rotate")
 def rotate(file: File, data_dir: DataDir = None, organization: Organization = None, *, json: Json = False) -> None:
     """Replace an integration's credential by the one in FILE, once the vendor has accepted it."""
-    configuration = read_file(file, IntegrationConfiguration, organization)
-    beside = file.absolute().parent
-
-    async def act(wedsync: WedSync) -> ConnectionResult:
-        result, warnings = await wedsync.integrations.rotate(configuration, beside=beside)
-        for warning in warnings:
-            note(warning)
-        return result
-
-    _show(with_wedsync(data_dir, act), as_json=json)
+    _take(file, data_dir, organization, lambda integrations: integrations.rotate, as_json=json)
 
 
 @app.command("reconfigure")
@@ -212,6 +197,27 @@ def disconnect(
 ) -> None:
     """End an integration and destroy its credential."""
     _show(_act(data_dir, organization, integration_id, ConnectionActionKind.DISCONNECT, reason), as_json=json)
+
+
+def _take(
+    file: Path,
+    data_dir: Path | None,
+    organization: str | None,
+    verb: Callable[[Integrations], Taking],
+    *,
+    as_json: bool,
+) -> None:
+    """Hand a configuration with its credential over, and show what became of it."""
+    configuration = read_file(file, IntegrationConfiguration, organization)
+    beside = file.absolute().parent
+
+    async def act(wedsync: WedSync) -> ConnectionResult:
+        result, warnings = await verb(wedsync.integrations)(configuration, beside=beside)
+        for warning in warnings:
+            note(warning)
+        return result
+
+    _show(with_wedsync(data_dir, act), as_json=as_json)
 
 
 def _act(

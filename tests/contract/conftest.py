@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
@@ -18,6 +19,7 @@ from emulators.serving import Server
 from tests.support.emulators import Emulators
 from tests.support.hubspot_account import patient
 from tests.support.loopback import loopback_client
+from tests.support.tls_servers import Listener
 
 
 def _application(data_dir: Path, wanted: Sequence[str]) -> ASGIApp:
@@ -74,3 +76,17 @@ async def provisioned(hubspot: HubSpot, emulators: Emulators) -> HubSpot:
         emulators.snapshot("hubspot")
         emulators.restore("hubspot")
     return hubspot
+
+
+@pytest.fixture
+def listening() -> Iterator[Callable[..., Listener]]:
+    """Start listeners that end with the test."""
+    started: list[Listener] = []
+
+    def start(*args: Any, **options: Any) -> Listener:
+        started.append(Listener(*args, **options))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()

@@ -6,7 +6,7 @@ import socket
 import ssl
 import tracemalloc
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -80,20 +80,6 @@ Listening = Callable[..., Listener]
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture
-def listening() -> Iterator[Listening]:
-    """Start listeners that end with the test."""
-    started: list[Listener] = []
-
-    def start(*args: Any, **options: Any) -> Listener:
-        started.append(Listener(*args, **options))
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.close()
 
 
 @pytest.fixture(autouse=True)

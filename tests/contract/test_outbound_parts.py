@@ -6,7 +6,6 @@ import base64
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from requests.exceptions import RequestException  # noqa: TID251 - what an SDK on this library meets
@@ -23,19 +22,6 @@ from tests.support.tls_servers import Listener, read_head, replying
 HERE = ("127.0.0.1", "localhost", "::1")
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
 Listening = Callable[..., Listener]
-
-
-@pytest.fixture
-def listening() -> Iterator[Listening]:
-    started: list[Listener] = []
-
-    def start(*args: Any, **options: Any) -> Listener:
-        started.append(Listener(*args, **options))
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.close()
 
 
 @pytest.fixture

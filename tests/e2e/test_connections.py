@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.conftest import RunningStack
-from tests.e2e.documents import HUBSPOT, ORGANIZATION
+from tests.e2e.conftest import ROOT, RunningStack, environment
+from tests.e2e.documents import HUBSPOT, ORGANIZATION, SALESFORCE
 from tests.support.emulators import Emulators
 from tests.support.loopback import loopback_client
 from tests.support.oauth import OAuthApp
@@ -115,3 +117,36 @@ def test_a_declined_consent_connects_nothing(stack: RunningStack, fresh: str) ->
     assert page.status_code == 400
     listed = stack.json("integrations", "list", "--organization", ORGANIZATION)["integrations"]
     assert document["integrationId"] not in [one["integrationId"] for one in listed]
+
+
+def test_the_command_that_prints_the_address_waits_until_access_is_granted(stack: RunningStack, fresh: str) -> None:
+    document = {**HUBSPOT, "integrationId": f"crm-{fresh}", "connectionConfig": {}}
+    command = [sys.executable, "-m", "starters", "integrations", "authorize", stack.file(document), "--json"]
+    waiting = subprocess.Popen(
+        [*command, "--data-dir", str(stack.data_dir)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=environment(),
+    )
+    assert waiting.stderr is not None
+    url = next(line.strip() for line in waiting.stderr if line.startswith("http"))
+    assert consent(url).status_code == 200
+    out, _ = waiting.communicate(timeout=300)
+    assert (waiting.returncode, json.loads(out)["state"]) == (0, "active")
+
+
+def test_over_http_an_integration_is_granted_reconfigured_and_moved(
+    stack: RunningStack, api: httpx.Client, fresh: str
+) -> None:
+    base = f"/v1/organizations/{ORGANIZATION}/integrations"
+    document = {**HUBSPOT, "integrationId": f"crm-{fresh}", "connectionConfig": {}}
+    begun = api.post(f"{base}/authorizations", json=document)
+    assert begun.status_code == 201
+    assert consent(begun.json()["url"]).status_code == 200
+    mapped = {**document, "dataMapping": HUBSPOT["dataMapping"][:2]}
+    assert api.put(f"{base}/crm-{fresh}", json=mapped).json()["state"] == "active"
+    moved = api.post(f"{base}/crm-{fresh}/migration", json={**SALESFORCE, "integrationId": f"new-{fresh}"})
+    assert moved.status_code == 202
+    stack.json("integrations", "disconnect", f"crm-{fresh}", "--organization", ORGANIZATION)

@@ -17,7 +17,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from activities.boundary import as_application_error
 from contracts.connect import IntegrationRecord, ScheduledSync
-from contracts.errors import AuthExpired, Transient, WedSyncError
+from contracts.errors import AuthExpired, Permanent, Transient, WedSyncError
 from contracts.health import HealthChange, IntegrationKey
 from contracts.integration import (
     ConnectionAction,
@@ -50,6 +50,8 @@ class FakeConnect:
         self.life_s: float | None = None
         self.woken = 0
         self.settled: list[int] = []
+        self.unprovisionable = False
+        self.recorded: list[bool] = []
 
     def activities(self) -> list[Any]:
         return [
@@ -60,6 +62,8 @@ class FakeConnect:
     @activity.defn(name="connect.record")
     async def record(self, record: IntegrationRecord) -> None:
         self.states.append(record.state.value)
+        schedule = record.configuration.sync_schedule
+        self.recorded.append(bool(schedule and schedule.interval_ms == 3_600_000))
         self.rotation.append(f"in use {version(record.configuration)}")
 
     @activity.defn(name="connect.probe")
@@ -100,6 +104,8 @@ class FakeConnect:
     @activity.defn(name="connect.provision")
     async def provision(self, key: IntegrationKey) -> ProvisionResult:
         assert key.platform == "hubspot"
+        if self.unprovisionable:
+            raise as_application_error(Permanent("missing_permission", "The account lacks a scope."))
         return ProvisionResult()
 
     @activity.defn(name="connect.forget")

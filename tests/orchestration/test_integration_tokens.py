@@ -156,7 +156,7 @@ async def test_f32_a_reconnection_takes_up_the_schedule_and_wakes_what_waited():
         _, again = await connect(environment, configuration(credentialRef=stored(9)), workflow_id=handle.id)
         await act(handle, "disconnect")
     assert (again.state, again.error, fake.woken) == (IntegrationState.ACTIVE, None, 1)
-    assert True in fake.schedules
+    assert any(fake.schedules)
 
 
 async def test_a_rotation_ends_the_parking_too():
@@ -273,3 +273,26 @@ async def test_another_integrations_configuration_is_refused():
         with pytest.raises(WorkflowUpdateFailedError):
             await act(handle, "reconfigure", configuration=wanted)
         await act(handle, "disconnect")
+
+
+async def test_a_reconfiguration_that_cannot_be_provisioned_is_undone():
+    fake = FakeOAuth()
+    async with stage(fake) as (_, handle):
+        fake.unprovisionable = True
+        wanted = configuration().model_dump(mode="json") | {"syncSchedule": {"intervalMs": 3_600_000}}
+        fake.recorded.clear()
+        changed = await act(handle, "reconfigure", configuration=wanted)
+        await act(handle, "disconnect")
+    assert changed.error.code == "missing_permission"
+    assert fake.recorded == [True, False]
+
+
+async def test_a_new_grant_whose_account_is_refused_leaves_no_credential_behind():
+    fake = FakeOAuth()
+    async with stage(fake) as (_, handle):
+        fake.rotation.clear()
+        fake.trouble = [AuthExpired("credential_refused", "The vendor refuses the credential.")]
+        await act(handle, "rotate", credentialRef=stored(9))
+        dropped = list(fake.rotation)
+        await act(handle, "disconnect")
+    assert dropped == ["dropped 9", "dropped 3"]
