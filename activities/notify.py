@@ -87,7 +87,12 @@ class Notify:
                 f"and its integration is {stored.configuration.platform}.",
                 action="Correct systemType or integrationId of the target.",
             )
-        return connector.plan(delivery)
+        context = delivery.notification.wedding_context
+        about = {
+            "notification_id": delivery.notification.notification_id,
+            "wedding_id": delivery.wedding_id or (context.wedding_id if context else None),
+        }
+        return [step.model_copy(update=about) for step in connector.plan(delivery)]
 
     @activity.defn(name="notify.plan_action")
     async def plan_action(self, request: ActionRequest) -> RoutingPlan:

@@ -23,10 +23,11 @@ class Rendered(Contract):
 
 
 class DeliveryIntent(StrEnum):
-    """Whether the recipient system shows a message or gives somebody a task."""
+    """What the recipient system is to do: show a message, give somebody a task, keep a slot free."""
 
     NOTIFY = "notify"
     TASK = "task"
+    HOLD = "hold"
 
 
 class Delivery(Contract):
@@ -39,6 +40,7 @@ class Delivery(Contract):
     target: TargetSystem
     rendered: Rendered
     intent: DeliveryIntent = DeliveryIntent.NOTIFY
+    wedding_id: OpaqueId | None = None
     occurred_at: Instant
     """Time stamped into the vendor's records; fixed at the first attempt, so a repeat writes the same."""
 
@@ -56,6 +58,25 @@ class EffectStep(Contract):
     """The vendor's id of the object to change; absent when the effect creates it."""
     payload: JsonObject = {}
     """The connector's own request, opaque to everyone else."""
+    notification_id: OpaqueId | None = None
+    wedding_id: OpaqueId | None = None
+
+
+class StandingEffect(Contract):
+    """An effect that stands at a vendor, as the ledger knows it: no words, nothing personal."""
+
+    effect_id: OpaqueId
+    organization_id: OpaqueId
+    integration_id: OpaqueId
+    system: Platform
+    kind: ShortText
+    object_id: ShortText | None = None
+    remote_id: ShortText | None = None
+    notification_id: OpaqueId | None = None
+    wedding_id: OpaqueId | None = None
+    workflow_id: ShortText
+    """The run that made it, and that answers for it."""
+    applied_at: Instant
 
 
 class TargetPlan(Contract):

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 ORCHESTRATION_QUEUE = "orchestration"
 DATA_QUEUE = "data"
+EMERGENCY_QUEUE = "emergency"
 
 
 def system_queue(system: str) -> str:

@@ -70,6 +70,14 @@ class TimelineChanges(Contract):
     affected_sessions: Annotated[list[AffectedSession], Field(max_length=50)] = []
 
 
+class Slot(Contract):
+    """A time of a resource: a photographer, a room."""
+
+    resource_id: OpaqueId
+    starts_at: Instant
+    ends_at: Instant
+
+
 class NotificationMetadata(Contract):
     """The metadata keys that connectors act on."""
 
@@ -87,6 +95,8 @@ class NotificationMetadata(Contract):
     """What all notifications about one incident share."""
     incident_action: ShortText = "trigger"
     """`trigger`, `acknowledge` or `resolve`."""
+    slot: Slot | None = None
+    """What a delivery of the intent `hold` keeps free."""
 
 
 class CRMContact(Contract):

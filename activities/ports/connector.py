@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
@@ -12,7 +13,7 @@ from pydantic import JsonValue
 
 from activities.ports.connection import Connection
 from activities.ports.manifest import Manifest
-from contracts.effects import Delivery, EffectOutcome, EffectStep
+from contracts.effects import Delivery, EffectOutcome, EffectStep, StandingEffect
 from contracts.integration import ConnectionProbe, ProvisionResult
 from contracts.sync import RecordResult
 
@@ -64,6 +65,55 @@ class DeliveryConnector(Connector, Protocol):
 
     async def find(self, step: EffectStep) -> EffectOutcome | None:
         """Ask the vendor whether the effect of `step` already stands; None when it does not."""
+        ...
+
+
+@runtime_checkable
+class RetractingConnector(DeliveryConnector, Protocol):
+    """A system that takes effects back, of the kinds in `manifest.reversible`."""
+
+    async def retract(self, effect: StandingEffect) -> None:
+        """Take the effect back.
+
+        Idempotent: yes, what is gone already is no error.
+        """
+        ...
+
+
+@runtime_checkable
+class CorrectingConnector(DeliveryConnector, Protocol):
+    """A system that sets effects right, of the kinds in `manifest.correctable`."""
+
+    async def correct(self, effect: StandingEffect, step: EffectStep) -> EffectOutcome:
+        """Write what `step` says over the effect that stands.
+
+        Idempotent: yes, the same words written twice read the same.
+
+        Raises:
+            Permanent: the effect no longer stands.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class BusySlot:
+    """A time at which a resource is taken, and by which booking where the system says."""
+
+    starts_at: datetime
+    ends_at: datetime
+    booking_id: str | None = None
+
+
+@runtime_checkable
+class AvailabilityConnector(Connector, Protocol):
+    """A system that tells when a resource is busy (capability `availability`)."""
+
+    async def busy(self, resource_id: str, starts_at: datetime, ends_at: datetime) -> Sequence[BusySlot]:
+        """Return the slots of the resource that overlap the time asked for, in order.
+
+        Raises:
+            InvalidInput: the system has no such resource.
+        """
         ...
 
 

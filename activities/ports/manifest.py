@@ -22,6 +22,16 @@ class Capability(StrEnum):
     DATASETS = "datasets"
     WAREHOUSE = "warehouse"
     SOURCE = "source"
+    MESSAGE = "message"
+    """Reaches a recipient's phone number in writing."""
+    CALL = "call"
+    """Reaches a recipient's phone number by voice."""
+    CALENDAR = "calendar"
+    """Keeps events, and slots free."""
+    AVAILABILITY = "availability"
+    """Tells when a resource is busy."""
+    FEED = "feed"
+    """Is asked for what happens in the world, such as the weather."""
 
 
 class EffectGuarantee(StrEnum):
@@ -84,6 +94,10 @@ class Manifest:
     """A push with more changed records than this is one bulk job; None where the system has none."""
     bulk_size: int = 10_000
     """Records per bulk job."""
+    reversible: frozenset[str] = frozenset()
+    """Kinds of effect that `retract` takes back."""
+    correctable: frozenset[str] = frozenset()
+    """Kinds of effect that `correct` sets right."""
     timeout_s: float = 30.0
     oauth: OAuth | None = None
     notes: tuple[str, ...] = field(default=())

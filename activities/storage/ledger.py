@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import Column, DateTime, String, Table, select, update
+from sqlalchemy import Column, ColumnElement, DateTime, Integer, Row, String, Table, select, update
 
 from activities.storage.database import Database, metadata
-from contracts.effects import EffectStep
+from contracts.effects import EffectStep, StandingEffect
 
 effects = Table(
     "effects",
@@ -24,6 +24,11 @@ effects = Table(
     Column("intended_at", DateTime(timezone=True), nullable=False),
     Column("applied_at", DateTime(timezone=True)),
     Column("remote_id", String(255)),
+    Column("object_id", String(255)),
+    Column("notification_id", String(64), index=True),
+    Column("wedding_id", String(64), index=True),
+    Column("attempts", Integer, nullable=False),
+    Column("retracted_at", DateTime(timezone=True)),
 )
 
 
@@ -47,6 +52,21 @@ class Claim:
     kind: ClaimKind
     remote_id: str | None = None
     applied_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """One intent and what came of it; `standing` is None while no vendor has acknowledged it."""
+
+    effect_id: str
+    integration_id: str
+    system: str
+    kind: str
+    workflow_id: str
+    attempts: int
+    intended_at: datetime
+    standing: StandingEffect | None = None
+    retracted_at: datetime | None = None
 
 
 class EffectLedger:
@@ -75,6 +95,10 @@ class EffectLedger:
                 owner=owner,
                 claimed_until=now + lease,
                 intended_at=now,
+                object_id=step.object_id,
+                notification_id=step.notification_id,
+                wedding_id=step.wedding_id,
+                attempts=1,
             )
             .on_conflict_do_nothing()
         )
@@ -85,7 +109,7 @@ class EffectLedger:
                 effects.c.applied_at.is_(None),
                 (effects.c.owner == owner) | (effects.c.claimed_until < now),
             )
-            .values(owner=owner, claimed_until=now + lease)
+            .values(owner=owner, claimed_until=now + lease, attempts=effects.c.attempts + 1)
         )
         found = select(effects.c.applied_at, effects.c.remote_id).where(effects.c.effect_id == step.effect_id)
         async with self._database.begin() as connection:
@@ -113,3 +137,68 @@ class EffectLedger:
         statement = effects.delete().where(effects.c.effect_id == step.effect_id, effects.c.applied_at.is_(None))
         async with self._database.begin() as connection:
             await connection.execute(statement)
+
+    async def of_wedding(self, organization_id: str, wedding_id: str) -> list[LedgerEntry]:
+        """Return every effect about a wedding, in the order they were meant."""
+        return await self._entries(organization_id, effects.c.wedding_id == wedding_id)
+
+    async def of_notification(self, organization_id: str, notification_id: str) -> list[LedgerEntry]:
+        """Return every effect of a notification, in the order they were meant."""
+        return await self._entries(organization_id, effects.c.notification_id == notification_id)
+
+    async def by_remote_id(self, organization_id: str, integration_id: str, remote_id: str) -> list[LedgerEntry]:
+        """Return the effects that one object at the vendor stands for."""
+        return await self._entries(
+            organization_id, effects.c.integration_id == integration_id, effects.c.remote_id == remote_id
+        )
+
+    async def retracted(self, organization_id: str, effect_id: str) -> datetime:
+        """Record that an effect was taken back and return the instant recorded."""
+        now = datetime.now(UTC)
+        statement = (
+            update(effects)
+            .where(effects.c.organization_id == organization_id, effects.c.effect_id == effect_id)
+            .values(retracted_at=now)
+        )
+        async with self._database.begin() as connection:
+            await connection.execute(statement)
+        return now
+
+    async def _entries(self, organization_id: str, *wanted: ColumnElement[bool]) -> list[LedgerEntry]:
+        statement = (
+            select(effects)
+            .where(effects.c.organization_id == organization_id, *wanted)
+            .order_by(effects.c.intended_at, effects.c.effect_id)
+        )
+        async with self._database.begin() as connection:
+            return [_entry(row) for row in await connection.execute(statement)]
+
+
+def _entry(row: Row[tuple[object, ...]]) -> LedgerEntry:
+    workflow_id, _, _ = row.owner.rpartition("/")
+    standing = None
+    if row.applied_at is not None:
+        standing = StandingEffect(
+            effect_id=row.effect_id,
+            organization_id=row.organization_id,
+            integration_id=row.integration_id,
+            system=row.system,
+            kind=row.kind,
+            object_id=row.object_id,
+            remote_id=row.remote_id,
+            notification_id=row.notification_id,
+            wedding_id=row.wedding_id,
+            workflow_id=workflow_id,
+            applied_at=row.applied_at.replace(tzinfo=UTC),
+        )
+    return LedgerEntry(
+        effect_id=row.effect_id,
+        integration_id=row.integration_id,
+        system=row.system,
+        kind=row.kind,
+        workflow_id=workflow_id,
+        attempts=row.attempts,
+        intended_at=row.intended_at.replace(tzinfo=UTC),
+        standing=standing,
+        retracted_at=row.retracted_at.replace(tzinfo=UTC) if row.retracted_at else None,
+    )

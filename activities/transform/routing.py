@@ -100,6 +100,7 @@ def mail_delivery(
         ),
         target=target,
         rendered=Rendered(subject=" ".join(subject.split())[:255], text=text[:4_000]),
+        wedding_id=wedding.wedding_id,
         occurred_at=occurred_at,
     )
 
@@ -118,5 +119,6 @@ def task_delivery(wedding: Wedding, step: TimelineStep, target: TargetSystem, oc
         target=target,
         rendered=Rendered(subject=title, text=text),
         intent=DeliveryIntent.TASK,
+        wedding_id=wedding.wedding_id,
         occurred_at=occurred_at,
     )

@@ -86,3 +86,34 @@ async def test_the_ledger_keeps_nothing_of_the_payload(ledger: EffectLedger, tmp
     await ledger.claim(STEP, "run-1", LEASE)
     await ledger.receipt(STEP, "remote-7")
     assert not any(b"Amelia" in file.read_bytes() for file in tmp_path.iterdir())
+
+
+async def test_the_ledger_tells_every_effect_about_a_wedding_with_its_attempts_and_where_it_stands(
+    ledger: EffectLedger,
+):
+    about = STEP.model_copy(update={"wedding_id": "wed-1001", "notification_id": "notif-1", "object_id": "C0WEDDINGS"})
+    lost = about.model_copy(update={"effect_id": "effect-2"})
+    foreign = about.model_copy(update={"effect_id": "effect-3", "organization_id": "hartwell"})
+    for step in (about, lost, lost, foreign, STEP.model_copy(update={"effect_id": "effect-4"})):
+        await ledger.claim(step, "route-notification/lumen-studios/route-1/run-1", LEASE)
+    await ledger.receipt(about, "1700000000.000100")
+
+    stands, open_ = await ledger.of_wedding("lumen-studios", "wed-1001")
+
+    assert (open_.effect_id, open_.attempts, open_.standing) == ("effect-2", 2, None)
+    assert stands.standing is not None
+    assert stands.standing.workflow_id == "route-notification/lumen-studios/route-1"
+    assert (stands.standing.object_id, stands.standing.remote_id) == ("C0WEDDINGS", "1700000000.000100")
+    assert await ledger.of_notification("lumen-studios", "notif-1") == [stands, open_]
+    assert await ledger.by_remote_id("lumen-studios", "slack-main", "1700000000.000100") == [stands]
+
+
+async def test_what_was_taken_back_is_told_so(ledger: EffectLedger):
+    about = STEP.model_copy(update={"wedding_id": "wed-1001"})
+    await ledger.claim(about, "run-1/1", LEASE)
+    await ledger.receipt(about, "remote-7")
+    at = await ledger.retracted("lumen-studios", STEP.effect_id)
+
+    [entry] = await ledger.of_wedding("lumen-studios", "wed-1001")
+
+    assert entry.retracted_at == at
