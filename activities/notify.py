@@ -7,7 +7,7 @@ from datetime import timedelta
 from temporalio import activity
 
 from activities.access import Access
-from activities.ports.connector import DeliveryConnector
+from activities.ports.connector import CheckingConnector, DeliveryConnector
 from activities.ports.manifest import Capability, EffectGuarantee
 from activities.storage.connections import ConnectionStore, StoredConnection
 from activities.storage.ledger import Claim, ClaimKind, EffectLedger
@@ -175,7 +175,31 @@ class Notify:
         applied_at = await self._ledger.receipt(step, outcome.remote_id)
         return outcome.model_copy(update={"applied_at": applied_at})
 
+    @activity.defn(name="notify.check_effect")
+    async def check_effect(self, step: EffectStep) -> None:
+        """Ask whether an effect could be made now: of its connection, and of its vendor where that can be asked.
+
+        Idempotent: yes, it changes nothing.
+
+        Raises:
+            IntegrationPaused: the integration refuses work.
+            AuthExpired: its credential is gone, or it waits to be connected again.
+            Permanent: the vendor lacks what the effect needs.
+        """
+        connector = await self._access.connector(step.organization_id, step.integration_id, DeliveryConnector)
+        if isinstance(connector, CheckingConnector):
+            await connector.check(step)
+
     async def _standing(self, connector: DeliveryConnector, step: EffectStep, claim: Claim) -> EffectOutcome | None:
+        if claim.kind is ClaimKind.RETRACTED:
+            raise Permanent(
+                "effect_retracted",
+                "The effect stood and was taken back; it is not made a second time.",
+                owner=InvalidInput.owner,
+                action="Send a new notification, with an id of its own.",
+                system=step.system,
+                operation=step.kind,
+            )
         if claim.kind is ClaimKind.APPLIED:
             return EffectOutcome(remote_id=claim.remote_id, replayed=True, applied_at=claim.applied_at)
         if claim.kind is ClaimKind.BUSY:

@@ -24,7 +24,7 @@ with workflow.unsafe.imports_passed_through():
         WeddingState,
     )
     from workflows import policies
-    from workflows.route_notification import apply_effect
+    from workflows.effects import apply_effect
     from workflows.visibility import detail_of, tag
     from workflows.waiting import WaitsForReconnection
 

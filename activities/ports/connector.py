@@ -69,6 +69,19 @@ class DeliveryConnector(Connector, Protocol):
 
 
 @runtime_checkable
+class CheckingConnector(DeliveryConnector, Protocol):
+    """A system that can be asked beforehand whether it would take an effect."""
+
+    async def check(self, step: EffectStep) -> None:
+        """Ask whether what the effect needs is there; changes nothing.
+
+        Raises:
+            Permanent: it is not.
+        """
+        ...
+
+
+@runtime_checkable
 class RetractingConnector(DeliveryConnector, Protocol):
     """A system that takes effects back, of the kinds in `manifest.reversible`."""
 

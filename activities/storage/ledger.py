@@ -43,6 +43,8 @@ class ClaimKind(StrEnum):
     """It stands; its receipt is the answer."""
     BUSY = "busy"
     """Somebody else is at it now."""
+    RETRACTED = "retracted"
+    """It stood and was taken back."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,8 @@ class EffectLedger:
             )
             .values(owner=owner, claimed_until=now + lease, attempts=effects.c.attempts + 1)
         )
-        found = select(effects.c.applied_at, effects.c.remote_id).where(effects.c.effect_id == step.effect_id)
+        receipt = (effects.c.applied_at, effects.c.remote_id, effects.c.retracted_at)
+        found = select(*receipt).where(effects.c.effect_id == step.effect_id)
         async with self._database.begin() as connection:
             if (await connection.execute(fresh)).rowcount:
                 return Claim(ClaimKind.FRESH)
@@ -120,6 +123,8 @@ class EffectLedger:
             row = (await connection.execute(found)).one()
         if row.applied_at is None:
             return Claim(ClaimKind.BUSY)
+        if row.retracted_at is not None:
+            return Claim(ClaimKind.RETRACTED)
         return Claim(ClaimKind.APPLIED, row.remote_id, row.applied_at.replace(tzinfo=UTC))
 
     async def receipt(self, step: EffectStep, remote_id: str | None) -> datetime:

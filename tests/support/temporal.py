@@ -8,15 +8,18 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from temporalio.client import Client
+from temporalio.common import SearchAttributeKey
 from temporalio.converter import DataConverter
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from activities.boundary import BoundaryInterceptor
-from contracts.names import ORCHESTRATION_QUEUE
+from contracts.names import ORCHESTRATION_QUEUE, SearchAttribute
 from starters.skipped_clock import skipped_clock
 from workers.converter import ContractPayloadConverter
+from workers.engine import binary, dynamic_config
 from workers.sandbox import workflow_runner
+from workers.temporal import core_runtime
 
 PLAIN = DataConverter(payload_converter_class=ContractPayloadConverter)
 """The project's converter without the codec, so that stored histories need no key."""
@@ -25,6 +28,20 @@ PLAIN = DataConverter(payload_converter_class=ContractPayloadConverter)
 def time_skipping() -> AbstractAsyncContextManager[WorkflowEnvironment]:
     """Return a time-skipping server of its own that keeps payloads in the clear."""
     return skipped_clock(PLAIN)
+
+
+@asynccontextmanager
+async def real_time() -> AsyncIterator[WorkflowEnvironment]:
+    """Yield a real server of its own, for runs that cancel what is under way: the time-skipping one confuses these."""
+    environment = await WorkflowEnvironment.start_local(
+        dev_server_existing_path=str(binary("temporal")),
+        data_converter=PLAIN,
+        runtime=core_runtime(),
+        search_attributes=[SearchAttributeKey.for_keyword(attribute.value) for attribute in SearchAttribute],
+        dev_server_extra_args=dynamic_config(),
+    )
+    async with environment:
+        yield environment
 
 
 @asynccontextmanager
