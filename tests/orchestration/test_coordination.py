@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from contracts.names import ORCHESTRATION_QUEUE, system_queue
 from contracts.notification import CrossSystemRouting, DeliveryStatus, OverallStatus, RoutingResult
-from tests.support.temporal import polling, real_time
+from tests.support.temporal import polling, real_time, time_skipping
 from tests.support.vendors import MAKES, House, Point, Vendor, house
 from workflows.route_notification import RouteNotification
 
@@ -34,6 +35,7 @@ COORDINATED: dict[str, dict[str, Any]] = {
     "same_moment": {"deliveryCoordination": {"mode": "same_moment"}},
     "best_effort, else nothing": {"errorHandling": {"onPermanentFailure": "compensate"}},
 }
+PERMANENT = [point for point in Point if point is not Point.AWAY]
 STANDING = frozenset({DeliveryStatus.SUCCESS, DeliveryStatus.NOT_REVERSIBLE})
 
 
@@ -50,7 +52,9 @@ class Case:
 
 def failing(count: int) -> Iterator[tuple[Point, ...]]:
     """Yield every way in which one of `count` targets fails, alone and beside the next, which takes nothing back."""
-    for broken, point, stubborn in product(range(count), Point, (False, True)):
+    for broken, point, stubborn in product(
+        range(count), [one for one in Point if one is not Point.AWAY], (False, True)
+    ):
         points = [Point.NOWHERE] * count
         if stubborn:
             points[(broken + 1) % count] = Point.RETRACT
@@ -158,3 +162,188 @@ async def test_every_failure_of_every_target_in_every_mode_ends_in_all_or_nothin
 
         found = await asyncio.gather(*(judged(number, case) for number, case in enumerate(cases())))
     assert [line for lines in found for line in lines] == []
+
+
+@dataclass
+class Played:
+    """A routing on a stage, with its vendors by system."""
+
+    environment: WorkflowEnvironment
+    standing: House
+    vendors: dict[str, Vendor]
+
+    async def begin(self, **changes: Any) -> WorkflowHandle[Any, RoutingResult]:
+        return await start(self.environment, routing("lumen", tuple(self.vendors), **changes))
+
+    async def account(self, result: RoutingResult) -> dict[str, tuple[str, str]]:
+        """Return status and reason by target, once the books are found to be right."""
+        assert await books(self.standing, "lumen", list(self.vendors.values()), result) == []
+        return {item.system_id: (item.status.value, item.reason) for item in result.system_results}
+
+
+@asynccontextmanager
+async def played(folder: Path, *, skipping: bool = False, **points: Point) -> AsyncIterator[Played]:
+    """Yield a stage with a vendor per name, which fails at its point."""
+    clock = time_skipping() if skipping else real_time()
+    async with (
+        house(folder) as standing,
+        clock as environment,
+        polling(environment.client, [RouteNotification], standing.activities(), *QUEUES),
+    ):
+        vendors = {
+            name: standing.vendors.connect("lumen", f"{name}-main", name, point) for name, point in points.items()
+        }
+        yield Played(environment, standing, vendors)
+
+
+ALL_OR_NOTHING = {"deliveryCoordination": {"mode": "all_or_nothing"}}
+
+
+async def test_what_cannot_be_taken_back_is_made_only_once_all_the_rest_stands(tmp_path: Path):
+    async with played(tmp_path, mail=Point.NOWHERE, chat=Point.NOWHERE, crm=Point.NOWHERE) as scene:
+        order: list[str] = []
+        for vendor in scene.vendors.values():
+            vendor.log = order
+        result = await (await scene.begin(**ALL_OR_NOTHING)).result()
+    assert result.overall_status is OverallStatus.SUCCESS
+    assert order[-2:] == ["mail message.send", "crm deal.update"]
+
+
+async def test_a_target_that_would_be_refused_keeps_all_or_nothing_from_beginning(tmp_path: Path):
+    async with played(tmp_path, mail=Point.NOWHERE, chat=Point.CONNECTION) as scene:
+        result = await (await scene.begin(**ALL_OR_NOTHING)).result()
+        account = await scene.account(result)
+    assert result.overall_status is OverallStatus.FAILED
+    assert account == {"mail": ("held", "withheld"), "chat": ("held", "credential_missing")}
+    assert [one.status for one in result.system_results[0].delivery_results] == [DeliveryStatus.NEVER_TRIED]
+
+
+async def test_what_stands_is_taken_back_when_another_target_fails(tmp_path: Path):
+    async with played(tmp_path, chat=Point.NOWHERE, book=Point.BEFORE) as scene:
+        result = await (await scene.begin(**ALL_OR_NOTHING)).result()
+        account = await scene.account(result)
+    assert result.overall_status is OverallStatus.COMPENSATED
+    assert account == {"chat": ("retracted", ""), "book": ("failed", "request_refused")}
+
+
+async def test_what_a_vendor_does_not_take_back_is_declared(tmp_path: Path):
+    async with played(tmp_path, chat=Point.RETRACT, book=Point.BEFORE) as scene:
+        result = await (await scene.begin(**ALL_OR_NOTHING)).result()
+        account = await scene.account(result)
+    assert result.overall_status is OverallStatus.PARTIAL_FAILURE
+    assert account["chat"] == ("not_reversible", "missing_permission")
+
+
+async def test_a_standby_completes_all_or_nothing_and_what_the_replaced_one_left_is_taken_back(tmp_path: Path):
+    failover = {"errorHandling": {"failover": {"crm": ["book"]}}}
+    async with played(tmp_path, crm=Point.NOWHERE, chat=Point.NOWHERE, book=Point.NOWHERE) as scene:
+        scene.vendors["crm"].refuses = "deal.update"
+        result = await (await scene.begin(**ALL_OR_NOTHING, **failover)).result()
+        account = await scene.account(result)
+    assert result.overall_status is OverallStatus.SUCCESS
+    assert result.system_results[0].failed_over_to == "book"
+    assert account["book"] == ("success", "")
+    assert scene.vendors["crm"].stands == {}
+
+
+async def test_an_order_is_kept_and_what_comes_after_a_failure_is_never_tried(tmp_path: Path):
+    ordered = {"deliveryCoordination": {"mode": "ordered", "order": ["book", "chat"]}}
+    async with played(tmp_path, mail=Point.NOWHERE, chat=Point.BEFORE, book=Point.NOWHERE) as scene:
+        result = await (await scene.begin(**ordered)).result()
+        account = await scene.account(result)
+    assert result.overall_status is OverallStatus.PARTIAL_FAILURE
+    assert account == {
+        "book": ("success", ""),
+        "chat": ("failed", "request_refused"),
+        "mail": ("held", "stopped_after_failure"),
+    }
+
+
+async def test_a_quorum_is_a_success_though_the_rest_fails(tmp_path: Path):
+    quorum = {"deliveryCoordination": {"mode": "quorum", "quorum": 1}}
+    async with played(tmp_path, chat=Point.BEFORE, book=Point.NOWHERE) as scene:
+        result = await (await scene.begin(**quorum)).result()
+        await scene.account(result)
+    assert result.overall_status is OverallStatus.SUCCESS
+
+
+async def test_once_a_quorum_has_it_the_rest_is_called_off(tmp_path: Path):
+    quorum = {"deliveryCoordination": {"mode": "quorum", "quorum": 1}}
+    async with played(tmp_path, chat=Point.NOWHERE, book=Point.AWAY) as scene:
+        result = await (await scene.begin(**quorum)).result()
+        account = await scene.account(result)
+    assert result.overall_status is OverallStatus.SUCCESS
+    assert account["book"] == ("skipped", "quorum_reached")
+
+
+async def test_a_quorum_that_cannot_be_reached_begins_nothing(tmp_path: Path):
+    quorum = {
+        "deliveryCoordination": {"mode": "quorum", "quorum": 2},
+        "routingRules": [{"ruleId": "none", "systemIds": ["chat"], "condition": "false"}],
+    }
+    async with played(tmp_path, chat=Point.NOWHERE, book=Point.NOWHERE) as scene:
+        result = await (await scene.begin(**quorum)).result()
+        account = await scene.account(result)
+    assert result.overall_status is OverallStatus.FAILED
+    assert account == {"chat": ("skipped", "rule:none"), "book": ("held", "quorum_out_of_reach")}
+
+
+async def test_a_release_at_an_instant_reaches_everybody_then_and_nobody_before(tmp_path: Path):
+    async with played(tmp_path, skipping=True, chat=Point.NOWHERE, book=Point.NOWHERE) as scene:
+        release_at = await scene.environment.get_current_time() + timedelta(days=3)
+        coordination = {"mode": "same_moment", "releaseAt": release_at.isoformat()}
+        handle = await scene.begin(deliveryCoordination=coordination)
+        await scene.environment.sleep(timedelta(days=2))
+        before = [dict(vendor.stands) for vendor in scene.vendors.values()]
+        result = await handle.result()
+        await scene.account(result)
+        ended = await scene.environment.get_current_time()
+    assert before == [{}, {}]
+    assert result.overall_status is OverallStatus.SUCCESS
+    assert ended >= release_at
+
+
+async def test_a_target_paused_while_the_release_was_awaited_is_held(tmp_path: Path):
+    async with played(tmp_path, skipping=True, chat=Point.NOWHERE, book=Point.NOWHERE) as scene:
+        release_at = await scene.environment.get_current_time() + timedelta(days=3)
+        coordination = {"mode": "same_moment", "releaseAt": release_at.isoformat()}
+        handle = await scene.begin(deliveryCoordination=coordination)
+        await scene.environment.sleep(timedelta(days=2))
+        scene.vendors["book"].point = Point.PAUSED
+        account = await scene.account(await handle.result())
+    assert account == {"chat": ("success", ""), "book": ("held", "integration_paused")}
+
+
+async def test_a_target_that_fails_is_tried_again_later_where_that_was_asked_for(tmp_path: Path):
+    again = {"errorHandling": {"onPermanentFailure": "retry", "retries": 2, "retryAfter": "PT1H"}}
+    async with played(tmp_path, skipping=True, chat=Point.BEFORE) as scene:
+        handle = await scene.begin(**again)
+        await scene.environment.sleep(timedelta(minutes=90))
+        scene.vendors["chat"].point = Point.NOWHERE
+        result = await handle.result()
+        await scene.account(result)
+    assert result.overall_status is OverallStatus.SUCCESS
+
+
+@pytest.mark.parametrize(
+    ("changes", "overall", "chat"),
+    [
+        ({}, OverallStatus.PARTIAL_FAILURE, "success"),
+        ({"deliveryCoordination": {"mode": "ordered"}}, OverallStatus.PARTIAL_FAILURE, "success"),
+        (ALL_OR_NOTHING, OverallStatus.COMPENSATED, "retracted"),
+        ({"errorHandling": {"onPermanentFailure": "compensate"}}, OverallStatus.COMPENSATED, "retracted"),
+    ],
+    ids=["best_effort", "ordered", "all_or_nothing", "compensate"],
+)
+async def test_f52_a_cancelled_routing_begins_nothing_more_and_says_what_stands(
+    tmp_path: Path, changes: dict[str, Any], overall: OverallStatus, chat: str
+):
+    async with played(tmp_path, chat=Point.NOWHERE, book=Point.AWAY) as scene:
+        handle = await scene.begin(**changes)
+        await scene.vendors["chat"].did.wait()
+        await scene.vendors["book"].asked.wait()
+        await handle.cancel()
+        result = await handle.result()
+        account = await scene.account(result)
+    assert (result.overall_status, account["chat"][0]) == (overall, chat)
+    assert account["book"] == ("skipped", "cancelled")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,7 +20,7 @@ from activities.storage.connections import StoredConnection, unknown_integration
 from activities.storage.database import Database, metadata
 from activities.storage.ledger import EffectLedger
 from contracts.effects import Delivery, EffectOutcome, EffectStep, StandingEffect
-from contracts.errors import AuthExpired, IntegrationPaused, InvalidInput, OutcomeUnknown, Permanent
+from contracts.errors import AuthExpired, IntegrationPaused, InvalidInput, OutcomeUnknown, Permanent, Transient
 from contracts.integration import IntegrationConfiguration, IntegrationState
 from contracts.names import effect_id
 
@@ -41,6 +42,8 @@ class Point(StrEnum):
     """As `LOST`, and at first it does not even let itself be looked at."""
     RETRACT = "retract"
     """It takes nothing back."""
+    AWAY = "away"
+    """It does not answer, for as long as it is asked."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,11 @@ class Vendor:
     stands: dict[str, str] = field(default_factory=dict)
     made: Counter[str] = field(default_factory=Counter)
     hidden: bool = False
-    under_way: int = 0
+    refuses: str = ""
+    """A kind of effect that it refuses."""
+    log: list[str] = field(default_factory=list)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    did: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def manifest(self) -> Any:
@@ -95,10 +102,15 @@ class Vendor:
         ]
 
     async def apply(self, step: EffectStep) -> EffectOutcome:
-        if self.point is Point.BEFORE:
+        self.asked.set()
+        if self.point is Point.AWAY:
+            raise Transient("vendor_unavailable", "The vendor does not answer.")
+        if self.point is Point.BEFORE or step.kind == self.refuses:
             raise Permanent("request_refused", "The vendor refuses.")
         self.made[step.effect_id] += 1
         self.stands[step.effect_id] = f"remote-{step.effect_id}"
+        self.log.append(f"{self.system} {step.kind}")
+        self.did.set()
         if self.point in {Point.LOST, Point.AFTER} and self.made[step.effect_id] == 1:
             self.hidden = self.point is Point.AFTER
             raise OutcomeUnknown("no_answer", "The answer was lost.")
