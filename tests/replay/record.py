@@ -271,7 +271,9 @@ def scrubbed(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     kept = {name: scrubbed(item) for name, item in value.items() if name not in {"stackTrace", "binaryChecksum"}}
-    return kept | ({"identity": "recorder"} if "identity" in kept else {})
+    told = {"identity": "recorder"} if "identity" in kept else {}
+    # A worker's own queue bears the name of its machine.
+    return kept | told | ({"name": "recorder"} if kept.get("kind") == "TASK_QUEUE_KIND_STICKY" else {})
 
 
 async def main() -> None:
