@@ -64,9 +64,10 @@ def stands(standing: Calendar, wanted: Mapping[str, JsonValue]) -> bool:
     event = _master(standing)
     if event is None:
         return False
-    known = _text(event, AS_OF)
-    if known and datetime.fromisoformat(known) > datetime.fromisoformat(str(wanted["asOf"])):
-        return True
+    known, told = _text(event, AS_OF), datetime.fromisoformat(str(wanted["asOf"]))
+    # An older fact that reads the same is written over all the same, or one in between could undo it later.
+    if known and datetime.fromisoformat(known) != told:
+        return datetime.fromisoformat(known) > told
     start, end = _times(wanted)
     return (
         all(_text(event, name) == str(wanted.get(name.lower()) or "") for name in _WORDS)
