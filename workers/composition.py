@@ -16,6 +16,7 @@ from activities import timeline
 from activities.access import Access, EndpointResolver
 from activities.admission import Admissions
 from activities.alerts import Alerts
+from activities.batch import Batches
 from activities.connect import Connect
 from activities.connectors.registry import connector_class
 from activities.etl import Etl
@@ -87,7 +88,9 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
         fingerprint_key=eldest.derive("fingerprints"),
     )
     etl = Etl(access, staging, import_dirs, wedsync=reports)
-    notify = Notify(access, connections, EffectLedger(database))
+    ledger = EffectLedger(database)
+    notify = Notify(access, connections, ledger)
+    batches = Batches(access, notify, ledger, staging)
     tokens = Tokens(access, connections, secrets, settings.oauth_apps)
     operator = settings.alerts_organization
     alerts = Alerts(AlertRouteStore(database, masters), connections, operator=operator)
@@ -96,7 +99,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     migrations = Migrations(access, connections, Receipts(database), fingerprint_key=eldest.derive("fingerprints"))
     groups = [
         *(Connect(access, connections, secrets), tokens, migrations, health, alerts),
-        *(notify, sync, etl, keys),
+        *(notify, batches, sync, etl, keys),
     ]
     try:
         yield Parts(
