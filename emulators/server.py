@@ -12,7 +12,19 @@ from emulators.core import Emulator, State, build_app
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
-SYSTEMS = ("hubspot", "salesforce", "slack", "tave", "tableau", "wedsync", "smtp", "pagerduty", "twilio", "weather")
+SYSTEMS = (
+    "hubspot",
+    "salesforce",
+    "slack",
+    "tave",
+    "tableau",
+    "wedsync",
+    "smtp",
+    "pagerduty",
+    "twilio",
+    "weather",
+    "whatsapp",
+)
 
 
 def _module(system: str) -> ModuleType:
