@@ -24,6 +24,9 @@ SYSTEMS = (
     "twilio",
     "weather",
     "whatsapp",
+    "caldav",
+    "asana",
+    "tripleseat",
 )
 
 

@@ -16,6 +16,7 @@ from activities import timeline
 from activities.access import Access, EndpointResolver
 from activities.admission import Admissions
 from activities.alerts import Alerts
+from activities.batch import Batches
 from activities.connect import Connect
 from activities.connectors.registry import connector_class
 from activities.etl import Etl
@@ -29,6 +30,7 @@ from activities.migration import Migrations
 from activities.notify import Notify
 from activities.ports.connection import Connection
 from activities.ports.connector import SourceConnector
+from activities.recall import Recall
 from activities.refusals import Refusals
 from activities.storage.alert_routes import AlertRouteStore
 from activities.storage.connections import ConnectionStore
@@ -87,7 +89,9 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
         fingerprint_key=eldest.derive("fingerprints"),
     )
     etl = Etl(access, staging, import_dirs, wedsync=reports)
-    notify = Notify(access, connections, EffectLedger(database))
+    ledger = EffectLedger(database)
+    notify, recall = Notify(access, connections, ledger), Recall(access, ledger)
+    batches = Batches(access, notify, ledger, staging)
     tokens = Tokens(access, connections, secrets, settings.oauth_apps)
     operator = settings.alerts_organization
     alerts = Alerts(AlertRouteStore(database, masters), connections, operator=operator)
@@ -96,7 +100,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     migrations = Migrations(access, connections, Receipts(database), fingerprint_key=eldest.derive("fingerprints"))
     groups = [
         *(Connect(access, connections, secrets), tokens, migrations, health, alerts),
-        *(notify, sync, etl, keys),
+        *(notify, recall, batches, sync, etl, keys),
     ]
     try:
         yield Parts(
