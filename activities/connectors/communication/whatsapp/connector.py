@@ -6,9 +6,11 @@ import time
 from datetime import datetime
 from typing import Any, ClassVar
 
+from activities.connectors.communication.whatsapp.inbound import INBOUND, opaque
 from activities.connectors.communication.whatsapp.messages import free_message, invalid, template_message
 from activities.connectors.communication.whatsapp.refusals import bad_answer, code_of, typed
 from activities.ports.connection import Connection
+from activities.ports.inbound import Inbound
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
 from activities.transform import phones
 from activities.transport.client import JsonClient, open_client
@@ -50,8 +52,10 @@ class WhatsApp:
             "target.settings: template, language, quickReplies, and serviceWindowUntil, up to which text is sent.",
             "A number sends 80 messages a second, one that is shared with the app 20; and one person one in 6 seconds.",
             "A message that was sent cannot be taken back.",
+            "The vendor's message ids hold the recipient's number, so that only their digests are kept.",
         ),
     )
+    inbound: ClassVar[Inbound] = INBOUND
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -148,7 +152,7 @@ class WhatsApp:
         messages = answer.get("messages")
         if not isinstance(messages, list) or not messages or not isinstance(messages[0], dict):
             raise bad_answer(step.kind, writes=True)
-        return EffectOutcome(remote_id=str(messages[0].get("id")))
+        return EffectOutcome(remote_id=opaque(str(messages[0].get("id"))))
 
     async def find(self, step: EffectStep) -> EffectOutcome | None:  # noqa: ARG002
         """Return None: the vendor's message history holds ids of its own only."""
