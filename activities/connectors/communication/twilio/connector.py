@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
+import unicodedata
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -271,8 +272,13 @@ def _created(item: JsonObject) -> datetime:
 
 
 def _same_words(item: JsonObject, form: dict[str, str]) -> bool:
-    # A trial account puts a sentence of Twilio's before the text.
-    return str(item.get("body") or "").strip().endswith(form["Body"])
+    # A trial account puts a sentence of Twilio's before the text, and smart encoding replaces characters in it.
+    ours = _letters(form["Body"])
+    return bool(ours) and _letters(str(item.get("body") or "")).endswith(ours)
+
+
+def _letters(text: str) -> str:
+    return "".join(one for one in unicodedata.normalize("NFKD", text) if one.isalnum())
 
 
 def _found(item: JsonObject, operation: str) -> EffectOutcome:
