@@ -27,6 +27,7 @@ CONNECTORS = {
     "twilio": "activities.connectors.communication.twilio.connector:Twilio",
     "weather": "activities.connectors.feed.weather:Weather",
     "wedsync": "activities.connectors.source.wedsync:WedSyncReports",
+    "whatsapp": "activities.connectors.communication.whatsapp.connector:WhatsApp",
 }
 """System name -> module and class; modules load on first use because vendor SDKs are heavy."""
 
