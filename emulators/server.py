@@ -24,6 +24,7 @@ SYSTEMS = (
     "caldav",
     "asana",
     "tripleseat",
+    "square",
 )
 
 

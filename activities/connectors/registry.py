@@ -21,6 +21,7 @@ CONNECTORS = {
     "salesforce": "activities.connectors.crm.salesforce:Salesforce",
     "slack": "activities.connectors.communication.slack:Slack",
     "snowflake": "activities.connectors.warehouse.snowflake:Snowflake",
+    "square": "activities.connectors.payments.square:Square",
     "tableau": "activities.connectors.bi.tableau:Tableau",
     "tave": "activities.connectors.booking.tave:Tave",
     "tripleseat": "activities.connectors.booking.tripleseat:Tripleseat",
