@@ -21,6 +21,8 @@ SYSTEMS = (
     "wedsync",
     "smtp",
     "pagerduty",
+    "twilio",
+    "weather",
     "caldav",
     "asana",
     "tripleseat",

@@ -30,6 +30,7 @@ from activities.migration import Migrations
 from activities.notify import Notify
 from activities.ports.connection import Connection
 from activities.ports.connector import SourceConnector
+from activities.recall import Recall
 from activities.refusals import Refusals
 from activities.storage.alert_routes import AlertRouteStore
 from activities.storage.connections import ConnectionStore
@@ -89,7 +90,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     )
     etl = Etl(access, staging, import_dirs, wedsync=reports)
     ledger = EffectLedger(database)
-    notify = Notify(access, connections, ledger)
+    notify, recall = Notify(access, connections, ledger), Recall(access, ledger)
     batches = Batches(access, notify, ledger, staging)
     tokens = Tokens(access, connections, secrets, settings.oauth_apps)
     operator = settings.alerts_organization
@@ -99,7 +100,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     migrations = Migrations(access, connections, Receipts(database), fingerprint_key=eldest.derive("fingerprints"))
     groups = [
         *(Connect(access, connections, secrets), tokens, migrations, health, alerts),
-        *(notify, batches, sync, etl, keys),
+        *(notify, recall, batches, sync, etl, keys),
     ]
     try:
         yield Parts(
