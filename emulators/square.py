@@ -2,8 +2,9 @@
 
 From the vendor's OpenAPI description: paths, envelopes, fields, lengths, error categories and codes. From its guide
 "Update Orders": sparse updates, the current version being required, and that a key used before is answered with the
-order as it is, whatever else the request says. From its forum: 400 VERSION_MISMATCH. Unconfirmed: which fulfilments of
-a sparse update are merged (here those that bear a known uid), `Retry-After` on a 429.
+order as it is, whatever else the request says. From its forum: 400 VERSION_MISMATCH, which the
+description does not list. Unconfirmed: which fulfilments of a sparse update are merged (here those that bear a known
+uid), `Retry-After` on a 429.
 """
 
 from __future__ import annotations

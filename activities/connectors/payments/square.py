@@ -20,6 +20,8 @@ from contracts.names import effect_id
 from contracts.notification import NotificationMetadata
 
 _VERSION = "2025-08-20"
+_OVERTAKEN = {"VERSION_MISMATCH", "CONFLICT"}
+"""Codes of a write whose version is not the current one: the forum quotes the first, the description has the second."""
 
 
 class Square:
@@ -163,7 +165,7 @@ class Square:
                     "PUT", _path(order_id), operation=step.kind, json=body, writes=True
                 )
             except Permanent as error:
-                if error.detail.evidence.get("vendorCode") == "VERSION_MISMATCH":
+                if error.detail.evidence.get("vendorCode") in _OVERTAKEN:
                     raise _changed() from None
                 raise
         updated = answer.get("order") if isinstance(answer, dict) else None
