@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from activities.connectors.communication.slack_inbound import INBOUND as SLACK
+from activities.connectors.communication.slack.inbound import INBOUND as SLACK
 from activities.connectors.emergency.pagerduty_inbound import INBOUND as PAGERDUTY
 from activities.connectors.registry import CONNECTORS, connector_class
 from activities.ports.inbound import About, Answered

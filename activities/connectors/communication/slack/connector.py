@@ -15,7 +15,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
-from activities.connectors.communication.slack_inbound import INBOUND
+from activities.connectors.communication.slack.inbound import INBOUND
 from activities.ports.connection import Connection
 from activities.ports.inbound import Inbound
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
