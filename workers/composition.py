@@ -19,6 +19,7 @@ from activities.alerts import Alerts
 from activities.connect import Connect
 from activities.connectors.registry import connector_class
 from activities.etl import Etl
+from activities.followers import Followers
 from activities.headroom import StoredHeadroom
 from activities.health import Health
 from activities.health_check import Examiner
@@ -96,7 +97,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     migrations = Migrations(access, connections, Receipts(database), fingerprint_key=eldest.derive("fingerprints"))
     groups = [
         *(Connect(access, connections, secrets), tokens, migrations, health, alerts),
-        *(notify, sync, etl, keys),
+        *(notify, Followers(access), sync, etl, keys),
     ]
     try:
         yield Parts(
