@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from contracts.base import Contract, Instant, JsonObject, OpaqueId, ShortText, Text
+from contracts.effects import EffectStep, StandingEffect
 from contracts.errors import ErrorDetail
 from contracts.integration import Platform
 
@@ -26,16 +27,21 @@ class CorrectedWords(Contract):
     metadata: JsonObject = {}
 
 
-class RecallRequest(Contract):
-    """Input of `RecallWedding`; the same key joins the recall that runs."""
+class RecallOrder(Contract):
+    """What a door is asked for; the same key joins the recall that runs."""
 
-    organization_id: OpaqueId
-    wedding_id: OpaqueId
     recall_id: OpaqueId
     notification_id: OpaqueId | None = None
     """Only what this notification made; everything about the wedding, and all that is still to come, when absent."""
     correction: CorrectedWords | None = None
     """Set right what can be changed instead of taking it back; what cannot is taken back."""
+
+
+class RecallRequest(RecallOrder):
+    """Input of `RecallWedding`."""
+
+    organization_id: OpaqueId
+    wedding_id: OpaqueId
 
 
 class RecallOutcome(StrEnum):
@@ -86,3 +92,47 @@ class RecallReport(Contract):
     counts: Annotated[dict[RecallOutcome, int], Field(max_length=10)] = {}
     entries: Annotated[list[RecallEntry], Field(max_length=5_000)] = []
     finished_at: Instant | None = None
+
+
+class StoppedDeliveries(Contract):
+    """The answer of `recall.stop`."""
+
+    stopped_steps: int = Field(default=0, ge=0)
+    running: Annotated[list[ShortText], Field(max_length=1_000)] = []
+    """Workflow ids of runs that were told to stop and have not ended yet."""
+
+
+class AccountEntry(Contract):
+    """An effect as the ledger has it."""
+
+    effect_id: OpaqueId
+    integration_id: OpaqueId
+    system: Platform
+    kind: ShortText
+    notification_id: OpaqueId | None = None
+    workflow_id: ShortText
+    under_way: bool = False
+    """Somebody is at it at this moment."""
+    standing: StandingEffect | None = None
+    retracted_at: Instant | None = None
+
+
+class RecallAccount(Contract):
+    """The answer of `recall.account`: everything the ledger has about a wedding, or about one notification."""
+
+    entries: Annotated[list[AccountEntry], Field(max_length=5_000)] = []
+
+
+class ReplanRequest(Contract):
+    """Input of `recall.replan`: plan again what a run delivered, in its own words or in corrected ones."""
+
+    organization_id: OpaqueId
+    workflow_id: ShortText
+    effect_ids: Annotated[list[OpaqueId], Field(max_length=5_000)]
+    correction: CorrectedWords | None = None
+
+
+class Replanned(Contract):
+    """The answer of `recall.replan`: those of the effects that can be planned again."""
+
+    steps: Annotated[list[EffectStep], Field(max_length=5_000)] = []

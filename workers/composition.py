@@ -31,6 +31,7 @@ from activities.notify import Notify
 from activities.ports.connection import Connection
 from activities.ports.connector import SourceConnector
 from activities.recall import Recall
+from activities.recall_wedding import WeddingRecall
 from activities.refusals import Refusals
 from activities.storage.alert_routes import AlertRouteStore
 from activities.storage.connections import ConnectionStore
@@ -99,7 +100,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     migrations = Migrations(access, connections, Receipts(database), fingerprint_key=eldest.derive("fingerprints"))
     groups = [
         *(Connect(access, connections, secrets), tokens, migrations, health, alerts),
-        *(notify, recall, Followers(access), sync, etl, keys),
+        *(notify, recall, WeddingRecall(access, ledger), Followers(access), sync, etl, keys),
     ]
     try:
         yield Parts(
