@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, RetryState, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from contracts.effects import EffectOutcome, EffectStep
@@ -35,7 +35,8 @@ async def unless(called_off: Callable[[], bool], action: Coroutine[Any, Any, T])
             return None
         raise
     except ActivityError as error:
-        if called_off() and is_cancelled_exception(error):
+        is_stopped = is_cancelled_exception(error) or error.retry_state is RetryState.CANCEL_REQUESTED
+        if called_off() and is_stopped:
             return None
         raise
 

@@ -278,15 +278,17 @@ class WeddingTimeline(KeepsFollowers):
             self._settle(step, {"status": StepStatus.FAILED, "reason": detail.code, "error": detail})
         else:
             reason = next((target.reason for target in plan.targets), "")
-            sent = {"status": StepStatus.SENT, "told": told}
-            self._settle(step, sent if meant else {"status": StepStatus.SKIPPED, "reason": reason})
+            skipped = {"status": StepStatus.SKIPPED, "reason": reason}
+            self._settle(step, {"status": StepStatus.SENT} if meant else skipped)
 
     async def _apply(self, step: TimelineStep, effect: EffectStep, told: Facts) -> bool:
         """Make an effect stand; False when the wedding changed before it did."""
         outcome = await self.apply_unless(self._stale, effect, outcome=self._state.status)
         if outcome is None:
             return False
-        self._put(step, {"told": told})
+        if step.told is None:
+            # Whoever got the first part of a step was told this, also when the rest of it tells something newer.
+            self._put(step, {"told": told})
         return True
 
     def _settle(self, step: TimelineStep, changes: dict[str, object]) -> None:
