@@ -31,6 +31,7 @@ class WorkflowType(StrEnum):
     WEDDING_TIMELINE = "WeddingTimeline"
     MONITOR_HEALTH = "MonitorHealth"
     ROTATE_KEYS = "RotateKeys"
+    RECALL_WEDDING = "RecallWedding"
 
 
 class SearchAttribute(StrEnum):
@@ -78,6 +79,11 @@ def state_sync_workflow_id(organization_id: str, sync_id: str) -> str:
 def wedding_workflow_id(organization_id: str, wedding_id: str) -> str:
     """Return the id of the entity workflow of a wedding."""
     return f"wedding-timeline/{organization_id}/{wedding_id}"
+
+
+def recall_workflow_id(organization_id: str, wedding_id: str, recall_id: str) -> str:
+    """Return the id of a recall; the same key joins it."""
+    return f"recall-wedding/{organization_id}/{wedding_id}/{recall_id}"
 
 
 def health_workflow_id(shard: str) -> str:

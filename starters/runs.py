@@ -20,6 +20,7 @@ from contracts.etl import ETLResult
 from contracts.health import MonitorHealthResult
 from contracts.names import WAITING_FOR_RECONNECTION, SearchAttribute
 from contracts.notification import RoutingResult
+from contracts.recall import RecallReport
 from contracts.sync import SynchronizationResult
 from contracts.wedding import WeddingState
 from starters.failures import AWAY, detail_of, not_found, translated
@@ -55,6 +56,7 @@ _RESULTS: dict[str, type[Contract]] = {
     "route-notification-batch": BatchSummary,
     "sync-notification-states": StateSyncResult,
     "wedding-timeline": WeddingState,
+    "recall-wedding": RecallReport,
     "monitor-health": MonitorHealthResult,
 }
 """First part of the workflow id -> result; other workflows are not runs."""

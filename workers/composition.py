@@ -20,6 +20,7 @@ from activities.batch import Batches
 from activities.connect import Connect
 from activities.connectors.registry import connector_class
 from activities.etl import Etl
+from activities.followers import Followers
 from activities.headroom import StoredHeadroom
 from activities.health import Health
 from activities.health_check import Examiner
@@ -31,6 +32,7 @@ from activities.notify import Notify
 from activities.ports.connection import Connection
 from activities.ports.connector import SourceConnector
 from activities.recall import Recall
+from activities.recall_wedding import WeddingRecall
 from activities.refusals import Refusals
 from activities.states import States
 from activities.storage.alert_routes import AlertRouteStore
@@ -103,7 +105,8 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     migrations = Migrations(access, connections, Receipts(database), fingerprint_key=eldest.derive("fingerprints"))
     groups = [
         *(Connect(access, connections, secrets), tokens, migrations, health, alerts),
-        *(notify, recall, batches, states, sync, etl, keys),
+        *(notify, recall, batches, states, WeddingRecall(access, ledger), Followers(access)),
+        *(sync, etl, keys),
     ]
     try:
         yield Parts(

@@ -16,6 +16,7 @@ from workers.composition import Parts
 from workers.sandbox import workflow_runner
 from workflows.integration import Integration
 from workflows.monitor_health import MonitorHealth
+from workflows.recall_wedding import RecallWedding
 from workflows.rotate_keys import RotateKeys
 from workflows.route_notification import RouteNotification
 from workflows.route_notification_batch import RouteNotificationBatch
@@ -27,6 +28,7 @@ from workflows.wedding_timeline import WeddingTimeline
 WORKFLOWS = [
     Integration,
     MonitorHealth,
+    RecallWedding,
     RotateKeys,
     RouteNotification,
     RouteNotificationBatch,
