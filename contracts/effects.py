@@ -118,3 +118,27 @@ class EffectOutcome(Contract):
     replayed: bool = False
     """True when the effect already stood (found in the ledger or at the vendor) and was not repeated."""
     applied_at: Instant | None = None
+
+
+class RetractStatus(StrEnum):
+    """What became of the wish to take an effect back."""
+
+    RETRACTED = "retracted"
+    GONE_ALREADY = "gone_already"
+    """It was taken back before."""
+    NOT_REVERSIBLE = "not_reversible"
+    """It stands: the system takes nothing of this kind back."""
+
+
+class RetractOutcome(Contract):
+    """The answer of `notify.retract`."""
+
+    status: RetractStatus
+    retracted_at: Instant | None = None
+
+
+class Correction(Contract):
+    """Input of `notify.correct`: the effect that stands, and what it is to say instead."""
+
+    effect: StandingEffect
+    step: EffectStep

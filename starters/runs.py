@@ -13,6 +13,7 @@ from temporalio.client import Client, RPCError, WorkflowExecutionStatus, Workflo
 from temporalio.common import SearchAttributeKey
 
 from contracts.base import Contract, Instant
+from contracts.emergency import EmergencyResult
 from contracts.errors import RECONNECT_REQUIRED, ErrorDetail, ErrorKind, Owner, WedSyncError
 from contracts.etl import ETLResult
 from contracts.health import MonitorHealthResult
@@ -52,6 +53,7 @@ _RESULTS: dict[str, type[Contract]] = {
     "route-notification": RoutingResult,
     "wedding-timeline": WeddingState,
     "monitor-health": MonitorHealthResult,
+    "raise-emergency": EmergencyResult,
 }
 """First part of the workflow id -> result; other workflows are not runs."""
 
@@ -177,5 +179,5 @@ async def view_run(client: Client, workflow_id: str) -> RunView:
             raise
         return view.model_copy(update={"error": error.detail})
     words = result.model_dump(mode="json")
-    status = words.get("status") or words.get("overallStatus")
+    status = words.get("status") or words.get("overallStatus") or words.get("outcome")
     return view.model_copy(update={"result": words, "outcome": status if isinstance(status, str) else None})

@@ -12,12 +12,13 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
-from activities import timeline
+from activities import emergency_audit, timeline
 from activities.access import Access, EndpointResolver
 from activities.admission import Admissions
 from activities.alerts import Alerts
 from activities.connect import Connect
 from activities.connectors.registry import connector_class
+from activities.emergency import Emergency
 from activities.etl import Etl
 from activities.headroom import StoredHeadroom
 from activities.health import Health
@@ -33,6 +34,7 @@ from activities.refusals import Refusals
 from activities.storage.alert_routes import AlertRouteStore
 from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database
+from activities.storage.escalation_policies import EscalationPolicyStore
 from activities.storage.health import HealthStore
 from activities.storage.incidents import IncidentStore
 from activities.storage.ledger import EffectLedger
@@ -88,6 +90,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     )
     etl = Etl(access, staging, import_dirs, wedsync=reports)
     notify = Notify(access, connections, EffectLedger(database))
+    emergency = Emergency(access, EffectLedger(database), EscalationPolicyStore(database, masters))
     tokens = Tokens(access, connections, secrets, settings.oauth_apps)
     operator = settings.alerts_organization
     alerts = Alerts(AlertRouteStore(database, masters), connections, operator=operator)
@@ -96,11 +99,11 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     migrations = Migrations(access, connections, Receipts(database), fingerprint_key=eldest.derive("fingerprints"))
     groups = [
         *(Connect(access, connections, secrets), tokens, migrations, health, alerts),
-        *(notify, sync, etl, keys),
+        *(notify, emergency, sync, etl, keys),
     ]
     try:
         yield Parts(
-            activities=[timeline.plan, *(verb for group in groups for verb in verbs(group))],
+            activities=[timeline.plan, emergency_audit.audit, *(verb for group in groups for verb in verbs(group))],
             connections=connections,
             watchers=[admissions, Refusals(connections)],
         )
