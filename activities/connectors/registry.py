@@ -21,6 +21,8 @@ CONNECTORS = {
     "snowflake": "activities.connectors.warehouse.snowflake:Snowflake",
     "tableau": "activities.connectors.bi.tableau:Tableau",
     "tave": "activities.connectors.booking.tave:Tave",
+    "twilio": "activities.connectors.communication.twilio.connector:Twilio",
+    "weather": "activities.connectors.feed.weather:Weather",
     "wedsync": "activities.connectors.source.wedsync:WedSyncReports",
 }
 """System name -> module and class; modules load on first use because vendor SDKs are heavy."""

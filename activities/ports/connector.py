@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
@@ -16,6 +16,7 @@ from activities.ports.manifest import Manifest
 from contracts.effects import Delivery, EffectOutcome, EffectStep, StandingEffect
 from contracts.integration import ConnectionProbe, ProvisionResult
 from contracts.sync import RecordResult
+from contracts.weather import DayForecast, WeatherAlerts
 
 
 @runtime_checkable
@@ -113,6 +114,23 @@ class AvailabilityConnector(Connector, Protocol):
 
         Raises:
             InvalidInput: the system has no such resource.
+        """
+        ...
+
+
+@runtime_checkable
+class WeatherConnector(Connector, Protocol):
+    """A feed of the weather (capability `feed`)."""
+
+    async def alerts(self, latitude: float, longitude: float) -> WeatherAlerts:
+        """Return the alerts in force at a place, given in degrees."""
+        ...
+
+    async def forecast(self, latitude: float, longitude: float, day: date) -> DayForecast:
+        """Return what a local day is expected to bring at a place.
+
+        Raises:
+            InvalidInput: there is no forecast of that day yet.
         """
         ...
 
