@@ -92,7 +92,9 @@ class Notify:
             "notification_id": delivery.notification.notification_id,
             "wedding_id": delivery.wedding_id or (context.wedding_id if context else None),
         }
-        return [step.model_copy(update=about) for step in connector.plan(delivery)]
+        reversible = connector.manifest.reversible
+        steps = connector.plan(delivery)
+        return [step.model_copy(update={**about, "reversible": step.kind in reversible}) for step in steps]
 
     @activity.defn(name="notify.plan_action")
     async def plan_action(self, request: ActionRequest) -> RoutingPlan:

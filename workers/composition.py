@@ -30,6 +30,7 @@ from activities.migration import Migrations
 from activities.notify import Notify
 from activities.ports.connection import Connection
 from activities.ports.connector import SourceConnector
+from activities.recall import Recall
 from activities.refusals import Refusals
 from activities.storage.alert_routes import AlertRouteStore
 from activities.storage.connections import ConnectionStore
@@ -89,8 +90,9 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
         fingerprint_key=eldest.derive("fingerprints"),
     )
     etl = Etl(access, staging, import_dirs, wedsync=reports)
-    notify = Notify(access, connections, EffectLedger(database))
-    emergency = Emergency(access, EffectLedger(database), EscalationPolicyStore(database, masters))
+    ledger = EffectLedger(database)
+    notify, recall = Notify(access, connections, ledger), Recall(access, ledger)
+    emergency = Emergency(access, ledger, EscalationPolicyStore(database, masters))
     tokens = Tokens(access, connections, secrets, settings.oauth_apps)
     operator = settings.alerts_organization
     alerts = Alerts(AlertRouteStore(database, masters), connections, operator=operator)
@@ -99,7 +101,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     migrations = Migrations(access, connections, Receipts(database), fingerprint_key=eldest.derive("fingerprints"))
     groups = [
         *(Connect(access, connections, secrets), tokens, migrations, health, alerts),
-        *(notify, emergency, sync, etl, keys),
+        *(notify, recall, emergency, sync, etl, keys),
     ]
     try:
         yield Parts(

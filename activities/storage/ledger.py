@@ -138,6 +138,11 @@ class EffectLedger:
         async with self._database.begin() as connection:
             await connection.execute(statement)
 
+    async def entry(self, organization_id: str, effect_id: str) -> LedgerEntry | None:
+        """Return what is known of an effect, None when this organisation has none of that id."""
+        found = await self._entries(organization_id, effects.c.effect_id == effect_id)
+        return found[0] if found else None
+
     async def of_wedding(self, organization_id: str, wedding_id: str) -> list[LedgerEntry]:
         """Return every effect about a wedding, in the order they were meant."""
         return await self._entries(organization_id, effects.c.wedding_id == wedding_id)
