@@ -32,6 +32,7 @@ from contracts.recall import RecallReport, RecallRequest
 from contracts.sync import DataSynchronizationRequest, SynchronizationResult, SyncPriority
 from contracts.wedding import Wedding, WeddingState
 from starters.authorizations import Authorizations
+from starters.emergencies import Emergencies
 from starters.failures import translated
 from starters.hooks import Hooks
 from starters.integrations import Integrations
@@ -89,6 +90,7 @@ class WedSync:
         )
         self._public_url = settings.public_url or settings.api_url
         self.weddings = Weddings(client, answer_timeout_s=answer_timeout_s)
+        self.emergencies = Emergencies(client, answer_timeout_s=answer_timeout_s)
         self._answer_timeout_s = answer_timeout_s
 
     async def start_sync(self, request: DataSynchronizationRequest) -> Run[SynchronizationResult]:

@@ -12,13 +12,14 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
-from activities import timeline
+from activities import emergency_audit, timeline
 from activities.access import Access, EndpointResolver
 from activities.admission import Admissions
 from activities.alerts import Alerts
 from activities.batch import Batches
 from activities.connect import Connect
 from activities.connectors.registry import connector_class
+from activities.emergency import Emergency
 from activities.etl import Etl
 from activities.followers import Followers
 from activities.headroom import StoredHeadroom
@@ -38,6 +39,7 @@ from activities.states import States
 from activities.storage.alert_routes import AlertRouteStore
 from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database
+from activities.storage.escalation_policies import EscalationPolicyStore
 from activities.storage.health import HealthStore
 from activities.storage.incidents import IncidentStore
 from activities.storage.ledger import EffectLedger
@@ -97,6 +99,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     notify, recall = Notify(access, connections, ledger), Recall(access, ledger)
     batches = Batches(access, notify, ledger, staging)
     states = States(access, ledger, StateStore(database))
+    emergency = Emergency(access, ledger, EscalationPolicyStore(database, masters))
     tokens = Tokens(access, connections, secrets, settings.oauth_apps)
     operator = settings.alerts_organization
     alerts = Alerts(AlertRouteStore(database, masters), connections, operator=operator)
@@ -105,12 +108,12 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     migrations = Migrations(access, connections, Receipts(database), fingerprint_key=eldest.derive("fingerprints"))
     groups = [
         *(Connect(access, connections, secrets), tokens, migrations, health, alerts),
-        *(notify, recall, batches, states, WeddingRecall(access, ledger), Followers(access)),
+        *(notify, recall, batches, states, emergency, WeddingRecall(access, ledger), Followers(access)),
         *(sync, etl, keys),
     ]
     try:
         yield Parts(
-            activities=[timeline.plan, *(verb for group in groups for verb in verbs(group))],
+            activities=[timeline.plan, emergency_audit.audit, *(verb for group in groups for verb in verbs(group))],
             connections=connections,
             watchers=[admissions, Refusals(connections)],
         )
