@@ -21,9 +21,10 @@ with workflow.unsafe.imports_passed_through():
         OverallStatus,
         SystemRoutingResult,
     )
+    from contracts.results import overall_status, untouched
     from workflows.compensation import find_out, take_back, unhindered
-    from workflows.delivery_book import DeliveryBook, Entry, overall_status
-    from workflows.delivery_places import Place, standbys, untouched
+    from workflows.delivery_book import DeliveryBook, Entry
+    from workflows.delivery_places import Place, standbys
     from workflows.effects import check_effect
     from workflows.visibility import detail_of
 
@@ -293,7 +294,7 @@ class Coordination:
         tried = any(one.status is not DeliveryStatus.NEVER_TRIED for one in self._book.of(system_id))
         if tried or target.status is DeliveryStatus.SUCCESS:
             return self._book.result(target, place.reason if place is not None else "", instead)
-        return untouched(target).model_copy(update={"failed_over_to": instead})
+        return untouched(target, target.status, target.reason).model_copy(update={"failed_over_to": instead})
 
     async def _together(
         self, works: Sequence[Coroutine[Any, Any, bool]], decided: Callable[[Sequence[bool]], bool]

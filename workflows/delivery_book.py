@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from temporalio import workflow
@@ -10,15 +9,12 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from contracts.effects import EffectOutcome, EffectStep, StandingEffect, TargetPlan
     from contracts.errors import ErrorDetail, ErrorKind
-    from contracts.notification import DeliveryResult, DeliveryStatus, OverallStatus, SystemRoutingResult
+    from contracts.notification import DeliveryResult, DeliveryStatus, SystemRoutingResult
 
 CALLED_OFF = ErrorDetail(
     kind=ErrorKind.TRANSIENT, code="called_off", message="The effect was called off before it was known to stand."
 )
 """What an effect says whose delivery was told to stop."""
-
-_STANDING = frozenset({DeliveryStatus.SUCCESS, DeliveryStatus.NOT_REVERSIBLE, DeliveryStatus.UNKNOWN})
-"""What is, or may be, at a vendor."""
 
 
 @dataclass
@@ -163,23 +159,3 @@ def _status_of(statuses: list[DeliveryStatus], *, told: bool) -> DeliveryStatus:
     # A target for which the system has nothing to do is reached, unless it was kept from it.
     kept_back = DeliveryStatus.NEVER_TRIED in statuses or (told and not statuses)
     return DeliveryStatus.HELD if kept_back else DeliveryStatus.SUCCESS
-
-
-def overall_status(results: Sequence[SystemRoutingResult], meant: Container[str], enough: int) -> OverallStatus:
-    """Return the honest sum: success only when every target that should get it did, itself or by failover.
-
-    Args:
-        results: one per target.
-        meant: the ids of the targets that should get it; the others at most stand by.
-        enough: how many of them are a success.
-    """
-    eligible = [item for item in results if item.system_id in meant]
-    reached = [item for item in eligible if item.status is DeliveryStatus.SUCCESS or item.failed_over_to]
-    if not eligible:
-        return OverallStatus.SKIPPED
-    if len(reached) >= enough:
-        return OverallStatus.SUCCESS
-    effects = {one.status for item in results for one in item.delivery_results}
-    if reached or effects & _STANDING:
-        return OverallStatus.PARTIAL_FAILURE
-    return OverallStatus.COMPENSATED if DeliveryStatus.RETRACTED in effects else OverallStatus.FAILED

@@ -63,14 +63,3 @@ def standbys(routing: CrossSystemRouting, plan: RoutingPlan, target: TargetPlan)
     known = {item.target.system_id: item for item in plan.targets}
     ready = {"status": DeliveryStatus.SUCCESS, "reason": ""}
     return [known[name].model_copy(update=ready) for name in chain if name in known and known[name].steps]
-
-
-def untouched(plan: TargetPlan) -> SystemRoutingResult:
-    """Return the result of a target that the plan kept the message from."""
-    return SystemRoutingResult(
-        system_id=plan.target.system_id,
-        system_type=plan.target.system_type,
-        status=plan.status,
-        reason=plan.reason,
-        error=plan.error,
-    )

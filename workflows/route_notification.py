@@ -18,10 +18,11 @@ with workflow.unsafe.imports_passed_through():
         RoutingResult,
         SystemRoutingResult,
     )
+    from contracts.results import untouched
     from workflows import policies
     from workflows.coordination import Coordination
     from workflows.delivery_book import CALLED_OFF, DeliveryBook, Entry
-    from workflows.delivery_places import standbys, untouched
+    from workflows.delivery_places import standbys
     from workflows.effects import apply_effect
     from workflows.visibility import detail_of, tag
     from workflows.waiting import WaitsForReconnection
@@ -87,7 +88,7 @@ class RouteNotification(WaitsForReconnection):
 
     async def _deliver(self, plan: TargetPlan, *, waits: bool) -> SystemRoutingResult:
         if plan.status is not DeliveryStatus.SUCCESS:
-            return untouched(plan)
+            return untouched(plan, plan.status, plan.reason)
         await asyncio.gather(*(self.carry_out(entry, waits=waits) for entry in self._book.plan(plan)))
         return self._book.result(plan)
 

@@ -17,7 +17,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from contracts.names import ORCHESTRATION_QUEUE, system_queue
 from contracts.notification import CrossSystemRouting, DeliveryStatus, OverallStatus, RoutingResult
-from tests.support.temporal import polling, real_time, time_skipping
+from tests.support.temporal import polling, real_server, time_skipping
 from tests.support.vendors import MAKES, House, Point, Vendor, house
 from workflows.route_notification import RouteNotification
 
@@ -88,6 +88,13 @@ def routing(key: str, systems: Sequence[str], **changes: Any) -> CrossSystemRout
             **changes,
         }
     )
+
+
+@asynccontextmanager
+async def real_time() -> AsyncIterator[WorkflowEnvironment]:
+    """Yield a real server: the time-skipping one stumbles over what is cancelled while it ends."""
+    async with real_server() as client:
+        yield WorkflowEnvironment.from_client(client)
 
 
 @asynccontextmanager
