@@ -27,6 +27,7 @@ from activities.health_signal import inform
 from activities.keys import Keys
 from activities.migration import Migrations
 from activities.notify import Notify
+from activities.planning import Planner
 from activities.ports.connection import Connection
 from activities.ports.connector import SourceConnector
 from activities.refusals import Refusals
@@ -37,11 +38,14 @@ from activities.storage.health import HealthStore
 from activities.storage.incidents import IncidentStore
 from activities.storage.ledger import EffectLedger
 from activities.storage.limits import LimitStore
+from activities.storage.paces import PaceStore
+from activities.storage.preferences import PreferenceStore
 from activities.storage.receipts import Receipts
 from activities.storage.root_keys import StoredRootKeys
 from activities.storage.sealed_rows import SealedRows
 from activities.storage.staging import Staging
 from activities.storage.sync_runs import SyncRuns
+from activities.storage.templates import TemplateStore
 from activities.sync import Sync
 from activities.tokens import Tokens
 from activities.transport.outbound import vet
@@ -87,7 +91,14 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
         fingerprint_key=eldest.derive("fingerprints"),
     )
     etl = Etl(access, staging, import_dirs, wedsync=reports)
-    notify = Notify(access, connections, EffectLedger(database))
+    planner = Planner(
+        access,
+        PreferenceStore(database, masters),
+        TemplateStore(database, masters),
+        PaceStore(database),
+        eldest.derive("contacts"),
+    )
+    notify = Notify(access, connections, EffectLedger(database), planner)
     tokens = Tokens(access, connections, secrets, settings.oauth_apps)
     operator = settings.alerts_organization
     alerts = Alerts(AlertRouteStore(database, masters), connections, operator=operator)

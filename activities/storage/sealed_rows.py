@@ -13,7 +13,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from activities.ports.secrets import place_of as credential_place
 from activities.security.keyring import MasterKeys
 from activities.security.records import HEAD_BYTES, MAGIC, Sealer, head
-from activities.storage import alert_routes, authorizations, connections, credentials, idempotency, root_keys
+from activities.storage import (
+    alert_routes,
+    authorizations,
+    connections,
+    credentials,
+    idempotency,
+    preferences,
+    root_keys,
+    templates,
+)
 from activities.storage.database import Database
 from activities.storage.master_keys import KnownKey, known_keys, retire
 from contracts.errors import Owner, Permanent
@@ -92,6 +101,18 @@ SEALED_TABLES = (
         authorizations.EARLIER,
         _organization,
         lambda row: authorizations.place_of(row["state_digest"]),
+    ),
+    SealedTable(
+        preferences.preferences,
+        preferences.EARLIER,
+        _organization,
+        lambda row: preferences.place_of(row["organization_id"], row["contact"]),
+    ),
+    SealedTable(
+        templates.templates,
+        templates.EARLIER,
+        _organization,
+        lambda row: templates.place_of(row["organization_id"], row["name"], row["version"]),
     ),
 )
 

@@ -37,13 +37,17 @@ class _Bounded(ImmutableSandboxedEnvironment):
 _PLAIN = _Bounded(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False)
 
 
-def render(template: str, facts: Mapping[str, JsonValue], *, name: str) -> str:
-    """Return the template filled with the facts as plain text.
+_HTML = _Bounded(undefined=StrictUndefined, autoescape=True, keep_trailing_newline=False)
+
+
+def render(template: str, facts: Mapping[str, JsonValue], *, name: str, html: bool = False) -> str:
+    """Return the template filled with the facts.
 
     Args:
         template: Jinja2 source.
         facts: variable name -> JSON value.
         name: what the template belongs to, for the error sentence.
+        html: whether facts are escaped, so that no name becomes markup.
 
     Raises:
         InvalidInput: it does not parse, names something that is not there, does what the sandbox forbids,
@@ -52,7 +56,7 @@ def render(template: str, facts: Mapping[str, JsonValue], *, name: str) -> str:
     try:
         parts: list[str] = []
         size = 0
-        for part in _compiled(template).generate(**facts):
+        for part in _compiled(template, html).generate(**facts):
             size += len(part)
             if size > MAX_OUTPUT_CHARS:
                 message = "the text grew too long"
@@ -96,5 +100,5 @@ def named(template: str, part: str) -> str:
 
 
 @lru_cache(maxsize=512)
-def _compiled(template: str) -> Template:
-    return _PLAIN.from_string(template)
+def _compiled(template: str, html: bool) -> Template:  # noqa: FBT001 - a cache has no keyword of its own
+    return (_HTML if html else _PLAIN).from_string(template)
