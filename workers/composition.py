@@ -16,6 +16,7 @@ from activities import timeline
 from activities.access import Access, EndpointResolver
 from activities.admission import Admissions
 from activities.alerts import Alerts
+from activities.batch import Batches
 from activities.connect import Connect
 from activities.connectors.registry import connector_class
 from activities.etl import Etl
@@ -98,7 +99,9 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
         PaceStore(database),
         eldest.derive("contacts"),
     )
-    notify = Notify(access, connections, EffectLedger(database), planner)
+    ledger = EffectLedger(database)
+    notify = Notify(access, connections, ledger, planner)
+    batches = Batches(access, notify, ledger, staging)
     tokens = Tokens(access, connections, secrets, settings.oauth_apps)
     operator = settings.alerts_organization
     alerts = Alerts(AlertRouteStore(database, masters), connections, operator=operator)
@@ -107,7 +110,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     migrations = Migrations(access, connections, Receipts(database), fingerprint_key=eldest.derive("fingerprints"))
     groups = [
         *(Connect(access, connections, secrets), tokens, migrations, health, alerts),
-        *(notify, sync, etl, keys),
+        *(notify, batches, sync, etl, keys),
     ]
     try:
         yield Parts(

@@ -18,11 +18,21 @@ from workflows.integration import Integration
 from workflows.monitor_health import MonitorHealth
 from workflows.rotate_keys import RotateKeys
 from workflows.route_notification import RouteNotification
+from workflows.route_notification_batch import RouteNotificationBatch
 from workflows.run_warehouse_etl import RunWarehouseEtl
 from workflows.sync_report import SyncReport
 from workflows.wedding_timeline import WeddingTimeline
 
-WORKFLOWS = [Integration, MonitorHealth, RotateKeys, RouteNotification, RunWarehouseEtl, SyncReport, WeddingTimeline]
+WORKFLOWS = [
+    Integration,
+    MonitorHealth,
+    RotateKeys,
+    RouteNotification,
+    RouteNotificationBatch,
+    RunWarehouseEtl,
+    SyncReport,
+    WeddingTimeline,
+]
 GRACE = timedelta(seconds=8)
 _DATA_SLOTS = 2
 _ORCHESTRATION_SLOTS = 20

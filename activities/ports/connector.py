@@ -14,6 +14,7 @@ from pydantic import JsonValue
 from activities.ports.connection import Connection
 from activities.ports.manifest import Manifest
 from contracts.effects import Delivery, EffectOutcome, EffectStep, StandingEffect
+from contracts.errors import WedSyncError
 from contracts.integration import ConnectionProbe, ProvisionResult
 from contracts.sync import RecordResult
 
@@ -65,6 +66,26 @@ class DeliveryConnector(Connector, Protocol):
 
     async def find(self, step: EffectStep) -> EffectOutcome | None:
         """Ask the vendor whether the effect of `step` already stands; None when it does not."""
+        ...
+
+
+@runtime_checkable
+class BatchDeliveryConnector(DeliveryConnector, Protocol):
+    """A system that takes many effects in one call, of the kinds in `manifest.delivery_batch`."""
+
+    async def apply_batch(self, steps: Sequence[EffectStep]) -> Mapping[str, EffectOutcome | WedSyncError]:
+        """Make effects of one kind stand in one vendor call.
+
+        Args:
+            steps: of one kind, and no two of them about the same object.
+
+        Returns:
+            Effect id -> what the vendor said of it; one it said nothing of is `OutcomeUnknown`.
+
+        Raises:
+            Permanent: `batch_refused`, the vendor refuses all because of one that it does not name: send halves.
+            OutcomeUnknown: the answer was lost; `find` tells of each effect whether it stands.
+        """
         ...
 
 

@@ -20,6 +20,7 @@ from tests.orchestration import test_integration_tokens as tokens
 from tests.orchestration import test_monitor_health as health
 from tests.orchestration import test_rotate_keys as keys
 from tests.orchestration import test_route_notification as routing
+from tests.orchestration import test_route_notification_batch as batch
 from tests.orchestration import test_run_warehouse_etl as etl
 from tests.orchestration import test_sync_report as sync
 from tests.orchestration import test_wedding_timeline as wedding
@@ -135,6 +136,14 @@ async def keys_rotated_in_two_passes() -> AsyncIterator[WorkflowHandle[Any, Any]
 
 
 @asynccontextmanager
+async def batch_of_two_parts() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    async with batch.stage(batch.FakeBatches()) as client:
+        handle = await batch.start(client, [batch.routing(number) for number in range(101)])
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
 async def routing_with_failover() -> AsyncIterator[WorkflowHandle[Any, Any]]:
     fake = routing.FakeNotify()
     fake.trouble = {"team-chat-0": [routing.refused()]}
@@ -182,6 +191,7 @@ async def wedding_moved_and_completed() -> AsyncIterator[WorkflowHandle[Any, Any
 PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, Any]]]] = {
     play.__name__: play
     for play in (
+        batch_of_two_parts,
         health_alerts_told,
         health_of_a_shard,
         health_of_two_pages,

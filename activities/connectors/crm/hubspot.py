@@ -12,7 +12,8 @@ from pydantic import JsonValue
 
 from activities.connectors.crm.hubspot_api import SYSTEM, HubSpotApi
 from activities.connectors.crm.hubspot_delivery import apply_step, find_step
-from activities.connectors.crm.hubspot_effects import plan_steps
+from activities.connectors.crm.hubspot_delivery_batch import BATCH, apply_steps
+from activities.connectors.crm.hubspot_effects import OBJECT_OF_KIND, plan_steps
 from activities.connectors.crm.hubspot_mapping import formatted, wedding_name
 from activities.connectors.crm.hubspot_provision import MOST_CALLS, Provisioner
 from activities.connectors.crm.hubspot_records import Records
@@ -21,7 +22,7 @@ from activities.ports.connection import Connection
 from activities.ports.connector import OutboundRecord, UpsertAnswer
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, OAuth, RateLimit
 from contracts.effects import Delivery, EffectOutcome, EffectStep
-from contracts.errors import Permanent
+from contracts.errors import Permanent, WedSyncError
 from contracts.integration import ConnectionProbe, IntegrationType, ProvisionResult
 
 _PROBE_CALLS = 4
@@ -64,6 +65,7 @@ class HubSpot:
         rate_limit=RateLimit(requests=190, per_s=10.0),
         batch_size=100,
         page_size=100,
+        delivery_batch=dict.fromkeys(OBJECT_OF_KIND, BATCH),
         notes=(
             "The official SDK 12.0.0 speaks v3 paths (associations v4) and has none of the date-based ones.",
             "HubSpot ends v1 to v4 in September 2027.",
@@ -164,6 +166,10 @@ class HubSpot:
     async def apply(self, step: EffectStep) -> EffectOutcome:
         """Make the one write of `step`, as `apply_step` says."""
         return await apply_step(self._api, step)
+
+    async def apply_batch(self, steps: Sequence[EffectStep]) -> Mapping[str, EffectOutcome | WedSyncError]:
+        """Make at most 100 effects of one kind stand in one call, as `apply_steps` says."""
+        return await apply_steps(self._api, steps)
 
     async def find(self, step: EffectStep) -> EffectOutcome | None:
         """Ask HubSpot whether the effect of `step` stands, as `find_step` says."""

@@ -11,7 +11,8 @@ from pydantic import JsonValue
 
 from activities.connectors.crm.salesforce_api import API_VERSION, SYSTEM, SalesforceApi
 from activities.connectors.crm.salesforce_bulk import BulkRecords
-from activities.connectors.crm.salesforce_delivery import apply_step, find_step, plan_steps
+from activities.connectors.crm.salesforce_delivery import TASK_UPSERT, apply_step, find_step, plan_steps
+from activities.connectors.crm.salesforce_delivery_batch import BATCH, upsert_tasks
 from activities.connectors.crm.salesforce_records import Records
 from activities.connectors.crm.salesforce_schema import (
     EFFECT_ID_FIELD,
@@ -25,7 +26,7 @@ from activities.ports.connection import Connection
 from activities.ports.connector import BulkStage, OutboundRecord, UpsertAnswer
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, OAuth, RateLimit
 from contracts.effects import Delivery, EffectOutcome, EffectStep
-from contracts.errors import InvalidInput
+from contracts.errors import InvalidInput, WedSyncError
 from contracts.integration import ConnectionProbe, IntegrationType, ProvisionResult
 
 _DAY_S = 86_400.0
@@ -62,6 +63,7 @@ class Salesforce:
         rate_limit=RateLimit(requests=100_000, per_s=_DAY_S),
         batch_size=200,
         page_size=200,
+        delivery_batch={TASK_UPSERT: BATCH},
         bulk_from=2_000,
         bulk_size=10_000,
         # Triggers of the org run inside every write.
@@ -182,6 +184,10 @@ class Salesforce:
     async def apply(self, step: EffectStep) -> EffectOutcome:
         """Make the one write of `step`, as `apply_step` says."""
         return await apply_step(self._api, step)
+
+    async def apply_batch(self, steps: Sequence[EffectStep]) -> Mapping[str, EffectOutcome | WedSyncError]:
+        """Create or update at most 200 activities in one call, as `upsert_tasks` says."""
+        return await upsert_tasks(self._api, steps)
 
     async def find(self, step: EffectStep) -> EffectOutcome | None:
         """Ask Salesforce whether the effect of `step` stands, as `find_step` says."""
