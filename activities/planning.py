@@ -18,8 +18,8 @@ from activities.transform.judging import Message, Person, bounded, judge, mutes,
 from activities.transform.pace import Claim, Sent, Word
 from activities.transform.routing import Voice
 from contracts.decisions import Decision, Stage, Verdict
+from contracts.digests import DigestEntry, DigestItem
 from contracts.effects import (
-    Collected,
     Delivery,
     EffectStep,
     GiveBack,
@@ -154,7 +154,7 @@ class Planner:
         turns = [self._turns(reach, wishes) for reach in reaches]
         for turn in (turn for some in turns for turn in some):
             self._judge(turn, wishes, now)
-        await self._count([turn for some in turns for turn in some if turn.claim], wishes.policy)
+        await self._count([turn for some in turns for turn in some if turn.last is None], wishes.policy)
         told_whole = sum(len(some) for some in turns) <= _TOLD_WHOLE
         return [_planned(reach, some, now, told_whole=told_whole) for reach, some in zip(reaches, turns, strict=True)]
 
@@ -178,7 +178,7 @@ class Planner:
         else:
             turn.words += _of_system(reach, policy.systems)
         named = turn.address or reach.delivery.notification.metadata.get("dedupKey")
-        if named and turn.last is None:
+        if named:
             turn.claim = self._claim(turn, policy, now)
 
     def _claim(self, turn: _Turn, policy: NotificationPolicy, now: datetime) -> Claim:
@@ -193,11 +193,14 @@ class Planner:
         )
         return Claim(sent, message.overrides(policy), person=bool(turn.address))
 
-    async def _count(self, turns: Sequence[_Turn], policy: NotificationPolicy) -> None:
-        claims = [(turn.contact, turn.claim) for turn in turns if turn.claim]
-        if not claims:
+    async def _count(self, turns: Iterable[_Turn], policy: NotificationPolicy) -> None:
+        counted = [(turn, turn.claim) for turn in turns if turn.claim]
+        if not counted:
             return
-        for turn, words in zip(turns, await self._paces.take(policy.organization_id, claims, policy), strict=True):
+        claims = [(turn.contact, claim) for turn, claim in counted]
+        for (turn, _), words in zip(
+            counted, await self._paces.take(policy.organization_id, claims, policy), strict=True
+        ):
             turn.words += [bounded(word, turn.reach.message, policy) for word in words]
 
 
@@ -231,9 +234,7 @@ def _planned(reach: Reach, turns: Sequence[_Turn], now: datetime, *, told_whole:
         steps=list({step.effect_id: step for turn in sending for step in reach.steps[turn.address]}.values()),
         holds=holds,
         collected=[
-            Collected(address=turn.address, contact=turn.contact, due_at=last.until)
-            for turn, last in kept
-            if last and last.verdict is Verdict.COLLECT and last.until
+            _entry(turn, last.until) for turn, last in kept if last and last.verdict is Verdict.COLLECT and last.until
         ],
         reserved=[
             Reservation(claim=turn.claim.sent.claim, contact=turn.contact, effect_ids=turn.effect_ids)
@@ -241,6 +242,27 @@ def _planned(reach: Reach, turns: Sequence[_Turn], now: datetime, *, told_whole:
             if turn.claim
         ],
         decisions=[decision for turn in turns for decision in _decisions(turn, now, whole=told_whole)],
+    )
+
+
+def _entry(turn: _Turn, due: datetime) -> DigestEntry:
+    delivery, claim = turn.reach.delivery, turn.claim
+    if claim is None:
+        message = "a recipient has no claim"
+        raise TypeError(message)
+    notification = delivery.notification
+    return DigestEntry(
+        contact=turn.contact,
+        target=delivery.target.model_copy(update={"recipients": [turn.address]}),
+        item=DigestItem(
+            item_id=claim.sent.claim,
+            message=claim.sent.message,
+            type=notification.type,
+            title=delivery.rendered.subject or notification.title,
+            text=" ".join(notification.message.split())[:255],
+            wedding_id=claim.sent.wedding_id or None,
+            due_at=due,
+        ),
     )
 
 

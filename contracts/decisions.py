@@ -27,6 +27,8 @@ class Stage(StrEnum):
     CAP = "cap"
     SCHEDULE = "schedule"
     """When a wedding's step is due."""
+    PERSON = "person"
+    """What somebody said about a message that waited."""
     DELIVERY = "delivery"
     ATTEMPT = "attempt"
     RECEIPT = "receipt"

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from contracts.base import Contract, Instant, JsonObject, OpaqueId, ShortText, Text
 from contracts.decisions import ContactId, Decision
+from contracts.digests import DigestEntry
 from contracts.errors import ErrorDetail
 from contracts.identity import SenderIdentity
 from contracts.integration import Platform
@@ -105,14 +106,6 @@ class Reservation(Contract):
     effect_ids: Annotated[list[OpaqueId], Field(max_length=500)] = []
 
 
-class Collected(Contract):
-    """A recipient of a target whose next digest takes the message."""
-
-    address: ShortText
-    contact: ContactId
-    due_at: Instant
-
-
 class TargetPlan(Contract):
     """The decision about one target, with the steps that carry it out."""
 
@@ -124,7 +117,7 @@ class TargetPlan(Contract):
     """What is delivered now."""
     holds: Annotated[list[Hold], Field(max_length=100)] = []
     """Who waits until when; the others of the target do not wait for them."""
-    collected: Annotated[list[Collected], Field(max_length=100)] = []
+    collected: Annotated[list[DigestEntry], Field(max_length=100)] = []
     """Whose next digest takes the message."""
     reserved: Annotated[list[Reservation], Field(max_length=100)] = []
     """What recipients were counted for; given back when the delivery to them fails for good."""

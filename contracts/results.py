@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from contracts.effects import TargetPlan
+from contracts.effects import Reservation, TargetPlan
+from contracts.errors import OUTCOME_UNKNOWN
 from contracts.notification import DeliveryResult, DeliveryStatus, OverallStatus, SystemRoutingResult
+
+_WORST_FIRST = (DeliveryStatus.FAILED, DeliveryStatus.HELD, DeliveryStatus.SUCCESS)
 
 
 def overall_status(results: Sequence[SystemRoutingResult]) -> OverallStatus:
@@ -47,3 +50,27 @@ def untouched(plan: TargetPlan, status: DeliveryStatus, reason: str) -> SystemRo
         reason=reason,
         error=plan.error,
     )
+
+
+def combined(parts: Sequence[SystemRoutingResult]) -> SystemRoutingResult:
+    """Return the sum of what became of one target's recipients, who need not have been served at one time."""
+    word = next((word for word in _WORST_FIRST if any(part.status is word for part in parts)), DeliveryStatus.SKIPPED)
+    first = next(part for part in parts if part.status is word)
+    return first.model_copy(
+        update={
+            "delivery_results": [item for part in parts for item in part.delivery_results],
+            "success_count": sum(part.success_count for part in parts),
+            "failure_count": sum(part.failure_count for part in parts),
+            "failed_over_to": next((part.failed_over_to for part in parts if part.failed_over_to), None),
+        }
+    )
+
+
+def undelivered(plan: TargetPlan, deliveries: Sequence[DeliveryResult]) -> list[Reservation]:
+    """Return the reservations of recipients whom certainly nothing reached."""
+    lost = {
+        item.effect_id
+        for item in deliveries
+        if item.status is DeliveryStatus.FAILED and item.error and item.error.code != OUTCOME_UNKNOWN
+    }
+    return [one for one in plan.reserved if one.effect_ids and lost.issuperset(one.effect_ids)]

@@ -36,12 +36,10 @@ from workers.composition import endpoint_resolver
 from workers.secret_store import open_secret_store
 from workers.settings import Settings
 from workers.temporal import connect
-from workflows.policies import priority
+from workflows.policies import RUN_TIMEOUT, priority
 
 R = TypeVar("R", bound=Contract)
 
-RUN_TIMEOUT = timedelta(days=30)
-"""Long enough for a tenant to connect an account again; a run that waits for that holds nothing."""
 HEALTH_TIMEOUT = timedelta(minutes=5)
 
 

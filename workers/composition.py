@@ -19,6 +19,7 @@ from activities.alerts import Alerts
 from activities.batch import Batches
 from activities.connect import Connect
 from activities.connectors.registry import connector_class
+from activities.digests import Digests
 from activities.etl import Etl
 from activities.headroom import StoredHeadroom
 from activities.health import Health
@@ -110,7 +111,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     migrations = Migrations(access, connections, Receipts(database), fingerprint_key=eldest.derive("fingerprints"))
     groups = [
         *(Connect(access, connections, secrets), tokens, migrations, health, alerts),
-        *(notify, batches, sync, etl, keys),
+        *(notify, Digests(), batches, sync, etl, keys),
     ]
     try:
         yield Parts(

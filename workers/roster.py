@@ -14,6 +14,7 @@ from activities.connectors.registry import CONNECTORS
 from contracts.names import DATA_QUEUE, ORCHESTRATION_QUEUE, system_queue
 from workers.composition import Parts
 from workers.sandbox import workflow_runner
+from workflows.deliver_digest import DeliverDigest
 from workflows.integration import Integration
 from workflows.monitor_health import MonitorHealth
 from workflows.rotate_keys import RotateKeys
@@ -24,6 +25,7 @@ from workflows.sync_report import SyncReport
 from workflows.wedding_timeline import WeddingTimeline
 
 WORKFLOWS = [
+    DeliverDigest,
     Integration,
     MonitorHealth,
     RotateKeys,

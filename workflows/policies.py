@@ -84,6 +84,9 @@ REWRAP = Policy(attempt=timedelta(minutes=10), total=timedelta(hours=12), heartb
 LOCAL = Policy(attempt=timedelta(seconds=10), total=timedelta(minutes=10))
 """Planning inside the worker that runs the workflow."""
 
+RUN_TIMEOUT = timedelta(days=30)
+"""Long enough for a tenant to connect an account again; a run that waits for that holds nothing."""
+
 _PRIORITY_KEYS = {SyncPriority.CRITICAL: 1, SyncPriority.HIGH: 2, SyncPriority.NORMAL: 3, SyncPriority.LOW: 4}
 
 

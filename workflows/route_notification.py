@@ -8,7 +8,8 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from contracts.effects import EffectOutcome, EffectStep, PlanRouting, RoutingPlan, TargetPlan
+    from contracts.decisions import HeldAnswer
+    from contracts.effects import EffectOutcome, EffectStep, Hold, RoutingPlan, TargetPlan
     from contracts.names import WorkflowType, system_queue
     from contracts.notification import (
         CrossSystemRouting,
@@ -17,15 +18,16 @@ with workflow.unsafe.imports_passed_through():
         RoutingResult,
         SystemRoutingResult,
     )
-    from contracts.results import delivered, overall_status, untouched
+    from contracts.results import combined, delivered, overall_status, undelivered, untouched
     from contracts.sync import SyncPriority
     from workflows import policies
+    from workflows.holding import HoldsMessages, Wait
     from workflows.visibility import detail_of, tag
     from workflows.waiting import WaitsForReconnection
 
 
 @workflow.defn(name=WorkflowType.ROUTE_NOTIFICATION)
-class RouteNotification(WaitsForReconnection):
+class RouteNotification(HoldsMessages, WaitsForReconnection):
     """Plans all targets at once, then delivers to them in parallel."""
 
     @workflow.run
@@ -38,14 +40,10 @@ class RouteNotification(WaitsForReconnection):
             run_kind="notification",
             priority=notification.priority.value,
             outcome="running",
+            notification_id=notification.notification_id,
             **({"wedding_id": notification.wedding_context.wedding_id} if notification.wedding_context else {}),
         )
-        plan = await workflow.execute_local_activity(
-            "notify.plan",
-            PlanRouting(routing=routing, occurred_at=workflow.now()),
-            result_type=RoutingPlan,
-            **policies.local_options(policies.LOCAL),
-        )
+        plan = await self.planned(routing)
         results = await self._deliver_all(routing, plan)
         overall = overall_status(results)
         tag(outcome=overall.value)
@@ -58,6 +56,7 @@ class RouteNotification(WaitsForReconnection):
             system_results=results,
             processing_time=int((workflow.time() - started) * 1_000),
             delivery_coordination=routing.delivery_coordination,
+            decisions=self._decisions,
         )
 
     async def _deliver_all(self, routing: CrossSystemRouting, plan: RoutingPlan) -> list[SystemRoutingResult]:
@@ -80,18 +79,59 @@ class RouteNotification(WaitsForReconnection):
             return result
         for name in chain:
             substitute = next((item for item in plan.targets if item.target.system_id == name), None)
-            if substitute is not None and substitute.steps:
+            if substitute is not None and substitute.reason == "standby":
                 ready = substitute.model_copy(update={"status": DeliveryStatus.SUCCESS, "reason": ""})
+                if not substitute.steps:
+                    ready = await self.planned_again(routing, name)
                 substituted = await self._deliver(routing, ready, waits=False)
                 if substituted.status is DeliveryStatus.SUCCESS:
                     return result.model_copy(update={"failed_over_to": name})
         return result
 
     async def _deliver(self, routing: CrossSystemRouting, plan: TargetPlan, *, waits: bool) -> SystemRoutingResult:
+        """Serve one target: those who get the message now, those whose digest takes it, and those who wait."""
+        if not plan.holds and not plan.collected:
+            return await self._deliver_now(routing, plan, waits=waits)
+        parts = [self._deliver_later(routing, plan, hold, waits=waits) for hold in plan.holds]
+        if plan.steps or not plan.holds:
+            parts.append(self._deliver_now(routing, plan, waits=waits))
+        if plan.collected:
+            await self.collected(routing.organization_id, plan.collected, routing.source_notification.priority)
+        return combined(await asyncio.gather(*parts))
+
+    async def _deliver_now(self, routing: CrossSystemRouting, plan: TargetPlan, *, waits: bool) -> SystemRoutingResult:
         if plan.status is not DeliveryStatus.SUCCESS:
             return untouched(plan, plan.status, plan.reason)
         deliveries = await asyncio.gather(*(self._apply(routing, step, waits=waits) for step in plan.steps))
+        lost = undelivered(plan, deliveries)
+        if lost:
+            await self.given_back(routing.organization_id, lost)
         return delivered(plan, deliveries)
+
+    async def _deliver_later(
+        self, routing: CrossSystemRouting, plan: TargetPlan, hold: Hold, *, waits: bool
+    ) -> SystemRoutingResult:
+        """Serve recipients as their wait ends, each judged anew: what they want by then counts."""
+        wait = Wait(plan.target.system_id, hold)
+        parts: list[SystemRoutingResult] = []
+        served: list[asyncio.Task[SystemRoutingResult]] = []
+        self._waits.append(wait)
+        while wait.waiting:
+            for answer, recipients in (await wait.next()).items():
+                if answer is HeldAnswer.CANCEL:
+                    parts.append(untouched(plan, DeliveryStatus.SKIPPED, "cancelled_while_held"))
+                else:
+                    released = answer is HeldAnswer.RELEASE
+                    turn = self._deliver_anew(routing, plan, recipients, released=released, waits=waits)
+                    served.append(asyncio.create_task(turn))
+        self._waits.remove(wait)
+        return combined([*parts, *await asyncio.gather(*served)])
+
+    async def _deliver_anew(
+        self, routing: CrossSystemRouting, plan: TargetPlan, recipients: list[str], *, released: bool, waits: bool
+    ) -> SystemRoutingResult:
+        again = await self.planned_again(routing, plan.target.system_id, recipients, released=released)
+        return await self._deliver(routing, again, waits=waits)
 
     async def _apply(self, routing: CrossSystemRouting, step: EffectStep, *, waits: bool) -> DeliveryResult:
         """Make one effect stand; where no other system takes over, wait for a connection that is parked."""

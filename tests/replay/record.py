@@ -14,6 +14,7 @@ from typing import Any
 from temporalio.client import WorkflowHandle
 
 from contracts.integration import IntegrationState
+from tests.orchestration import test_deliver_digest as digests
 from tests.orchestration import test_integration as integration
 from tests.orchestration import test_integration_migration as moves
 from tests.orchestration import test_integration_tokens as tokens
@@ -21,6 +22,7 @@ from tests.orchestration import test_monitor_health as health
 from tests.orchestration import test_rotate_keys as keys
 from tests.orchestration import test_route_notification as routing
 from tests.orchestration import test_route_notification_batch as batch
+from tests.orchestration import test_route_notification_holds as holds
 from tests.orchestration import test_run_warehouse_etl as etl
 from tests.orchestration import test_sync_report as sync
 from tests.orchestration import test_wedding_timeline as wedding
@@ -144,6 +146,30 @@ async def batch_of_two_parts() -> AsyncIterator[WorkflowHandle[Any, Any]]:
 
 
 @asynccontextmanager
+async def digest_sent_as_one() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    sent = digests.Sent()
+    async with (
+        digests.time_skipping() as environment,
+        digests.polling(environment.client, digests.WORKFLOWS, sent.activities()),
+    ):
+        due = await digests.soon(environment)
+        handle = await digests.signalled(environment, digests.item(1, due), digests.item(2, due))
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
+async def routing_held_released_and_called_off() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    fake = holds.FakeHolds()
+    async with routing.stage(fake) as environment:
+        handle = await routing.route(environment)
+        await holds.decide(handle, answer="cancel", systemId="crm", recipient=holds.CONTACTS[0])
+        await holds.decide(handle, answer="release", systemId="crm")
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
 async def routing_with_failover() -> AsyncIterator[WorkflowHandle[Any, Any]]:
     fake = routing.FakeNotify()
     fake.trouble = {"team-chat-0": [routing.refused()]}
@@ -191,6 +217,7 @@ async def wedding_moved_and_completed() -> AsyncIterator[WorkflowHandle[Any, Any
 PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, Any]]]] = {
     play.__name__: play
     for play in (
+        digest_sent_as_one,
         batch_of_two_parts,
         health_alerts_told,
         health_of_a_shard,
@@ -202,6 +229,7 @@ PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, An
         keys_rotated_in_two_passes,
         load_with_a_lost_part,
         load_with_steps_side_by_side,
+        routing_held_released_and_called_off,
         routing_with_failover,
         sync_as_bulk_jobs,
         sync_of_two_parts,
