@@ -142,10 +142,7 @@ def render(template: str, facts: Mapping[str, JsonValue], *, name: str, html: bo
     """
     _steps.set([MAX_STEPS])
     try:
-        text = ""
-        for part in _compiled(template, html).generate(**facts):
-            text = _short(text + part)
-        return text
+        return _filled(_compiled(template, html), facts)
     except UndefinedError as error:
         raise InvalidInput(
             "template_incomplete",
@@ -167,6 +164,13 @@ def render(template: str, facts: Mapping[str, JsonValue], *, name: str, html: bo
             action="Use plain placeholders, conditions and loops only.",
             operation="templates.render",
         ) from error
+
+
+def _filled(template: Template, facts: Mapping[str, JsonValue]) -> str:
+    text = ""
+    for part in template.generate(**facts):
+        text = _short(f"{text}{part}")
+    return text
 
 
 def check(template: str, *, name: str) -> None:
