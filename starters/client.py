@@ -17,6 +17,7 @@ from activities.ports.secrets import SecretStore
 from activities.storage.authorizations import AuthorizationStore
 from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database
+from activities.storage.ledger import EffectLedger
 from contracts import names
 from contracts.base import Contract
 from contracts.batch import BatchSummary, NotificationBatch
@@ -31,6 +32,7 @@ from starters.authorizations import Authorizations
 from starters.failures import as_error, detail_of, translated
 from starters.integrations import Integrations
 from starters.notification_batches import NotificationBatches
+from starters.notifications import Notifications
 from starters.runs import Run, RunView, view_run, workflow_id_of
 from workers.composition import endpoint_resolver
 from workers.secret_store import open_secret_store
@@ -70,6 +72,7 @@ class WedSync:
             settings.public_url or settings.api_url,
         )
         self.batches = NotificationBatches(client, settings, self._start_batch)
+        self.notifications = Notifications(client, EffectLedger(store.database), answer_timeout_s)
         self._answer_timeout_s = answer_timeout_s
 
     async def start_sync(self, request: DataSynchronizationRequest) -> Run[SynchronizationResult]:

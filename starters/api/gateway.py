@@ -14,6 +14,7 @@ from starters.client import WedSync, open_store
 from starters.failures import translated
 from starters.health_desk import HealthDesk
 from starters.limits import Limits
+from starters.recipients import Recipients
 from workers.settings import Settings
 from workers.temporal import connect
 
@@ -34,6 +35,7 @@ class Gateway:
         roots = StoredRootKeys(settings.database_url, masters)
         self.idempotency = IdempotencyStore(self._store.database, masters, roots.eldest)
         self.health = HealthDesk(self._store.database, masters)
+        self.recipients = Recipients(self._store.database, masters, roots.eldest)
         self._wedsync: WedSync | None = None
         self._lock = asyncio.Lock()
 

@@ -12,7 +12,18 @@ from pydantic import ValidationError
 
 from activities.boundary import invalid_input
 from contracts.errors import ErrorDetail, InvalidInput, Owner, Permanent, WedSyncError
-from starters.cli import health, integrations, keys, operations, processes, runs, weddings
+from starters.cli import (
+    explain,
+    health,
+    integrations,
+    keys,
+    operations,
+    preferences,
+    processes,
+    runs,
+    templates,
+    weddings,
+)
 from starters.cli.output import fail, note
 from starters.failures import detail_of
 from workers.privacy import leave_no_core_dump
@@ -35,6 +46,8 @@ for _command in (
     processes.api,
     processes.emulators,
     runs.notify,
+    explain.explain,
+    explain.held,
     operations.schema,
     operations.doctor,
 ):
@@ -46,6 +59,8 @@ app.add_typer(runs.etl_app, name="etl")
 app.add_typer(weddings.app, name="weddings")
 app.add_typer(operations.schedules_app, name="schedules")
 app.add_typer(keys.app, name="keys")
+app.add_typer(preferences.app, name="preferences")
+app.add_typer(templates.app, name="templates")
 
 
 def main(argv: list[str] | None = None) -> None:
