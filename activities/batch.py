@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import groupby
 
 from temporalio import activity
@@ -73,12 +74,13 @@ class Batches:
         """
         parts = self._parts(request.organization_id, request.batch_id)
         planned, apart = [], []
-        for routing in await self._routings(parts, request):
-            activity.heartbeat()
-            plan = await self._notify.plan(PlanRouting(routing=routing, occurred_at=request.occurred_at))
-            planned.append(PlannedRouting(routing=routing, targets=plan.targets))
-            if _stands_apart(routing, plan.targets):
-                apart.append(routing)
+        with self._access.remembering():
+            for routing in await self._routings(parts, request):
+                activity.heartbeat()
+                plan = await self._notify.plan(PlanRouting(routing=routing, occurred_at=request.occurred_at))
+                planned.append(PlannedRouting(routing=routing, targets=plan.targets))
+                if _stands_apart(routing, plan.targets):
+                    apart.append(routing)
         name = f"{request.number:06d}"
         systems = await self._staged_effects(parts, name, planned, {routing.routing_id for routing in apart})
         return PartPlan(
@@ -117,11 +119,13 @@ class Batches:
             IntegrationPaused: the integration refuses work.
         """
         connector = await self._access.connector(request.organization_id, request.integration_id, DeliveryConnector)
+        stored = await self._access.stored(request.organization_id, request.integration_id)
         parts = self._parts(request.organization_id, request.batch_id)
         rows = await parts.read(request.effects, PlannedStep)
         info = activity.info()
         run = BatchApply(
             connector,
+            partial(self._access.together, stored),
             self._ledger,
             f"{info.workflow_id}/{info.workflow_run_id}",
             LEASE,

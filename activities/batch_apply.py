@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 
 from activities.ports.connector import BatchDeliveryConnector, DeliveryConnector
@@ -21,6 +22,7 @@ SIDE_BY_SIDE = 10
 """Vendor calls under way at once."""
 
 Answers = dict[str, EffectOutcome | WedSyncError]
+Together = Callable[[int], Awaitable[AbstractAsyncContextManager[None]]]
 
 
 class BatchApply:
@@ -28,6 +30,7 @@ class BatchApply:
 
     Args:
         connector: the open connection.
+        together: admits a few of its vendor requests at once.
         ledger: intents before the calls, receipts after them, for a chunk of effects at a time.
         owner: the run whose effects they are.
         lease: how long a claim keeps other runs out.
@@ -38,6 +41,7 @@ class BatchApply:
     def __init__(
         self,
         connector: DeliveryConnector,
+        together: Together,
         ledger: EffectLedger,
         owner: str,
         lease: timedelta,
@@ -45,6 +49,7 @@ class BatchApply:
         beat: Callable[[ApplyProgress], None],
     ) -> None:
         self._connector = connector
+        self._admitted = together
         self._ledger = ledger
         self._owner = owner
         self._lease = lease
@@ -146,26 +151,43 @@ class BatchApply:
             return {step.effect_id: error for step in steps}
 
     async def _one_by_one(self, steps: Sequence[EffectStep]) -> Answers:
-        turn = asyncio.Semaphore(SIDE_BY_SIDE)
+        """Make one call per effect, a few side by side; when the vendor has no room, the rest waits."""
         answers: Answers = {}
-        stopped: list[WedSyncError] = []
-
-        async def send(step: EffectStep) -> None:
-            async with turn:
-                if stopped:
-                    answers[step.effect_id] = stopped[0]
-                    return
-                self.vendor_calls += 1
-                try:
-                    answers[step.effect_id] = await self._connector.apply(step)
-                except WedSyncError as error:
-                    answers[step.effect_id] = error
-                    if not _final(error) and not isinstance(error, OutcomeUnknown):
-                        # The vendor has no room or no time now: the rest would only be refused as well.
-                        stopped.append(error)
-
-        await asyncio.gather(*(send(step) for step in steps))
+        for start in range(0, len(steps), SIDE_BY_SIDE):
+            group = steps[start : start + SIDE_BY_SIDE]
+            answers.update(await self._side_by_side(group))
+            stopped = next((answer for answer in answers.values() if _no_room(answer)), None)
+            if stopped is not None:
+                return {**{step.effect_id: stopped for step in steps}, **answers}
         return answers
+
+    async def _side_by_side(self, steps: Sequence[EffectStep]) -> Answers:
+        try:
+            async with await self._admitted(len(steps)):
+                told = await asyncio.gather(*(self._one(step) for step in steps))
+        except WedSyncError as error:
+            if len(steps) == 1:
+                return {steps[0].effect_id: error}
+            # There may be room for some of them.
+            answers: Answers = {}
+            for step in steps:
+                answers.update(await self._side_by_side([step]))
+                if _no_room(answers[step.effect_id]):
+                    return {**dict.fromkeys((item.effect_id for item in steps), answers[step.effect_id]), **answers}
+            return answers
+        return dict(zip((step.effect_id for step in steps), told, strict=True))
+
+    async def _one(self, step: EffectStep) -> EffectOutcome | WedSyncError:
+        self.vendor_calls += 1
+        try:
+            return await self._connector.apply(step)
+        except WedSyncError as error:
+            return error
+
+
+def _no_room(answer: EffectOutcome | WedSyncError) -> bool:
+    """Return whether the vendor cannot be asked now, so that the next effect would only be refused as well."""
+    return isinstance(answer, WedSyncError) and not isinstance(answer, Permanent | OutcomeUnknown)
 
 
 def _final(error: WedSyncError) -> bool:

@@ -143,7 +143,9 @@ class Notify:
                 action="Use send_email or create_task.",
             )
         stored = await self._capable(wedding.organization_id, Capability.EMAIL, "send e-mail")
-        written = [one for one in wedding.participants if one.email and "email" in one.channels]
+        written = self._planner.waiting(
+            wedding.organization_id, step, [one for one in wedding.participants if "email" in one.channels]
+        )
         if not written:
             raise InvalidInput(
                 "nobody_to_write_to",

@@ -31,7 +31,7 @@ from contracts.effects import (
 from contracts.errors import InvalidInput
 from contracts.notification import DeliveryStatus
 from contracts.preferences import NotificationPolicy, SystemPreference
-from contracts.wedding import QuietHours
+from contracts.wedding import Participant, QuietHours, TimelineStep
 
 _CHANNELS = frozenset({Capability.EMAIL, Capability.MESSAGE, Capability.CALL})
 _TOLD_WHOLE = 25
@@ -138,9 +138,17 @@ class Planner:
                 f"and its integration is {stored.configuration.platform}.",
                 action="Correct systemType or integrationId of the target.",
             )
+        context = delivery.notification.wedding_context
+        about = {
+            "notification_id": delivery.notification.notification_id,
+            "wedding_id": delivery.wedding_id or (context.wedding_id if context else None),
+        }
         alone = {address: target.model_copy(update={"recipients": [address]}) for address in target.recipients}
         steps = {
-            address: _labelled(delivery, connector.plan(delivery.model_copy(update={"target": one})))
+            address: [
+                step.model_copy(update={**about, "reversible": step.kind in connector.manifest.reversible})
+                for step in connector.plan(delivery.model_copy(update={"target": one}))
+            ]
             for address, one in (alone or {"": target}).items()
         }
         does = connector.manifest.capabilities & _CHANNELS
@@ -157,6 +165,16 @@ class Planner:
         await self._count([turn for some in turns for turn in some if turn.last is None], wishes.policy)
         told_whole = sum(len(some) for some in turns) <= _TOLD_WHOLE
         return [_planned(reach, some, now, told_whole=told_whole) for reach, some in zip(reaches, turns, strict=True)]
+
+    def waiting(
+        self, organization_id: str, step: TimelineStep, participants: Sequence[Participant]
+    ) -> list[Participant]:
+        """Return those of a wedding's participants with an address whom a step is still to reach."""
+        return [
+            one
+            for one in participants
+            if one.email and (not step.held or contact_of(self._key, organization_id, one.email) in step.held)
+        ]
 
     async def give_back(self, request: GiveBack) -> None:
         """Uncount reservations. Idempotent: yes."""
@@ -202,15 +220,6 @@ class Planner:
             counted, await self._paces.take(policy.organization_id, claims, policy), strict=True
         ):
             turn.words += [bounded(word, turn.reach.message, policy) for word in words]
-
-
-def _labelled(delivery: Delivery, steps: Iterable[EffectStep]) -> list[EffectStep]:
-    context = delivery.notification.wedding_context
-    about = {
-        "notification_id": delivery.notification.notification_id,
-        "wedding_id": delivery.wedding_id or (context.wedding_id if context else None),
-    }
-    return [step.model_copy(update=about) for step in steps]
 
 
 def _of_system(reach: Reach, systems: Sequence[SystemPreference]) -> list[Word]:

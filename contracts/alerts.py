@@ -21,6 +21,7 @@ class AlertKind(StrEnum):
     RECONNECT_REQUIRED = "reconnect_required"
     RUN_MISSING = "run_missing"
     VOLUME_ODD = "volume_odd"
+    DECISION_NEEDED = "decision_needed"
 
 
 class Severity(StrEnum):

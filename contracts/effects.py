@@ -11,6 +11,7 @@ from contracts.base import Contract, Instant, JsonObject, OpaqueId, ShortText, T
 from contracts.decisions import ContactId, Decision
 from contracts.digests import DigestEntry
 from contracts.errors import ErrorDetail
+from contracts.facts import Follower
 from contracts.identity import SenderIdentity
 from contracts.integration import Platform
 from contracts.notification import CrossSystemRouting, DeliveryStatus, SourceNotification, TargetSystem
@@ -68,6 +69,8 @@ class EffectStep(Contract):
     """The connector's own request, opaque to everyone else."""
     notification_id: OpaqueId | None = None
     wedding_id: OpaqueId | None = None
+    reversible: bool = False
+    """Whether the system takes it back once it stands."""
 
 
 class StandingEffect(Contract):
@@ -169,6 +172,14 @@ class ActionRequest(Contract):
     occurred_at: Instant
 
 
+class FollowerRequest(Contract):
+    """Input of `followers.plan`: one round that brings a follower to the wedding's facts."""
+
+    wedding: Wedding
+    follower: Follower
+    occurred_at: Instant
+
+
 class EffectOutcome(Contract):
     """What the vendor now holds."""
 
@@ -176,3 +187,43 @@ class EffectOutcome(Contract):
     replayed: bool = False
     """True when the effect already stood (found in the ledger or at the vendor) and was not repeated."""
     applied_at: Instant | None = None
+
+
+class RetractStatus(StrEnum):
+    """What became of the wish to take an effect back."""
+
+    RETRACTED = "retracted"
+    GONE_ALREADY = "gone_already"
+    """It was taken back before."""
+    NOT_REVERSIBLE = "not_reversible"
+    """It stands: the system takes nothing of this kind back."""
+
+
+class RetractOutcome(Contract):
+    """The answer of `notify.retract`."""
+
+    status: RetractStatus
+    retracted_at: Instant | None = None
+
+
+class Correction(Contract):
+    """Input of `notify.correct`: the effect that stands, and what it is to say instead."""
+
+    effect: StandingEffect
+    step: EffectStep
+
+
+class Sighting(StrEnum):
+    """Whether an effect whose answer was lost stands."""
+
+    STANDS = "stands"
+    ABSENT = "absent"
+    UNKNOWN = "unknown"
+    """The system shows nothing, so that nobody but its own log can tell."""
+
+
+class EffectSighting(Contract):
+    """The answer of `notify.look_for_effect`; `outcome` is set when the effect stands."""
+
+    sighting: Sighting
+    outcome: EffectOutcome | None = None

@@ -27,10 +27,12 @@ class WorkflowType(StrEnum):
     RUN_WAREHOUSE_ETL = "RunWarehouseEtl"
     ROUTE_NOTIFICATION = "RouteNotification"
     ROUTE_NOTIFICATION_BATCH = "RouteNotificationBatch"
+    SYNC_NOTIFICATION_STATES = "SyncNotificationStates"
     WEDDING_TIMELINE = "WeddingTimeline"
     MONITOR_HEALTH = "MonitorHealth"
     ROTATE_KEYS = "RotateKeys"
     DELIVER_DIGEST = "DeliverDigest"
+    RECALL_WEDDING = "RecallWedding"
 
 
 class SearchAttribute(StrEnum):
@@ -76,9 +78,19 @@ def digest_workflow_id(organization_id: str, contact: str, integration_id: str) 
     return f"deliver-digest/{organization_id}/{contact}/{integration_id}"
 
 
+def state_sync_workflow_id(organization_id: str, sync_id: str) -> str:
+    """Return the id of a run that carries states between systems."""
+    return f"sync-notification-states/{organization_id}/{sync_id}"
+
+
 def wedding_workflow_id(organization_id: str, wedding_id: str) -> str:
     """Return the id of the entity workflow of a wedding."""
     return f"wedding-timeline/{organization_id}/{wedding_id}"
+
+
+def recall_workflow_id(organization_id: str, wedding_id: str, recall_id: str) -> str:
+    """Return the id of a recall; the same key joins it."""
+    return f"recall-wedding/{organization_id}/{wedding_id}/{recall_id}"
 
 
 def health_workflow_id(shard: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from activities.storage.ledger import LedgerEntry
+from activities.storage.states import KnownState
 from contracts.decisions import Decision, Stage, Verdict
 from contracts.notification import DeliveryStatus, RoutingResult
 from contracts.wedding import StepStatus, WeddingState
@@ -63,6 +64,20 @@ def of_result(result: RoutingResult, at: datetime) -> list[Decision]:
                 )
             )
     return decisions
+
+
+def of_states(states: Iterable[KnownState]) -> list[Decision]:
+    """Return what systems told of a message after it had been delivered, by integration."""
+    return [
+        Decision(
+            stage=Stage.STATE,
+            code=one.state.value,
+            verdict=Verdict.NOTE,
+            system_id=one.integration_id,
+            at=one.occurred_at,
+        )
+        for one in states
+    ]
 
 
 def of_wedding(state: WeddingState, now: datetime) -> list[Decision]:

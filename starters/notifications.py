@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
 
 from activities.storage.ledger import EffectLedger, LedgerEntry
-from contracts.decisions import Decision, DecisionLog, HeldAction, HeldActionResult
+from activities.storage.states import StateStore
+from contracts.decisions import DecisionLog, HeldAction, HeldActionResult
 from contracts.errors import InvalidInput, WedSyncError
 from contracts.explanation import ExplainedRun, Explanation
 from contracts.names import SearchAttribute, routing_workflow_id, wedding_workflow_id
@@ -19,15 +20,7 @@ from starters import explaining
 from starters.failures import translated
 from starters.runs import run_id_of
 
-Observed = Callable[[str, str], Awaitable[Sequence[Decision]]]
-"""Organisation and notification -> the states that systems told of afterwards."""
-
 _RUNS = 100
-
-
-async def nothing_observed(_organization_id: str, _notification_id: str) -> Sequence[Decision]:
-    """Return no states."""
-    return ()
 
 
 class Notifications:
@@ -36,17 +29,15 @@ class Notifications:
     Args:
         client: from the one factory.
         ledger: of effects.
+        states: what systems told of afterwards.
         answer_timeout_s: how long a run may take to answer.
-        observed: what systems told of afterwards.
     """
 
-    def __init__(
-        self, client: Client, ledger: EffectLedger, answer_timeout_s: float, observed: Observed = nothing_observed
-    ) -> None:
+    def __init__(self, client: Client, ledger: EffectLedger, states: StateStore, answer_timeout_s: float) -> None:
         self._client = client
         self._ledger = ledger
+        self._states = states
         self._answer_timeout_s = answer_timeout_s
-        self._observed = observed
 
     async def explain(self, organization_id: str, notification_id: str, contact: str | None = None) -> Explanation:
         """Return every decision about a notification, of runs that still run and of finished ones.
@@ -66,9 +57,12 @@ class Notifications:
         with translated():
             entries = await self._ledger.of_notification(organization_id, notification_id)
             found = [one async for one in self._client.list_workflows(query, limit=_RUNS)]
-            states = await self._observed(organization_id, notification_id)
-        runs = [await self._run(one, entries, states, contact) for one in found]
+            states = await self._states.of_notification(organization_id, notification_id)
+        runs = [await self._run(one, entries, contact) for one in found]
         runs += _others(entries, {one.id for one in found}, contact)
+        if states:
+            told = explaining.of_states(states)
+            runs.append(ExplainedRun(run_id="", kind="states", status="observed", decisions=told))
         return _explanation(organization_id, notification_id, runs, "notification")
 
     async def explain_wedding(self, organization_id: str, wedding_id: str) -> Explanation:
@@ -121,13 +115,7 @@ class Notifications:
             ) from None
         return answer
 
-    async def _run(
-        self,
-        one: WorkflowExecution,
-        entries: Sequence[LedgerEntry],
-        states: Sequence[Decision],
-        contact: str | None,
-    ) -> ExplainedRun:
+    async def _run(self, one: WorkflowExecution, entries: Sequence[LedgerEntry], contact: str | None) -> ExplainedRun:
         handle = self._client.get_workflow_handle(one.id, run_id=one.run_id)
         with translated():
             async with asyncio.timeout(self._answer_timeout_s):
@@ -142,7 +130,7 @@ class Notifications:
             run_id=run_id_of(one.id),
             kind=one.id.partition("/")[0],
             status=_word(one.status),
-            decisions=explaining.chain([*decisions, *states], mine, contact),
+            decisions=explaining.chain(decisions, mine, contact),
         )
 
 

@@ -14,11 +14,13 @@ from temporalio.common import SearchAttributeKey
 
 from contracts.base import Contract, Instant
 from contracts.batch import BatchSummary
+from contracts.engagement import StateSyncResult
 from contracts.errors import RECONNECT_REQUIRED, ErrorDetail, ErrorKind, Owner, WedSyncError
 from contracts.etl import ETLResult
 from contracts.health import MonitorHealthResult
 from contracts.names import WAITING_FOR_RECONNECTION, SearchAttribute
 from contracts.notification import RoutingResult
+from contracts.recall import RecallReport
 from contracts.sync import SynchronizationResult
 from contracts.wedding import WeddingState
 from starters.failures import AWAY, detail_of, not_found, translated
@@ -52,7 +54,9 @@ _RESULTS: dict[str, type[Contract]] = {
     "run-warehouse-etl": ETLResult,
     "route-notification": RoutingResult,
     "route-notification-batch": BatchSummary,
+    "sync-notification-states": StateSyncResult,
     "wedding-timeline": WeddingState,
+    "recall-wedding": RecallReport,
     "monitor-health": MonitorHealthResult,
 }
 """First part of the workflow id -> result; other workflows are not runs."""

@@ -21,6 +21,7 @@ from activities.connect import Connect
 from activities.connectors.registry import connector_class
 from activities.digests import Digests
 from activities.etl import Etl
+from activities.followers import Followers
 from activities.headroom import StoredHeadroom
 from activities.health import Health
 from activities.health_check import Examiner
@@ -32,7 +33,10 @@ from activities.notify import Notify
 from activities.planning import Planner
 from activities.ports.connection import Connection
 from activities.ports.connector import SourceConnector
+from activities.recall import Recall
+from activities.recall_wedding import WeddingRecall
 from activities.refusals import Refusals
+from activities.states import States
 from activities.storage.alert_routes import AlertRouteStore
 from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database
@@ -46,6 +50,7 @@ from activities.storage.receipts import Receipts
 from activities.storage.root_keys import StoredRootKeys
 from activities.storage.sealed_rows import SealedRows
 from activities.storage.staging import Staging
+from activities.storage.states import StateStore
 from activities.storage.sync_runs import SyncRuns
 from activities.storage.templates import TemplateStore
 from activities.sync import Sync
@@ -101,8 +106,9 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
         eldest.derive("contacts"),
     )
     ledger = EffectLedger(database)
-    notify = Notify(access, connections, ledger, planner)
+    notify, recall = Notify(access, connections, ledger, planner), Recall(access, ledger)
     batches = Batches(access, notify, ledger, staging)
+    states = States(access, ledger, StateStore(database))
     tokens = Tokens(access, connections, secrets, settings.oauth_apps)
     operator = settings.alerts_organization
     alerts = Alerts(AlertRouteStore(database, masters), connections, operator=operator)
@@ -111,7 +117,8 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     migrations = Migrations(access, connections, Receipts(database), fingerprint_key=eldest.derive("fingerprints"))
     groups = [
         *(Connect(access, connections, secrets), tokens, migrations, health, alerts),
-        *(notify, Digests(), batches, sync, etl, keys),
+        *(notify, Digests(), recall, batches, states, WeddingRecall(access, ledger), Followers(access)),
+        *(sync, etl, keys),
     ]
     try:
         yield Parts(

@@ -17,10 +17,12 @@ from workers.sandbox import workflow_runner
 from workflows.deliver_digest import DeliverDigest
 from workflows.integration import Integration
 from workflows.monitor_health import MonitorHealth
+from workflows.recall_wedding import RecallWedding
 from workflows.rotate_keys import RotateKeys
 from workflows.route_notification import RouteNotification
 from workflows.route_notification_batch import RouteNotificationBatch
 from workflows.run_warehouse_etl import RunWarehouseEtl
+from workflows.sync_notification_states import SyncNotificationStates
 from workflows.sync_report import SyncReport
 from workflows.wedding_timeline import WeddingTimeline
 
@@ -28,10 +30,12 @@ WORKFLOWS = [
     DeliverDigest,
     Integration,
     MonitorHealth,
+    RecallWedding,
     RotateKeys,
     RouteNotification,
     RouteNotificationBatch,
     RunWarehouseEtl,
+    SyncNotificationStates,
     SyncReport,
     WeddingTimeline,
 ]

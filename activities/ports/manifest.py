@@ -41,6 +41,7 @@ class EffectGuarantee(StrEnum):
     UPSERT = "upsert by external id"
     LOOK_BEFORE_RETRY = "look before retry"
     AT_MOST_ONCE = "at most once, unknown outcome reported"
+    READS_ONLY = "reads only"
 
 
 @dataclass(frozen=True)

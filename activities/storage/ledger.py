@@ -68,6 +68,9 @@ class LedgerEntry:
     intended_at: datetime
     standing: StandingEffect | None = None
     retracted_at: datetime | None = None
+    notification_id: str | None = None
+    claimed_until: datetime | None = None
+    """Until then somebody may be at it, while it has no receipt."""
 
 
 class EffectLedger:
@@ -143,6 +146,11 @@ class EffectLedger:
         async with self._database.begin() as connection:
             await connection.execute(statement)
 
+    async def entry(self, organization_id: str, effect_id: str) -> LedgerEntry | None:
+        """Return what is known of an effect, None when this organisation has none of that id."""
+        found = await self._entries(organization_id, effects.c.effect_id == effect_id)
+        return found[0] if found else None
+
     async def of_wedding(self, organization_id: str, wedding_id: str) -> list[LedgerEntry]:
         """Return every effect about a wedding, in the order they were meant."""
         return await self._entries(organization_id, effects.c.wedding_id == wedding_id)
@@ -155,6 +163,14 @@ class EffectLedger:
         """Return the effects that one object at the vendor stands for."""
         return await self._entries(
             organization_id, effects.c.integration_id == integration_id, effects.c.remote_id == remote_id
+        )
+
+    async def by_effect_id(self, organization_id: str, integration_id: str, beginning: str) -> list[LedgerEntry]:
+        """Return the effects of an integration whose ids begin so: all of one id, or its first digits."""
+        return await self._entries(
+            organization_id,
+            effects.c.integration_id == integration_id,
+            effects.c.effect_id.startswith(beginning, autoescape=True),
         )
 
     async def standing(self, organization_id: str, effect_ids: Sequence[str]) -> list[StandingEffect]:
@@ -238,4 +254,6 @@ def _entry(row: Row[tuple[object, ...]]) -> LedgerEntry:
         intended_at=row.intended_at.replace(tzinfo=UTC),
         standing=standing,
         retracted_at=row.retracted_at.replace(tzinfo=UTC) if row.retracted_at else None,
+        notification_id=row.notification_id,
+        claimed_until=row.claimed_until.replace(tzinfo=UTC),
     )

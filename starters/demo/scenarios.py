@@ -18,6 +18,7 @@ from contracts.wedding import Wedding, WeddingEvent, WeddingEventType
 from starters.demo.connections import connections
 from starters.demo.stage import ORGANIZATION, ROOT, Check, Scenario, Stage, example, integration
 from starters.demo.vendors import Vendors
+from starters.demo.venue import venue_coordination
 from starters.demo.white_label import white_label
 from starters.failures import translated
 from starters.skipped_clock import skipped_clock
@@ -190,4 +191,5 @@ SCENARIOS: dict[str, Scenario] = {
     "planner-survey": planner_survey,
     "connections": connections,
     "white-label": white_label,
+    "venue-coordination": venue_coordination,
 }

@@ -16,7 +16,6 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from activities.batch import KIND, Batches
 from activities.notify import Notify
 from activities.ports.connector import DeliveryConnector
-from activities.storage.database import metadata
 from activities.storage.ledger import EffectLedger
 from activities.sync_parts import Parts
 from contracts.batch import (
@@ -38,7 +37,7 @@ from contracts.notification import CrossSystemRouting, OverallStatus, RoutingRes
 from tests.contract.conftest import emulators, served_emulators  # noqa: F401 - fixtures
 from tests.orchestration.test_sync_report_vendors import House
 from tests.support.emulators import Emulators
-from tests.support.loopback import loopback_client
+from tests.support.hubspot_account import people
 from tests.support.post_office import planner
 from tests.support.temporal import polling, time_skipping
 from workflows.route_notification import RouteNotification
@@ -128,14 +127,11 @@ class FakeBatches:
 
 @pytest.fixture
 async def office(emulators: Emulators, tmp_path: Path) -> AsyncIterator[Office]:  # noqa: F811
-    house = House(emulators, tmp_path)
-    async with house.database.engine.begin() as connection:
-        await connection.run_sync(metadata.create_all)
-    await house.connect("hubspot", {"accessToken": "sandbox-hubspot-token"})
-    await house.connect("slack", {"botToken": "sandbox-slack-token"})
-    await (await house.access.connector(ORGANIZATION, "hubspot-main", DeliveryConnector)).provision()
-    yield Office(house)
-    await house.aclose()
+    async with House.opened(emulators, tmp_path) as house:
+        await house.connect("hubspot", {"accessToken": "sandbox-hubspot-token"})
+        await house.connect("slack", {"botToken": "sandbox-slack-token"})
+        await (await house.access.connector(ORGANIZATION, "hubspot-main", DeliveryConnector)).provision()
+        yield Office(house)
 
 
 @asynccontextmanager
@@ -166,15 +162,6 @@ async def routed(office: Office, routings: list[CrossSystemRouting]) -> BatchSum
 
 def kinds(emulated: Emulators, system: str) -> Counter[str]:
     return Counter(effect["kind"] for effect in emulated.effects(system))
-
-
-def people(emulated: Emulators, count: int) -> list[str]:
-    """Put contacts into the account, as its own users would, and return their ids."""
-    base_url = emulated.base_url("hubspot")
-    inputs = [{"properties": {"email": f"guest-{number}@example.com"}} for number in range(count)]
-    with loopback_client(base_url, {"Authorization": "Bearer sandbox-hubspot-token"}) as http:
-        answer = http.post("/crm/v3/objects/contacts/batch/create", json={"inputs": inputs}).raise_for_status()
-    return [item["id"] for item in answer.json()["results"]]
 
 
 def crm(contact_id: str, **rest: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from temporalio import activity
 from temporalio.client import WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 
+from activities import timeline
 from contracts.decisions import DecisionLog, HeldAction, HeldActionResult, Verdict
 from contracts.digests import CollectForDigest, DigestEntry, DigestItem
 from contracts.effects import Hold, PlanRouting, RoutingPlan
@@ -20,12 +21,14 @@ from contracts.identity import TemplateWords
 from contracts.names import ORCHESTRATION_QUEUE, routing_workflow_id
 from contracts.notification import CrossSystemRouting, OverallStatus, RoutingResult
 from contracts.preferences import ContactPreferences
+from contracts.wedding import WeddingState
 from tests.contract.conftest import emulators, served_emulators  # noqa: F401 - fixtures
 from tests.orchestration.test_route_notification import FakeNotify
 from tests.support.emulators import Emulators
-from tests.support.post_office import ANNA, BEN, OTHER, QUEUE, PostOffice, contact, routing
+from tests.support.post_office import ANNA, BEN, ORGANIZATION, OTHER, QUEUE, PostOffice, contact, routing
 from tests.support.temporal import polling, time_skipping
 from workflows.route_notification import RouteNotification
+from workflows.wedding_timeline import WeddingTimeline
 
 EMULATED = ("smtp",)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -295,3 +298,38 @@ async def test_another_organisations_preferences_and_words_count_for_nothing(off
         await (await start(environment, routing(ANNA))).result()
     [mail] = office.mails()
     assert "Harbour" not in str(mail)
+
+
+async def test_a_weddings_step_waits_for_those_who_sleep_and_reaches_each_participant_once(office: PostOffice):
+    async with (
+        time_skipping() as environment,
+        polling(environment.client, [WeddingTimeline], [timeline.plan, *office.activities()], QUEUE),
+    ):
+        quiet, morning = await night(environment)
+        people = [
+            {"participantId": name, "email": address, "timeZone": "UTC", **rest}
+            for name, address, rest in (("anna", ANNA, {"quietHours": quiet}), ("ben", BEN, {}))
+        ]
+        thanks = {
+            "name": "thanks",
+            "trigger": "property_change",
+            "triggerProperty": "booking_status",
+            "triggerValue": "booked",
+            "actions": [{"type": "send_email", "template": "wedding_confirmation_template"}],
+        }
+        wedding = {
+            "organizationId": ORGANIZATION,
+            "weddingId": "wedding-1",
+            "bookingStatus": "booked",
+            "participants": people,
+            "automations": [thanks],
+        }
+        handle = await environment.client.start_workflow(
+            "WeddingTimeline", wedding, id="wedding-timeline/holds", task_queue=ORCHESTRATION_QUEUE
+        )
+        await environment.sleep(DAY)
+        state = await handle.query("state", result_type=WeddingState)
+        await handle.terminate()
+    (first, early), (second, late) = office.arrivals()
+    assert (first, second, [step.status for step in state.steps]) == (BEN, ANNA, ["sent"])
+    assert early < morning <= late

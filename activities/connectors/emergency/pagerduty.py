@@ -7,11 +7,14 @@ from typing import ClassVar
 
 from pydantic import JsonValue
 
+from activities.connectors.emergency.pagerduty_inbound import INBOUND
 from activities.ports.connection import Connection
+from activities.ports.inbound import Inbound
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
 from activities.transport.client import JsonClient, open_client
 from contracts.base import JsonObject
-from contracts.effects import Delivery, EffectOutcome, EffectStep
+from contracts.effects import Delivery, EffectOutcome, EffectStep, StandingEffect
+from contracts.engagement import NotificationState
 from contracts.errors import AuthExpired, InvalidInput, Permanent
 from contracts.integration import ConnectionProbe, IntegrationType, ProvisionResult
 from contracts.names import effect_id
@@ -45,19 +48,23 @@ class PagerDuty:
         api_version="Events API v2",
         documentation_url="https://developer.pagerduty.com/docs/events-api-v2-overview",
         credential_fields=("routingKey",),
+        optional_credential_fields=("webhookSecret",),
         default_base_url="https://events.pagerduty.com",
         hosts=("events.pagerduty.com", "events.eu.pagerduty.com"),
         capabilities=frozenset({Capability.DELIVER}),
         guarantee=EffectGuarantee.IDEMPOTENCY_KEY,
         rate_limit=RateLimit(requests=2, per_s=1.0),
         timeout_s=20.0,
+        reversible=frozenset({"event.trigger"}),
         notes=(
             "The incident's id is the dedup_key: an event of the same key joins the alert that is open.",
             "The vendor throttles dynamically and publishes no figure; two events a second per service are ours.",
             "The probe resolves an alert that does not exist, which the vendor accepts and which changes nothing.",
+            "A trigger is taken back by resolving its incident, which ends it for whoever else triggered it too.",
             "Accounts in the European region need the base URL https://events.eu.pagerduty.com.",
         ),
     )
+    inbound: ClassVar[Inbound] = INBOUND
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -123,6 +130,27 @@ class PagerDuty:
     async def find(self, step: EffectStep) -> EffectOutcome | None:  # noqa: ARG002
         """Return None: the Events API shows nothing, and a repeat changes nothing."""
         return None
+
+    async def retract(self, effect: StandingEffect) -> None:
+        """Resolve the incident that the event triggered.
+
+        Idempotent: yes, resolving what is not open changes nothing.
+        Source: https://developer.pagerduty.com/docs/send-alert-event
+        """
+        event: JsonObject = {"event_action": "resolve", "dedup_key": effect.remote_id or effect.object_id}
+        await self._enqueue(event, operation="event.resolve", writes=True)
+
+    async def show_state(self, effect: StandingEffect, state: NotificationState) -> bool:
+        """Acknowledge the incident when somebody has acknowledged the notification elsewhere.
+
+        Idempotent: yes.
+        Source: https://developer.pagerduty.com/docs/send-alert-event
+        """
+        if state is not NotificationState.ACKNOWLEDGED:
+            return False
+        event: JsonObject = {"event_action": "acknowledge", "dedup_key": effect.remote_id or effect.object_id}
+        await self._enqueue(event, operation="event.acknowledge", writes=True)
+        return True
 
     async def _enqueue(self, event: JsonObject, *, operation: str, writes: bool) -> JsonValue:
         await self._connection.admit()

@@ -6,7 +6,7 @@ import json
 import logging
 import re
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, cast
 
 import aiohttp
@@ -15,14 +15,17 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
+from activities.connectors.communication.slack.inbound import INBOUND
 from activities.ports.connection import Connection
+from activities.ports.inbound import Inbound
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
 from activities.transport.aio import open_session
 from activities.transport.bounds import AnswerTooLargeError, Limits, too_large
 from activities.transport.classify import retry_after_s, status_error
 from activities.transport.tls import tls_context, tls_error
 from contracts.base import JsonObject
-from contracts.effects import Delivery, EffectOutcome, EffectStep
+from contracts.effects import Delivery, EffectOutcome, EffectStep, StandingEffect
+from contracts.engagement import EngagementResult, EngagementTracking, NotificationState, Reaction
 from contracts.errors import (
     AuthExpired,
     InvalidInput,
@@ -38,6 +41,8 @@ from contracts.names import effect_id
 from contracts.notification import CommunicationChannel, NotificationAction, SourceNotification
 
 EVENT_TYPE = "wedsync_notification"
+_POST = "message.post"
+_GONE = "message_not_found"
 _OK = 200
 _SECTION_LIMIT = 3_000
 _VALUE_LIMIT = 2_000
@@ -58,11 +63,14 @@ _FORBIDDEN = frozenset({
 _ABSENT = frozenset({"channel_not_found", "thread_not_found", "user_not_found"})
 
 
+_REACTIONS = {NotificationState.READ: "eyes", NotificationState.ACKNOWLEDGED: "white_check_mark"}
+
+
 class Slack:
     """One Slack workspace, behind a bot token.
 
     Source: Slack Web API, https://docs.slack.dev/reference/methods (auth.test, chat.postMessage,
-    conversations.history) and https://docs.slack.dev/reference/block-kit.
+    chat.update, chat.delete, conversations.history) and https://docs.slack.dev/reference/block-kit.
     """
 
     manifest: ClassVar[Manifest] = Manifest(
@@ -79,14 +87,18 @@ class Slack:
         guarantee=EffectGuarantee.LOOK_BEFORE_RETRY,
         rate_limit=RateLimit(requests=1, per_s=1.0),
         page_size=200,
+        reversible=frozenset({_POST}),
+        correctable=frozenset({_POST}),
         notes=(
             "The limit is chat.postMessage's one message a second per channel, applied to the whole connection.",
             "Each message carries its effect id in its metadata; a repeat first reads the channel's history for it.",
             "That look-up needs the scope channels:history, and groups:history for private channels.",
             "An organisation's own name and icon need the scope chat:write.customize.",
             "Apps sold outside the Slack Marketplace may read history about once a minute.",
+            "A message is taken back by deleting it, and set right by editing it; a workspace may allow neither.",
         ),
     )
+    inbound: ClassVar[Inbound] = INBOUND
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -138,18 +150,15 @@ class Slack:
 
     def _step(self, delivery: Delivery, channel: CommunicationChannel) -> EffectStep:
         target = delivery.target
-        effect = effect_id(
-            delivery.organization_id, delivery.business_key, target.system_id, "message.post", channel.channel_id
-        )
-        message = message_of(delivery, channel)
-        message["metadata"] = {"event_type": EVENT_TYPE, "event_payload": {"effectId": effect}}
+        effect = effect_id(delivery.organization_id, delivery.business_key, target.system_id, _POST, channel.channel_id)
+        message = {**message_of(delivery, channel), "metadata": _metadata(effect)}
         oldest = (delivery.occurred_at - _LOOK_BACK).timestamp()
         return EffectStep(
             effect_id=effect,
             organization_id=delivery.organization_id,
             integration_id=target.integration_id,
             system="slack",
-            kind="message.post",
+            kind=_POST,
             object_id=channel.channel_id,
             payload={"message": message, "oldest": f"{oldest:.6f}"},
         )
@@ -192,6 +201,80 @@ class Slack:
             action="Look in the channel whether the message stands before sending it again.",
             system="slack",
             operation="conversations.history",
+        )
+
+    async def retract(self, effect: StandingEffect) -> None:
+        """Delete the message.
+
+        Idempotent: yes, a message that is not there counts as deleted.
+
+        Raises:
+            Permanent: the workspace lets no app delete messages, or keeps them by law.
+
+        Source: https://docs.slack.dev/reference/methods/chat.delete
+        """
+        try:
+            await self._call("chat.delete", writes=True, body={"channel": effect.object_id, "ts": effect.remote_id})
+        except Permanent as refused:
+            if refused.detail.evidence.get("vendorCode") != _GONE:
+                raise
+
+    async def correct(self, effect: StandingEffect, step: EffectStep) -> EffectOutcome:
+        """Edit the message; it keeps the id of the effect it stands for.
+
+        Idempotent: yes.
+
+        Raises:
+            Permanent: the message is not there any more, or may not be edited.
+
+        Source: https://docs.slack.dev/reference/methods/chat.update
+        """
+        message = cast("JsonObject", step.payload["message"])
+        said: JsonObject = {name: message[name] for name in ("text", "blocks") if name in message}
+        where = {"channel": effect.object_id, "ts": effect.remote_id}
+        await self._call("chat.update", writes=True, body={**said, **where, "metadata": _metadata(effect.effect_id)})
+        return EffectOutcome(remote_id=effect.remote_id)
+
+    async def show_state(self, effect: StandingEffect, state: NotificationState) -> bool:
+        """React to the message for everybody in the channel to see: eyes when read, a tick when acknowledged.
+
+        Idempotent: yes, an app reacts once with each emoji. Needs the scope reactions:write.
+
+        Source: https://docs.slack.dev/reference/methods/reactions.add
+        """
+        if state not in _REACTIONS:
+            return False
+        about: JsonObject = {"channel": effect.object_id, "timestamp": effect.remote_id, "name": _REACTIONS[state]}
+        try:
+            await self._call("reactions.add", writes=True, body=about)
+        except Permanent as refused:
+            if refused.detail.evidence.get("vendorCode") != "already_reacted":
+                raise
+            return False
+        return True
+
+    async def engagement(self, tracking: EngagementTracking) -> EngagementResult:
+        """Return the reactions and replies of one message; Slack tells nobody how many have seen it.
+
+        The score is one point per reaction and two per reply. Needs reactions:read and the channel's history.
+
+        Source: https://docs.slack.dev/reference/methods/reactions.get and
+        https://docs.slack.dev/reference/methods/conversations.replies
+        """
+        channel, ts = tracking.channel_id, tracking.message_timestamp
+        seen = await self._call(
+            "reactions.get", writes=False, query={"channel": channel, "timestamp": ts, "full": True}
+        )
+        thread = await self._call("conversations.replies", writes=False, query={"channel": channel, "ts": ts})
+        given = (seen.get("message") or {}).get("reactions") or []
+        reactions = [Reaction(name=str(item["name"]), count=int(item["count"])) for item in given]
+        replies = max(0, len(thread.get("messages") or []) - 1)
+        return EngagementResult(
+            message_id=tracking.message_id,
+            reactions=reactions,
+            reply_count=replies,
+            engagement_score=sum(one.count for one in reactions) + 2 * replies,
+            tracked_at=datetime.now(UTC),
         )
 
     async def _call(
@@ -325,6 +408,10 @@ def _button(notification: SourceNotification, action: NotificationAction) -> Jso
     return button
 
 
+def _metadata(effect: str) -> JsonObject:
+    return {"event_type": EVENT_TYPE, "event_payload": {"effectId": effect}}
+
+
 def _effect_of(message: object) -> str:
     metadata = message.get("metadata") if isinstance(message, dict) else None
     if not isinstance(metadata, dict) or metadata.get("event_type") != EVENT_TYPE:
@@ -372,6 +459,8 @@ def _word_error(method: str, word: str, wait: str | None, *, writes: bool) -> We
     if word in _FORBIDDEN:
         action = "Invite the app to the channel or grant the missing scope."
         code, owner = "missing_permission", Owner.TENANT
+    elif word == _GONE:
+        code, owner, action = "not_found", Owner.NOBODY, "Nothing: somebody has deleted the message."
     elif word in _ABSENT:
         code, owner, action = "not_found", Owner.TENANT, "Check the channel's id in the request."
     message = f"slack refused {method} ({word})."
