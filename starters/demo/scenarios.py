@@ -19,6 +19,7 @@ from starters.demo.connections import connections
 from starters.demo.stage import ORGANIZATION, ROOT, Check, Scenario, Stage, example, integration
 from starters.demo.vendors import Vendors
 from starters.demo.venue import venue_coordination
+from starters.demo.white_label import white_label
 from starters.failures import translated
 from starters.skipped_clock import skipped_clock
 from workers import roster
@@ -189,5 +190,6 @@ SCENARIOS: dict[str, Scenario] = {
     "studio-notify": studio_notify,
     "planner-survey": planner_survey,
     "connections": connections,
+    "white-label": white_label,
     "venue-coordination": venue_coordination,
 }
