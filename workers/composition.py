@@ -32,6 +32,7 @@ from activities.ports.connection import Connection
 from activities.ports.connector import SourceConnector
 from activities.recall import Recall
 from activities.refusals import Refusals
+from activities.states import States
 from activities.storage.alert_routes import AlertRouteStore
 from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database
@@ -43,6 +44,7 @@ from activities.storage.receipts import Receipts
 from activities.storage.root_keys import StoredRootKeys
 from activities.storage.sealed_rows import SealedRows
 from activities.storage.staging import Staging
+from activities.storage.states import StateStore
 from activities.storage.sync_runs import SyncRuns
 from activities.sync import Sync
 from activities.tokens import Tokens
@@ -92,6 +94,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     ledger = EffectLedger(database)
     notify, recall = Notify(access, connections, ledger), Recall(access, ledger)
     batches = Batches(access, notify, ledger, staging)
+    states = States(access, ledger, StateStore(database))
     tokens = Tokens(access, connections, secrets, settings.oauth_apps)
     operator = settings.alerts_organization
     alerts = Alerts(AlertRouteStore(database, masters), connections, operator=operator)
@@ -100,7 +103,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     migrations = Migrations(access, connections, Receipts(database), fingerprint_key=eldest.derive("fingerprints"))
     groups = [
         *(Connect(access, connections, secrets), tokens, migrations, health, alerts),
-        *(notify, recall, batches, sync, etl, keys),
+        *(notify, recall, batches, states, sync, etl, keys),
     ]
     try:
         yield Parts(

@@ -20,6 +20,7 @@ from workflows.rotate_keys import RotateKeys
 from workflows.route_notification import RouteNotification
 from workflows.route_notification_batch import RouteNotificationBatch
 from workflows.run_warehouse_etl import RunWarehouseEtl
+from workflows.sync_notification_states import SyncNotificationStates
 from workflows.sync_report import SyncReport
 from workflows.wedding_timeline import WeddingTimeline
 
@@ -30,6 +31,7 @@ WORKFLOWS = [
     RouteNotification,
     RouteNotificationBatch,
     RunWarehouseEtl,
+    SyncNotificationStates,
     SyncReport,
     WeddingTimeline,
 ]
