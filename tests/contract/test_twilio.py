@@ -279,6 +279,13 @@ async def test_the_same_words_of_an_earlier_notification_are_not_taken_for_this_
     assert await twilio.find(step) is None
 
 
+async def test_a_call_before_this_one_was_intended_is_not_taken_for_it(twilio: Twilio) -> None:
+    await twilio.apply(step_of(twilio, channel="voice"))
+    later = wanted(channel="voice").model_copy(update={"occurred_at": datetime.now(UTC) + timedelta(seconds=10)})
+    [step] = twilio.plan(later)
+    assert await twilio.find(step) is None
+
+
 async def test_other_words_to_the_same_person_are_not_taken_for_these(twilio: Twilio) -> None:
     await twilio.apply(step_of(twilio, title="Something else"))
     assert await twilio.find(step_of(twilio)) is None
