@@ -176,11 +176,12 @@ def test_a_call_without_an_address_for_keys_only_speaks() -> None:
     assert [part.tag for part in twiml] == ["Say", "Pause", "Say"]
 
 
-def test_the_longest_call_fits_the_vendors_limit() -> None:
-    rendered = Rendered(text="&<> " * 900)
-    actions = [{"actionId": f"a{n}", "label": "&" * 75, "type": "choose"} for n in range(9)]
-    step = step_of(planned(hookUrl=HOOK), channel="voice", rendered=rendered, actions=actions)
-    assert len(form_of(step)["Twiml"]) <= 4_000
+@pytest.mark.parametrize("character", ["x", "&"])
+def test_the_longest_call_fits_the_vendors_limit(character: str) -> None:
+    actions = [{"actionId": f"{n}" * 64, "label": character * 75, "type": "choose"} for n in range(9)]
+    connector = planned(hookUrl=f"{HOOK}{'x' * 150}")
+    given = {"notificationId": "n" * 64, "actions": actions, "rendered": Rendered(text=character * 4_000)}
+    assert len(form_of(step_of(connector, channel="voice", **given))["Twiml"]) <= 4_000
 
 
 @pytest.mark.parametrize("channel", ["sms", "voice"])
