@@ -27,6 +27,7 @@ SYSTEMS = (
     "caldav",
     "asana",
     "tripleseat",
+    "square",
 )
 
 

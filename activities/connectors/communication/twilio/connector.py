@@ -11,6 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
+from activities.connectors.communication.twilio.inbound import INBOUND
 from activities.connectors.communication.twilio.refusals import (
     CALL_IS_OVER,
     UNDELIVERED,
@@ -24,6 +25,7 @@ from activities.connectors.communication.twilio.refusals import (
 )
 from activities.connectors.communication.twilio.words import spoken, written
 from activities.ports.connection import Connection
+from activities.ports.inbound import Inbound
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
 from activities.transform import phones
 from activities.transport.client import JsonClient, open_client
@@ -81,6 +83,7 @@ class Twilio:
             "Numbers of emergency services are never called: alerts go to people.",
         ),
     )
+    inbound: ClassVar[Inbound] = INBOUND
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

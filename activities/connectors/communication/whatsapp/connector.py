@@ -6,10 +6,11 @@ import time
 from datetime import datetime
 from typing import Any, ClassVar
 
-from activities.connectors.communication.whatsapp.hook import opaque
+from activities.connectors.communication.whatsapp.inbound import INBOUND, opaque
 from activities.connectors.communication.whatsapp.messages import free_message, invalid, template_message
 from activities.connectors.communication.whatsapp.refusals import bad_answer, code_of, typed
 from activities.ports.connection import Connection
+from activities.ports.inbound import Inbound
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
 from activities.transform import phones
 from activities.transport.client import JsonClient, open_client
@@ -54,6 +55,7 @@ class WhatsApp:
             "The vendor's message ids hold the recipient's number, so that only their digests are kept.",
         ),
     )
+    inbound: ClassVar[Inbound] = INBOUND
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

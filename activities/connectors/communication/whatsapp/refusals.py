@@ -70,11 +70,18 @@ def typed(error: WedSyncError, operation: str) -> WedSyncError:
         action = "Grant the token whatsapp_business_messaging for this number."
         message = f"whatsapp does not allow this token to do {operation}."
         return Permanent("missing_permission", message, owner=Owner.TENANT, action=action, **told)
-    if code in _REFUSALS:
-        word, why, action = _REFUSALS[code]
-        message = f"whatsapp did not carry out {operation}: {why}."
-        return Permanent(word, message, owner=Owner.TENANT, action=action, **told)
-    return error
+    return _refused(code, told) if code in _REFUSALS else error
+
+
+def undelivered(code: str) -> Permanent:
+    """Return why a message that was accepted did not arrive, by the code of a status webhook."""
+    return _refused(code, {"system": "whatsapp", "operation": "delivery", "evidence": {"vendorCode": code}})
+
+
+def _refused(code: str, told: dict[str, Any]) -> Permanent:
+    word, why, action = _REFUSALS.get(code, ("not_delivered", "the vendor's code says no more", _ELSEWHERE))
+    message = f"whatsapp did not carry out {told['operation']}: {why}."
+    return Permanent(word, message, owner=Owner.TENANT, action=action, **told)
 
 
 def bad_answer(operation: str, *, writes: bool) -> Transient:
