@@ -50,13 +50,14 @@ def whatsapp(connected: RunningStack) -> str:
     return door(connected, "whatsapp-main")
 
 
-def send(stack: RunningStack, routing_id: str, system: str, **settings: Any) -> None:
+def send(stack: RunningStack, routing_id: str, system: str, status: str = "success", **settings: Any) -> None:
     """Send a notification that asks for an acknowledgement to a phone, and note it in the CRM."""
     given = routing(routing_id)
     given["sourceNotification"]["actions"] = [{"actionId": "ack", "label": "Got it", "type": "acknowledge"}]
     phone = {"systemId": "phone", "systemType": system, "integrationId": f"{system}-main", "settings": settings}
     given["targetSystems"] = [{**phone, "recipients": [PERSON]}, CRM]
-    assert stack.json("notify", stack.file(given))["overallStatus"] == "success"
+    done = json.loads(stack.cli("notify", stack.file(given), "--json").stdout)
+    assert done["overallStatus"] == status
 
 
 def held(emulators: Emulators, system: str, object_type: str, routing_id: str) -> dict[str, Any]:
@@ -149,3 +150,14 @@ def test_f21_a_whatsapp_message_that_was_not_confirmed_is_told_and_not_repeated(
     [target] = json.loads(done.stdout)["systemResults"]
     assert target["deliveryResults"][0]["error"]["code"] == "outcome_unknown"
     assert applied(emulators, "whatsapp", fresh) == 1
+
+
+def test_a_message_that_was_not_confirmed_is_answered_all_the_same(
+    connected: RunningStack, whatsapp: str, emulators: Emulators, fresh: str
+) -> None:
+    act(emulators, "whatsapp/replies", **{"from": PERSON, "body": "Hello"})
+    emulators.fault("whatsapp", "drop_after_effect", method="POST", path="messages", count=1)
+    send(connected, fresh, "whatsapp", status="partial_failure", serviceWindowUntil="2100-01-01T00:00:00Z")
+    message = held(emulators, "whatsapp", "messages", fresh)["id"]
+    act(emulators, "whatsapp/replies", **{"from": PERSON, "messageId": message, "button": 0, "url": whatsapp})
+    until_acknowledged(emulators, fresh)
