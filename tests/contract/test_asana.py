@@ -142,11 +142,12 @@ async def test_a_task_whose_answer_was_dropped_is_found_and_not_repeated(asana: 
 
 
 async def test_a_comment_whose_answer_was_dropped_is_found_among_more_than_a_page(
-    asana: Asana, emulators: Emulators
+    asana: Asana, emulators: Emulators, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(Asana, "manifest", replace(Asana.manifest, page_size=2))
     [wedding, step] = asana.plan(about())
     await asana.apply(wedding)
-    for number in range(asana.manifest.page_size):
+    for number in range(4):
         await asana.apply(comment(asana, key=f"other-{number}"))
     assert await asana.find(step) is None
     emulators.fault("asana", "drop_after_effect", method="POST", path="stories", count=1)

@@ -128,9 +128,10 @@ async def test_a_move_whose_answer_was_dropped_is_found(tripleseat: Tripleseat, 
 
 
 async def test_a_note_whose_answer_was_dropped_is_found_among_more_than_a_page(
-    tripleseat: Tripleseat, emulators: Emulators
+    tripleseat: Tripleseat, emulators: Emulators, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in range(tripleseat.manifest.page_size + 1):
+    monkeypatch.setattr(site, "_PAGE", 2)
+    for number in range(4):
         other = delivery("tripleseat", metadata=EVENT).model_copy(update={"business_key": f"other-{number}"})
         await tripleseat.apply(tripleseat.plan(other)[-1])
     step = note(tripleseat)
