@@ -509,7 +509,7 @@ async def test_the_wait_the_server_asks_for_is_kept(caldav: CalDav, emulators: E
     assert (type(found), found.detail.retry_after_s) == (RateLimited, 7)
 
 
-@pytest.mark.parametrize("fault", ["reset", "hang"])
+@pytest.mark.parametrize("fault", ["reset", "hang", "truncate", "html_login_page"])
 async def test_a_write_without_a_usable_answer_is_unknown(caldav: CalDav, emulators: Emulators, fault: str) -> None:
     emulators.fault("caldav", fault, method="PUT", count=1)
     caldav._http._timeout_s = 0.5
