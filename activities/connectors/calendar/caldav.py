@@ -63,6 +63,7 @@ class CalDav:
             "timeZone is where days without a time lie, UTC without it; eventHours is how long a wedding lasts, 8.",
             "A wedding is one event per target: a later notification updates it, an earlier one changes nothing.",
             "What people add to an event, such as alarms and guests, stays; our words and times are written over.",
+            "A transformation map's properties summary and location come before our own words.",
             "A recalled event is removed, unless a later notification has been written over it.",
             "A hold makes up to five requests. No limit is standardised; 50 requests per 10 s are ours.",
         ),
