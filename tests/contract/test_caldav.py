@@ -347,6 +347,29 @@ async def test_a_wedding_s_own_event_does_not_keep_it_from_its_slot(caldav: CalD
     assert len(shown(emulators)) == 2
 
 
+async def test_a_booking_is_itself_whichever_of_its_ids_it_is_known_by(caldav: CalDav, emulators: Emulators) -> None:
+    there = {"settings": {"calendar": "orangery"}}
+    [step] = caldav.plan(delivery("caldav", target=there, weddingContext={**CONTEXT, "weddingTime": "13:00"}))
+    await caldav.apply(step)
+    await caldav.apply(hold(caldav, NOON + timedelta(hours=3), booking="job-77"))
+    assert len(shown(emulators)) == 2
+
+
+async def test_a_booking_s_hold_is_written_over_by_the_same_booking_and_by_nobody_else(
+    caldav: CalDav, emulators: Emulators
+) -> None:
+    held = hold(caldav)
+    booked = hold(caldav, key="hold-2")
+    booked = booked.model_copy(update={"payload": {**booked.payload, "summary": "Booked"}})
+    await caldav.apply(held)
+    await caldav.apply(booked)
+    assert (await failure(caldav.apply(hold(caldav, booking="wed-1002", key="hold-3")))).detail.code == "slot_taken"
+    assert [event["summary"] for event in shown(emulators)] == ["Booked"]
+    assert (await caldav.apply(booked)).replayed
+    await caldav.retract(standing(booked))
+    assert shown(emulators) == []
+
+
 @pytest.mark.parametrize("shift_h", [0, 1])
 async def test_f46_of_many_holds_at_once_never_two_stand(emulators: Emulators, shift_h: int) -> None:
     async def attempt(number: int) -> str:

@@ -195,12 +195,17 @@ class CalDav:
         return outcome.model_copy(update={"replayed": bool(mine)})
 
     async def _standing_hold(self, step: EffectStep, path: str) -> EffectOutcome:
-        """Accept the slot's hold where it is the same wedding's."""
+        """Write over the slot's hold where it is the same booking's."""
         found = await self._http.read(path)
-        holder = None if found is None else events.booking_of(events.parsed(found[0], "event.read"))
-        if holder is None or holder != step.payload.get("booking"):
+        standing = None if found is None else events.parsed(found[0], "event.read")
+        if found is None or standing is None or not events.bookings_of(standing) & _bookings(step):
             raise _slot_taken()
-        return EffectOutcome(remote_id=step.object_id, replayed=True)
+        if events.stands(standing, step.payload):
+            return EffectOutcome(remote_id=step.object_id, replayed=True)
+        body = events.written(standing, step.payload, events.effects_of(standing) | {step.effect_id})
+        if not await self._http.put(path, body, step.kind, tag=found[1]):
+            raise _changed(step.kind)
+        return EffectOutcome(remote_id=step.object_id)
 
     async def _give_way(self, step: EffectStep, path: str, *, standing: bool) -> None:
         if standing:
@@ -208,13 +213,12 @@ class CalDav:
         raise _slot_taken()
 
     async def _holders(self, step: EffectStep) -> tuple[list[events.Taken], list[events.Taken]]:
-        """Return the slots within the step's time: those of its effect, and those of other weddings and people."""
+        """Return the slots within the step's time: those of its effect, and those of other bookings and people."""
         path = self._calendar(str(step.object_id).partition("/")[0])
         starts_at, ends_at = (datetime.fromisoformat(str(step.payload[name])) for name in ("start", "end"))
         found = await self._taken(path, starts_at, ends_at)
         mine = [slot for slot in found if step.effect_id in slot.effects]
-        booking = step.payload.get("booking")
-        return mine, [slot for slot in found if slot not in mine and (not booking or slot.booking_id != booking)]
+        return mine, [slot for slot in found if slot not in mine and not slot.bookings & _bookings(step)]
 
     async def _taken(self, path: str, starts_at: datetime, ends_at: datetime) -> list[events.Taken]:
         zone = self._zone()
@@ -244,6 +248,10 @@ class CalDav:
     def _path(self, object_id: str | None) -> str:
         calendar, _, name = str(object_id).partition("/")
         return f"{self._calendar(calendar)}{name}"
+
+
+def _bookings(step: EffectStep) -> frozenset[str]:
+    return frozenset(str(step.payload.get("booking") or "").split())
 
 
 def _slot_taken() -> Permanent:
