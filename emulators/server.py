@@ -23,6 +23,7 @@ SYSTEMS = (
     "pagerduty",
     "twilio",
     "weather",
+    "whatsapp",
     "caldav",
     "asana",
     "tripleseat",
