@@ -446,6 +446,12 @@ async def test_a_correction_rewrites_the_event_and_either_effect_recalls_it(
         assert shown(emulators) == []
 
 
+async def test_an_event_that_is_gone_cannot_be_corrected(caldav: CalDav, emulators: Emulators) -> None:
+    step = upsert(caldav)
+    assert (await failure(caldav.correct(standing(step), step))).detail.code == "not_found"
+    assert shown(emulators) == []
+
+
 def test_a_notification_without_a_day_plans_nothing() -> None:
     assert opened("http://127.0.0.1:9").plan(about(None)) == []
 

@@ -128,7 +128,7 @@ class CalDav:
         if step.kind == HOLD:
             async with self._connection.together(_HOLD_CALLS):
                 return await self._hold(step)
-        return await self._write(step, str(step.object_id), frozenset({step.effect_id}))
+        return await self._write(step, str(step.object_id), frozenset({step.effect_id}), creates=True)
 
     async def find(self, step: EffectStep) -> EffectOutcome | None:
         """Return the outcome where the event reads as the step wants, or the slot is ours alone."""
@@ -157,8 +157,12 @@ class CalDav:
         """Write what `step` says over the event of `effect`, which can be recalled as either of them.
 
         Idempotent: yes.
+
+        Raises:
+            Permanent: the event is gone.
         """
-        return await self._write(step, str(effect.object_id), frozenset({effect.effect_id, step.effect_id}))
+        effects = frozenset({effect.effect_id, step.effect_id})
+        return await self._write(step, str(effect.object_id), effects, creates=False)
 
     async def busy(self, resource_id: str, starts_at: datetime, ends_at: datetime) -> Sequence[BusySlot]:
         """Return what the resource's calendar holds within a time, without what is cancelled or marked as free.
@@ -169,10 +173,14 @@ class CalDav:
         """
         return await self._taken(self._calendar(resource_id), starts_at, ends_at)
 
-    async def _write(self, step: EffectStep, object_id: str, effects: frozenset[str]) -> EffectOutcome:
+    async def _write(
+        self, step: EffectStep, object_id: str, effects: frozenset[str], *, creates: bool
+    ) -> EffectOutcome:
         path = self._path(object_id)
         async with self._connection.together(2):
             found = await self._http.read(path)
+            if found is None and not creates:
+                raise _gone(step.kind)
             standing = None if found is None else events.parsed(found[0], "event.read")
             if standing is not None and events.stands(standing, step.payload):
                 return EffectOutcome(remote_id=object_id, replayed=True)
@@ -262,6 +270,17 @@ def _slot_taken() -> Permanent:
         action="Choose another time or resource, or decide who gets this one.",
         system="caldav",
         operation=HOLD,
+    )
+
+
+def _gone(operation: str) -> Permanent:
+    return Permanent(
+        "not_found",
+        "The event is no longer in the calendar, so that it cannot be set right.",
+        owner=InvalidInput.owner,
+        action="Send a new notification if it shall be there again.",
+        system="caldav",
+        operation=operation,
     )
 
 
