@@ -135,6 +135,16 @@ class EffectLedger:
             await connection.execute(statement)
         return now
 
+    async def let_go(self, step: EffectStep) -> None:
+        """End the claim of an attempt whose outcome nobody knows, so that whoever comes next may look at once."""
+        statement = (
+            update(effects)
+            .where(effects.c.effect_id == step.effect_id, effects.c.applied_at.is_(None))
+            .values(claimed_until=datetime.now(UTC))
+        )
+        async with self._database.begin() as connection:
+            await connection.execute(statement)
+
     async def withdraw(self, step: EffectStep) -> None:
         """Forget an intent whose call certainly had no effect."""
         statement = effects.delete().where(effects.c.effect_id == step.effect_id, effects.c.applied_at.is_(None))
