@@ -155,6 +155,16 @@ class EffectLedger:
         async with self._database.begin() as connection:
             return (await connection.execute(statement)).first() is not None
 
+    async def let_go(self, step: EffectStep) -> None:
+        """End the claim of an attempt whose outcome nobody knows, so that whoever comes next may look at once."""
+        statement = (
+            update(effects)
+            .where(effects.c.effect_id == step.effect_id, effects.c.applied_at.is_(None))
+            .values(claimed_until=datetime.now(UTC))
+        )
+        async with self._database.begin() as connection:
+            await connection.execute(statement)
+
     async def withdraw(self, *steps: EffectStep) -> None:
         """Forget intents whose calls certainly had no effect."""
         mine = effects.c.effect_id.in_([step.effect_id for step in steps])
