@@ -49,6 +49,7 @@ from activities.sync import Sync
 from activities.tokens import Tokens
 from activities.transport.outbound import vet
 from activities.usage import Watcher
+from activities.weather_watch import WeatherWatch
 from contracts.errors import InvalidInput, Owner, Transient
 from contracts.health import HealthRules
 from workers.secret_store import open_secret_store
@@ -92,7 +93,9 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     etl = Etl(access, staging, import_dirs, wedsync=reports)
     ledger = EffectLedger(database)
     notify, recall = Notify(access, connections, ledger), Recall(access, ledger)
-    emergency = Emergency(access, ledger, EscalationPolicyStore(database, masters))
+    escalations = EscalationPolicyStore(database, masters)
+    emergency = Emergency(access, ledger, escalations)
+    weather = WeatherWatch(access, connections, escalations)
     tokens = Tokens(access, connections, secrets, settings.oauth_apps)
     operator = settings.alerts_organization
     alerts = Alerts(AlertRouteStore(database, masters), connections, operator=operator)
@@ -101,7 +104,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     migrations = Migrations(access, connections, Receipts(database), fingerprint_key=eldest.derive("fingerprints"))
     groups = [
         *(Connect(access, connections, secrets), tokens, migrations, health, alerts),
-        *(notify, recall, emergency, sync, etl, keys),
+        *(notify, recall, emergency, weather, sync, etl, keys),
     ]
     try:
         yield Parts(

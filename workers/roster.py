@@ -22,6 +22,7 @@ from workflows.rotate_keys import RotateKeys
 from workflows.route_notification import RouteNotification
 from workflows.run_warehouse_etl import RunWarehouseEtl
 from workflows.sync_report import SyncReport
+from workflows.watch_weather import WatchWeather
 from workflows.wedding_timeline import WeddingTimeline
 
 DECISIONS: list[type] = [
@@ -32,6 +33,7 @@ DECISIONS: list[type] = [
     RouteNotification,
     RunWarehouseEtl,
     SyncReport,
+    WatchWeather,
     WeddingTimeline,
 ]
 EMERGENCIES: list[type] = [RaiseEmergency]

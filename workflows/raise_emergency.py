@@ -184,6 +184,12 @@ class RaiseEmergency:
         """End it because the danger is over, and tell everybody who was alerted."""
         return self._answer(None, EmergencyOutcome.ALL_CLEAR, report.reported_by)
 
+    @workflow.signal
+    def call_off(self, outcome: EmergencyOutcome) -> None:
+        """End it as whoever watches the danger says: all clear, or superseded by a worse one."""
+        if not self._ended():
+            self._end(outcome)
+
     def _answer(self, event_id: str | None, outcome: EmergencyOutcome, by: str) -> ActionAnswer:
         """End it once, and answer the same event the same way."""
         if event_id in self._answers:
