@@ -10,8 +10,8 @@ from pydantic import Field
 
 from contracts.base import Contract, OpaqueId, ShortText, Text
 from contracts.emergency import MAX_LEVELS, REPEAT_EVERY, HumanTarget
+from contracts.facts import ZoneName
 from contracts.weather import AlertSeverity
-from contracts.wedding import ZoneName
 
 
 class Weekday(StrEnum):

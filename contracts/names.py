@@ -26,9 +26,12 @@ class WorkflowType(StrEnum):
     SYNC_REPORT = "SyncReport"
     RUN_WAREHOUSE_ETL = "RunWarehouseEtl"
     ROUTE_NOTIFICATION = "RouteNotification"
+    ROUTE_NOTIFICATION_BATCH = "RouteNotificationBatch"
+    SYNC_NOTIFICATION_STATES = "SyncNotificationStates"
     WEDDING_TIMELINE = "WeddingTimeline"
     MONITOR_HEALTH = "MonitorHealth"
     ROTATE_KEYS = "RotateKeys"
+    RECALL_WEDDING = "RecallWedding"
     RAISE_EMERGENCY = "RaiseEmergency"
     AUDIT_ESCALATION = "AuditEscalation"
     WATCH_WEATHER = "WatchWeather"
@@ -66,9 +69,24 @@ def routing_workflow_id(organization_id: str, routing_id: str) -> str:
     return f"route-notification/{organization_id}/{routing_id}"
 
 
+def batch_workflow_id(organization_id: str, batch_id: str) -> str:
+    """Return the id of a batch of notifications."""
+    return f"route-notification-batch/{organization_id}/{batch_id}"
+
+
+def state_sync_workflow_id(organization_id: str, sync_id: str) -> str:
+    """Return the id of a run that carries states between systems."""
+    return f"sync-notification-states/{organization_id}/{sync_id}"
+
+
 def wedding_workflow_id(organization_id: str, wedding_id: str) -> str:
     """Return the id of the entity workflow of a wedding."""
     return f"wedding-timeline/{organization_id}/{wedding_id}"
+
+
+def recall_workflow_id(organization_id: str, wedding_id: str, recall_id: str) -> str:
+    """Return the id of a recall; the same key joins it."""
+    return f"recall-wedding/{organization_id}/{wedding_id}/{recall_id}"
 
 
 def emergency_workflow_id(organization_id: str, alert_id: str) -> str:

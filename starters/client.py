@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
-from temporalio.client import Client, RPCError, WorkflowHandle
+from temporalio.client import Client, WorkflowHandle
 from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
@@ -17,20 +17,28 @@ from activities.ports.secrets import SecretStore
 from activities.storage.authorizations import AuthorizationStore
 from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database
+from activities.storage.ledger import EffectLedger
+from activities.storage.root_keys import StoredRootKeys
+from activities.storage.states import StateStore
 from contracts import names
 from contracts.base import Contract
-from contracts.errors import InvalidInput, WedSyncError
+from contracts.batch import BatchSummary, NotificationBatch
+from contracts.engagement import StateSynchronization, StateSyncResult
 from contracts.etl import EtlRequest, ETLResult
 from contracts.health import MonitorHealthInput, MonitorHealthResult
 from contracts.names import WorkflowType
 from contracts.notification import CrossSystemRouting, RoutingResult
+from contracts.recall import RecallReport, RecallRequest
 from contracts.sync import DataSynchronizationRequest, SynchronizationResult, SyncPriority
-from contracts.wedding import Wedding, WeddingEvent, WeddingState
+from contracts.wedding import Wedding, WeddingState
 from starters.authorizations import Authorizations
 from starters.emergencies import Emergencies
-from starters.failures import as_error, detail_of, translated
+from starters.failures import translated
+from starters.hooks import Hooks
 from starters.integrations import Integrations
+from starters.notification_batches import NotificationBatches
 from starters.runs import Run, RunView, view_run, workflow_id_of
+from starters.weddings import Weddings
 from workers.composition import endpoint_resolver
 from workers.secret_store import open_secret_store
 from workers.settings import Settings
@@ -70,6 +78,18 @@ class WedSync:
             endpoint_resolver(settings),
             settings.public_url or settings.api_url,
         )
+        self.batches = NotificationBatches(client, settings, self._start_batch)
+        self.hooks = Hooks(
+            client,
+            store.connections,
+            store.secrets,
+            EffectLedger(store.database),
+            StateStore(store.database),
+            StoredRootKeys(settings.database_url, settings.load_master_keys()).eldest,
+            self.start_state_sync,
+        )
+        self._public_url = settings.public_url or settings.api_url
+        self.weddings = Weddings(client, answer_timeout_s=answer_timeout_s)
         self.emergencies = Emergencies(client, answer_timeout_s=answer_timeout_s)
         self._answer_timeout_s = answer_timeout_s
 
@@ -108,6 +128,37 @@ class WedSync:
             f"Route {routing.source_notification.notification_id} to {len(routing.target_systems)} systems",
         )
 
+    async def start_state_sync(self, sync: StateSynchronization) -> Run[StateSyncResult]:
+        """Start to carry the states of notifications between systems, or join the run of the same sync id."""
+        return await self._start(
+            WorkflowType.SYNC_NOTIFICATION_STATES,
+            sync,
+            StateSyncResult,
+            names.state_sync_workflow_id(sync.organization_id, sync.sync_id),
+            _fair(SyncPriority.LOW, sync.organization_id),
+            f"Carry states to {len(sync.target_systems)} systems",
+        )
+
+    async def hook_url(self, organization_id: str, integration_id: str) -> str:
+        """Return the address that an integration's vendor is to send its webhooks to.
+
+        Raises:
+            InvalidInput: no such integration.
+        """
+        found = await self.integrations.show(organization_id, integration_id)
+        token = self.hooks.token(organization_id, integration_id)
+        return f"{self._public_url.rstrip('/')}/v1/hooks/{found.platform}/{token}"
+
+    async def _start_batch(self, batch: NotificationBatch) -> Run[BatchSummary]:
+        return await self._start(
+            WorkflowType.ROUTE_NOTIFICATION_BATCH,
+            batch,
+            BatchSummary,
+            names.batch_workflow_id(batch.organization_id, batch.batch_id),
+            _fair(batch.priority, batch.organization_id),
+            f"Route the notifications of {batch.batch_id}",
+        )
+
     async def start_wedding(self, wedding: Wedding) -> Run[WeddingState]:
         """Start a wedding's timeline, or join it when it runs or has run to its end."""
         return await self._start(
@@ -120,60 +171,15 @@ class WedSync:
             execution_timeout=None,
         )
 
-    async def wedding_event(self, organization_id: str, wedding_id: str, event: WeddingEvent) -> WeddingState:
-        """Tell a wedding what happened to it and return its state afterwards.
-
-        Idempotent: yes, by `event.event_id`.
-
-        Raises:
-            InvalidInput: there is no such wedding, or its timeline has ended.
-        """
-        handle = self.client.get_workflow_handle(names.wedding_workflow_id(organization_id, wedding_id))
-        try:
-            async with asyncio.timeout(self._answer_timeout_s):
-                state: WeddingState = await handle.execute_update("apply_event", event, result_type=WeddingState)
-        except RPCError as error:
-            raise await self._no_wedding(error, handle) from error
-        except Exception as error:
-            raise as_error(detail_of(error)) from error
-        return state
-
-    async def wedding_state(self, organization_id: str, wedding_id: str) -> WeddingState:
-        """Return a wedding's timeline.
-
-        Raises:
-            InvalidInput: there is no such wedding.
-            Transient: no worker answers.
-        """
-        handle = self.client.get_workflow_handle(names.wedding_workflow_id(organization_id, wedding_id))
-        try:
-            async with asyncio.timeout(self._answer_timeout_s):
-                state: WeddingState = await handle.query("state", result_type=WeddingState)
-        except RPCError as error:
-            raise await self._no_wedding(error, handle) from error
-        except Exception as error:
-            raise as_error(detail_of(error)) from error
-        return state
-
-    async def _no_wedding(self, error: RPCError, handle: WorkflowHandle[object, object]) -> WedSyncError:
-        detail = detail_of(error)
-        if detail.code != "run_not_found":
-            return as_error(detail)
-        try:
-            await handle.describe()
-        except RPCError as missing:
-            detail = detail_of(missing)
-            if detail.code != "run_not_found":
-                return as_error(detail)
-            return InvalidInput(
-                "wedding_not_found",
-                "There is no such wedding in this organisation.",
-                action="Start its timeline first with `wedsync weddings start FILE`.",
-            )
-        return InvalidInput(
-            "wedding_closed",
-            "The wedding's timeline has ended and takes no more events.",
-            action="Nothing is left to do for it.",
+    async def start_recall(self, request: RecallRequest) -> Run[RecallReport]:
+        """Start the recall of a wedding or of one notification about it, or join the recall of the same key."""
+        return await self._start(
+            WorkflowType.RECALL_WEDDING,
+            request,
+            RecallReport,
+            names.recall_workflow_id(request.organization_id, request.wedding_id, request.recall_id),
+            _fair(SyncPriority.CRITICAL, request.organization_id),
+            f"Recall {request.wedding_id}",
         )
 
     async def run(self, organization_id: str, run_id: str) -> RunView:

@@ -13,12 +13,15 @@ from temporalio.client import Client, RPCError, WorkflowExecutionStatus, Workflo
 from temporalio.common import SearchAttributeKey
 
 from contracts.base import Contract, Instant
+from contracts.batch import BatchSummary
 from contracts.emergency import EmergencyResult
+from contracts.engagement import StateSyncResult
 from contracts.errors import RECONNECT_REQUIRED, ErrorDetail, ErrorKind, Owner, WedSyncError
 from contracts.etl import ETLResult
 from contracts.health import MonitorHealthResult
 from contracts.names import WAITING_FOR_RECONNECTION, SearchAttribute
 from contracts.notification import RoutingResult
+from contracts.recall import RecallReport
 from contracts.sync import SynchronizationResult
 from contracts.wedding import WeddingState
 from starters.failures import AWAY, detail_of, not_found, translated
@@ -51,7 +54,10 @@ _RESULTS: dict[str, type[Contract]] = {
     "sync-report": SynchronizationResult,
     "run-warehouse-etl": ETLResult,
     "route-notification": RoutingResult,
+    "route-notification-batch": BatchSummary,
+    "sync-notification-states": StateSyncResult,
     "wedding-timeline": WeddingState,
+    "recall-wedding": RecallReport,
     "monitor-health": MonitorHealthResult,
     "raise-emergency": EmergencyResult,
 }

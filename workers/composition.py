@@ -16,10 +16,12 @@ from activities import emergency_audit, timeline
 from activities.access import Access, EndpointResolver
 from activities.admission import Admissions
 from activities.alerts import Alerts
+from activities.batch import Batches
 from activities.connect import Connect
 from activities.connectors.registry import connector_class
 from activities.emergency import Emergency
 from activities.etl import Etl
+from activities.followers import Followers
 from activities.headroom import StoredHeadroom
 from activities.health import Health
 from activities.health_check import Examiner
@@ -31,7 +33,9 @@ from activities.notify import Notify
 from activities.ports.connection import Connection
 from activities.ports.connector import SourceConnector
 from activities.recall import Recall
+from activities.recall_wedding import WeddingRecall
 from activities.refusals import Refusals
+from activities.states import States
 from activities.storage.alert_routes import AlertRouteStore
 from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database
@@ -44,6 +48,7 @@ from activities.storage.receipts import Receipts
 from activities.storage.root_keys import StoredRootKeys
 from activities.storage.sealed_rows import SealedRows
 from activities.storage.staging import Staging
+from activities.storage.states import StateStore
 from activities.storage.sync_runs import SyncRuns
 from activities.sync import Sync
 from activities.tokens import Tokens
@@ -96,6 +101,8 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     escalations = EscalationPolicyStore(database, masters)
     emergency = Emergency(access, ledger, escalations)
     weather = WeatherWatch(access, connections, escalations)
+    batches = Batches(access, notify, ledger, staging)
+    states = States(access, ledger, StateStore(database))
     tokens = Tokens(access, connections, secrets, settings.oauth_apps)
     operator = settings.alerts_organization
     alerts = Alerts(AlertRouteStore(database, masters), connections, operator=operator)
@@ -104,7 +111,8 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     migrations = Migrations(access, connections, Receipts(database), fingerprint_key=eldest.derive("fingerprints"))
     groups = [
         *(Connect(access, connections, secrets), tokens, migrations, health, alerts),
-        *(notify, recall, emergency, weather, sync, etl, keys),
+        *(notify, recall, batches, states, emergency, WeddingRecall(access, ledger), Followers(access)),
+        *(weather, sync, etl, keys),
     ]
     try:
         yield Parts(

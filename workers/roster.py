@@ -18,9 +18,12 @@ from workflows.audit_escalation import AuditEscalation
 from workflows.integration import Integration
 from workflows.monitor_health import MonitorHealth
 from workflows.raise_emergency import RaiseEmergency
+from workflows.recall_wedding import RecallWedding
 from workflows.rotate_keys import RotateKeys
 from workflows.route_notification import RouteNotification
+from workflows.route_notification_batch import RouteNotificationBatch
 from workflows.run_warehouse_etl import RunWarehouseEtl
+from workflows.sync_notification_states import SyncNotificationStates
 from workflows.sync_report import SyncReport
 from workflows.watch_weather import WatchWeather
 from workflows.wedding_timeline import WeddingTimeline
@@ -29,9 +32,12 @@ DECISIONS: list[type] = [
     AuditEscalation,
     Integration,
     MonitorHealth,
+    RecallWedding,
     RotateKeys,
     RouteNotification,
+    RouteNotificationBatch,
     RunWarehouseEtl,
+    SyncNotificationStates,
     SyncReport,
     WatchWeather,
     WeddingTimeline,

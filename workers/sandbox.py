@@ -15,6 +15,8 @@ PASSED_THROUGH = (
     "workflows.health_round",  # pure helpers
     "workflows.policies",  # constants
     "workflows.visibility",  # pure helpers
+    "workflows.wedding_facts",  # pure decisions
+    "workflows.wedding_followers",  # pure decisions
 )
 
 

@@ -14,6 +14,7 @@ _TITLES = {
     AlertKind.RECONNECT_REQUIRED: "Reconnect required",
     AlertKind.RUN_MISSING: "Sync missing",
     AlertKind.VOLUME_ODD: "Odd volume",
+    AlertKind.DECISION_NEEDED: "Decision needed",
     AlertKind.ESCALATION_STOPPED: "Emergencies do not escalate",
     AlertKind.ESCALATION_RESUMED: "Emergencies escalate again",
 }

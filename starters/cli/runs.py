@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -18,7 +18,7 @@ from contracts.sync import Books, DataSynchronizationRequest, SyncStatus
 from starters.cli.options import DataDir, File, Json, NoWait, Organization, with_wedsync
 from starters.cli.output import facts, note, print_json, say, table
 from starters.client import WedSync
-from starters.documents import read_file
+from starters.documents import read_file, read_lines
 from starters.failures import as_error
 from starters.runs import Run
 
@@ -42,7 +42,7 @@ def sync_run(
 ) -> None:
     """Run the sync that FILE describes and show its books."""
     request = read_file(file, DataSynchronizationRequest, organization)
-    result = _run(data_dir, lambda wedsync: wedsync.start_sync(request), wait=not no_wait, as_json=json)
+    result = run_to_end(data_dir, lambda wedsync: wedsync.start_sync(request), wait=not no_wait, as_json=json)
     if result is None:
         return
     if not json:
@@ -64,7 +64,7 @@ def etl_run(
 ) -> None:
     """Run the load that FILE describes and show what the warehouse holds."""
     request = read_file(file, EtlRequest, organization)
-    result = _run(data_dir, lambda wedsync: wedsync.start_etl(request), wait=not no_wait, as_json=json)
+    result = run_to_end(data_dir, lambda wedsync: wedsync.start_etl(request), wait=not no_wait, as_json=json)
     if result is None:
         return
     if not json:
@@ -77,12 +77,18 @@ def notify(
     data_dir: DataDir = None,
     organization: Organization = None,
     *,
+    batch: Annotated[
+        str | None, typer.Option("--batch", help="FILE holds one routing per line; route them all as this batch.")
+    ] = None,
     no_wait: NoWait = False,
     json: Json = False,
 ) -> None:
     """Route the notification in FILE and show what became of it at each system."""
+    if batch is not None:
+        _notify_many(file, batch, data_dir, organization, wait=not no_wait, as_json=json)
+        return
     routing = read_file(file, CrossSystemRouting, organization)
-    result = _run(data_dir, lambda wedsync: wedsync.start_notification(routing), wait=not no_wait, as_json=json)
+    result = run_to_end(data_dir, lambda wedsync: wedsync.start_notification(routing), wait=not no_wait, as_json=json)
     if result is None:
         return
     if not json:
@@ -93,9 +99,29 @@ def notify(
         raise typer.Exit(1)
 
 
-def _run(
+def _notify_many(
+    file: Path, batch_id: str, data_dir: Path | None, organization: str | None, *, wait: bool, as_json: bool
+) -> None:
+    routings = read_lines(file, CrossSystemRouting, organization)
+    owner = routings[0].organization_id if routings else ""
+    result = run_to_end(
+        data_dir, lambda wedsync: wedsync.batches.start_many(owner, batch_id, routings), wait=wait, as_json=as_json
+    )
+    if result is None:
+        return
+    counts = result.counts
+    if not as_json:
+        facts(f"Batch {batch_id}", {"notifications": result.total, **counts.model_dump()})
+    if not counts.went_well:
+        note("Not everything arrived: the results of the batch say what did not, and why.")
+        raise typer.Exit(1)
+
+
+def run_to_end(
     data_dir: Path | None, start: Callable[[WedSync], Awaitable[Run[R]]], *, wait: bool, as_json: bool
 ) -> R | None:
+    """Start a run and return its result, None when it is not waited for; as JSON, either is printed."""
+
     async def act(wedsync: WedSync) -> R | None:
         run = await start(wedsync)
         if not wait:

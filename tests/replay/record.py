@@ -22,7 +22,9 @@ from tests.orchestration import test_monitor_health as health
 from tests.orchestration import test_raise_emergency as emergency
 from tests.orchestration import test_rotate_keys as keys
 from tests.orchestration import test_route_notification as routing
+from tests.orchestration import test_route_notification_batch as batch
 from tests.orchestration import test_run_warehouse_etl as etl
+from tests.orchestration import test_sync_notification_states as states
 from tests.orchestration import test_sync_report as sync
 from tests.orchestration import test_watch_weather as weather
 from tests.orchestration import test_wedding_timeline as wedding
@@ -138,12 +140,28 @@ async def keys_rotated_in_two_passes() -> AsyncIterator[WorkflowHandle[Any, Any]
 
 
 @asynccontextmanager
+async def batch_of_two_parts() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    async with batch.stage(batch.FakeBatches()) as client:
+        handle = await batch.start(client, [batch.routing(number) for number in range(101)])
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
 async def emergency_escalated_repeated_and_acknowledged() -> AsyncIterator[WorkflowHandle[Any, Any]]:
     vendors = emergency.Vendors(dead={"ops"}, down={"oncall": 2}, calls={"oncall"}, correctable={"sms"})
     async with emergency.stage(vendors) as environment:
         handle = await emergency.raised(environment, *emergency.TWO_LEVELS, repeatEvery="PT100S")
         await environment.sleep(timedelta(seconds=200))
         await emergency.acknowledged(handle)
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
+async def states_carried() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    async with states.stage(states.FakeStates()) as client:
+        handle = await states.carry(client, "recorded", states=[states.known("read", "mail")])
         await handle.result()
         yield handle
 
@@ -232,6 +250,7 @@ async def wedding_moved_and_completed() -> AsyncIterator[WorkflowHandle[Any, Any
 PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, Any]]]] = {
     play.__name__: play
     for play in (
+        batch_of_two_parts,
         emergency_called_off,
         emergency_drilled,
         emergency_escalated_repeated_and_acknowledged,
@@ -247,6 +266,7 @@ PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, An
         load_with_a_lost_part,
         load_with_steps_side_by_side,
         routing_with_failover,
+        states_carried,
         sync_as_bulk_jobs,
         sync_of_two_parts,
         weather_over_a_wedding,
