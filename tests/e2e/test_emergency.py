@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pytest
 
 from contracts import names
 from starters.client import open_wedsync
+from starters.schedules import watch_schedules
 from tests.e2e.conftest import RunningStack
 from tests.e2e.documents import ORGANIZATION, SLACK
 from tests.support.emulators import Emulators
@@ -109,13 +111,39 @@ def test_an_emergency_worker_that_has_stopped_is_noticed_by_another_process_and_
     try:
         reachable.json("emergency", reachable.file(alert(fresh)), "--no-wait")
         until(lambda: audited(reachable) and told(emulators, fresh))
+        examined = {one["name"]: one for one in json.loads(reachable.cli("doctor", "--json").stdout)["checks"]}
         audited(reachable)
     finally:
         worker.resume()
     until(lambda: posted(emulators, "slack", f"Lightning {fresh}"))
     reachable.json("ack", fresh, "--by", "planner", "--organization", ORGANIZATION)
     assert told(emulators, fresh) == 1
+    assert fresh in examined["emergencies"]["found"]
     assert told(emulators, "No worker takes emergencies") <= 1
+
+
+def test_a_storm_over_todays_wedding_is_one_emergency_and_its_end_an_all_clear(
+    reachable: RunningStack, emulators: Emulators, fresh: str
+) -> None:
+    reachable.connect(example("integration-weather"))
+    chat = {**example("emergency-alert")["escalation"][0]["targets"][0], "failover": []}
+    place = {"latitude": 40.75, "longitude": -73.5}
+    policy = {
+        "policyId": fresh,
+        "organizationId": ORGANIZATION,
+        "contacts": [{"contactId": "planner", "channels": [chat]}],
+        "levels": [{"ackWithin": "PT60S", "contacts": ["planner"]}],
+        "weddingDays": [{"weddingId": fresh, "date": datetime.now(UTC).date().isoformat(), **place}],
+    }
+    reachable.json("emergency", "policy", "set", reachable.file(policy))
+    event = {"event": f"Storm {fresh}"}
+    issued = emulators.control("weather", "alerts", {**place, "alert": event})
+    watched(reachable)
+    until(lambda: posted(emulators, "slack", fresh))
+    watched(reachable)
+    assert posted(emulators, "slack", f"Storm {fresh}") == 1
+    emulators.control("weather", "alerts", {**place, "replaces": issued["id"], "alert": {"messageType": "Cancel"}})
+    until(lambda: watched(reachable) and "All clear" in str(emulators.objects("slack", "messages")))
 
 
 def told(emulators: Emulators, words: str) -> int:
@@ -126,10 +154,19 @@ def told(emulators: Emulators, words: str) -> int:
 
 def audited(stack: RunningStack) -> bool:
     """Have the auditor look now, and give it time."""
+    return triggered(stack, names.AUDIT_SCHEDULE_ID)
 
+
+def watched(stack: RunningStack) -> bool:
+    """Have the weather over all weddings looked at now."""
+    return triggered(stack, *watch_schedules())
+
+
+def triggered(stack: RunningStack, *schedule_ids: str) -> bool:
     async def trigger() -> None:
         async with open_wedsync(Settings(data_dir=stack.data_dir).on_stack()) as wedsync:
-            await wedsync.client.get_schedule_handle(names.AUDIT_SCHEDULE_ID).trigger()
+            for schedule_id in schedule_ids:
+                await wedsync.client.get_schedule_handle(schedule_id).trigger()
 
     with suppress(TimeoutError):
         asyncio.run(trigger())
