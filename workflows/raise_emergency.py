@@ -29,7 +29,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.escalation import Repetition
     from workflows.visibility import tag
 
-_ACKNOWLEDGES = frozenset({"acknowledge", "resolve"})
+_ACKNOWLEDGES = frozenset({"acknowledge", "resolve", "ack"})
+"""Types of answers, and the id of the answer that every alert offers: a digit comes without its type."""
 _KEPT = 500
 
 
@@ -175,7 +176,8 @@ class RaiseEmergency:
     @workflow.update
     async def take_action(self, action: ActionTaken) -> ActionAnswer:
         """Take a button, a digit or an acknowledged incident for what it says."""
-        if (action.action_type or action.action_id) not in _ACKNOWLEDGES | {"ack"}:
+        meant = {one.action_id: one.type for one in self._alert.notification.actions}.get(action.action_id)
+        if (action.action_type or meant or action.action_id) not in _ACKNOWLEDGES:
             return ActionAnswer(accepted=False, message="This answer does not acknowledge the emergency.")
         return self._answer(action.event_id, EmergencyOutcome.ACKNOWLEDGED, action.actor_id)
 

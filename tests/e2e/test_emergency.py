@@ -22,7 +22,7 @@ from contracts import names
 from starters.client import open_wedsync
 from starters.schedules import watch_schedules
 from tests.e2e.conftest import RunningStack
-from tests.e2e.documents import ORGANIZATION, SLACK
+from tests.e2e.documents import ORGANIZATION, SLACK, routing
 from tests.support.emulators import Emulators
 from workers.engine import binary
 from workers.settings import Settings
@@ -99,6 +99,23 @@ def test_f1_a_killed_worker_loses_no_level_and_alerts_nobody_twice(
     assert [posted(emulators, system, f"Lightning {fresh}") for system in ("slack", "pagerduty")] == [1, 1]
     until(lambda: posted(emulators, "twilio", f"Acknowledged: Lightning {fresh}"))
     assert posted(emulators, "twilio", f"Lightning {fresh}") == 2
+
+
+def test_f58_with_every_other_worker_at_a_standstill_and_its_queue_full_an_emergency_goes_out(
+    reachable: RunningStack, emulators: Emulators, fresh: str
+) -> None:
+    others = psutil.Process(reachable.parts()["worker"])
+    others.suspend()
+    try:
+        for number in range(20):
+            reachable.json("notify", reachable.file(routing(f"{fresh}-{number}")), "--no-wait")
+        reachable.json("emergency", reachable.file(alert(fresh, within="PT60S")), "--no-wait")
+        until(lambda: posted(emulators, "slack", f"Lightning {fresh}"))
+        answer = reachable.json("ack", fresh, "--by", "planner", "--organization", ORGANIZATION)
+        assert posted(emulators, "slack", f"moved to 15:30 ({fresh}") == 0
+    finally:
+        others.resume()
+    assert answer["accepted"]
 
 
 def test_an_emergency_worker_that_has_stopped_is_noticed_by_another_process_and_told_once(
