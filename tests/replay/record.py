@@ -9,17 +9,20 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from temporalio.client import WorkflowHandle
 
 from contracts.integration import IntegrationState
 from tests.orchestration import test_audit_escalation as audit
+from tests.orchestration import test_coordination as coordination
 from tests.orchestration import test_integration as integration
 from tests.orchestration import test_integration_migration as moves
 from tests.orchestration import test_integration_tokens as tokens
 from tests.orchestration import test_monitor_health as health
 from tests.orchestration import test_raise_emergency as emergency
+from tests.orchestration import test_recall_wedding as recalls
 from tests.orchestration import test_rotate_keys as keys
 from tests.orchestration import test_route_notification as routing
 from tests.orchestration import test_route_notification_batch as batch
@@ -27,7 +30,9 @@ from tests.orchestration import test_run_warehouse_etl as etl
 from tests.orchestration import test_sync_notification_states as states
 from tests.orchestration import test_sync_report as sync
 from tests.orchestration import test_watch_weather as weather
+from tests.orchestration import test_wedding_interleavings as interleavings
 from tests.orchestration import test_wedding_timeline as wedding
+from tests.support.vendors import Point
 
 HISTORIES = Path(__file__).parent / "histories"
 
@@ -204,6 +209,62 @@ async def routing_with_failover() -> AsyncIterator[WorkflowHandle[Any, Any]]:
 
 
 @asynccontextmanager
+async def routing_taken_back() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    points = {"mail": Point.NOWHERE, "chat": Point.NOWHERE, "book": Point.AFTER, "crm": Point.BEFORE}
+    with TemporaryDirectory() as folder:
+        async with coordination.played(Path(folder), **points) as scene:
+            handle = await scene.begin(**coordination.ALL_OR_NOTHING)
+            await handle.result()
+            yield handle
+
+
+@asynccontextmanager
+async def routing_cancelled() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    with TemporaryDirectory() as folder:
+        async with coordination.played(Path(folder), chat=Point.NOWHERE, book=Point.AWAY) as scene:
+            handle = await scene.begin(errorHandling={"onPermanentFailure": "compensate"})
+            await scene.vendors["chat"].did.wait()
+            await scene.vendors["book"].asked.wait()
+            await handle.cancel()
+            await handle.result()
+            yield handle
+
+
+@asynccontextmanager
+async def routing_to_a_quorum() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    quorum = {"deliveryCoordination": {"mode": "quorum", "quorum": 1}}
+    with TemporaryDirectory() as folder:
+        async with coordination.played(Path(folder), chat=Point.NOWHERE, book=Point.AWAY) as scene:
+            handle = await scene.begin(**quorum)
+            await handle.result()
+            yield handle
+
+
+@asynccontextmanager
+async def routing_released_together() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    with TemporaryDirectory() as folder:
+        async with coordination.played(Path(folder), skipping=True, chat=Point.NOWHERE, book=Point.NOWHERE) as scene:
+            release_at = await scene.environment.get_current_time() + timedelta(days=3)
+            released = {"mode": "same_moment", "releaseAt": release_at.isoformat()}
+            handle = await scene.begin(deliveryCoordination=released)
+            await handle.result()
+            yield handle
+
+
+@asynccontextmanager
+async def routing_in_turn_tried_again() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    asked = {
+        "deliveryCoordination": {"mode": "ordered"},
+        "errorHandling": {"onPermanentFailure": "retry", "retries": 1},
+    }
+    with TemporaryDirectory() as folder:
+        async with coordination.played(Path(folder), skipping=True, chat=Point.BEFORE, book=Point.NOWHERE) as scene:
+            handle = await scene.begin(**asked)
+            await handle.result()
+            yield handle
+
+
+@asynccontextmanager
 async def sync_as_bulk_jobs() -> AsyncIterator[WorkflowHandle[Any, Any]]:
     fake = sync.FakeSync(parts=5)
     fake.bulk = {"bulkFrom": 20, "bulkSize": 25}
@@ -247,6 +308,37 @@ async def wedding_moved_and_completed() -> AsyncIterator[WorkflowHandle[Any, Any
         yield handle
 
 
+@asynccontextmanager
+async def wedding_asked_followed_and_reopened() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    followers = [{"systemId": "mail", "systemType": "email", "integrationId": "email-main"}]
+    async with interleavings.stage() as (environment, _):
+        handle, step_id = await interleavings.asked(environment, systems=followers)
+        decision = interleavings.StepDecision.model_validate({"stepId": step_id, "answer": "approve"})
+        await handle.execute_update("decide_step", decision)
+        await environment.sleep(timedelta(minutes=1))
+        await wedding.tell(handle, "moved", weddingDate="2031-05-01", venueName="Orangery")
+        await environment.sleep(timedelta(minutes=1))
+        await wedding.tell(handle, "cancelled")
+        await environment.sleep(timedelta(days=3))
+        await wedding.tell(handle, "reopened")
+        notice = interleavings.RecallNotice(recall_id="r")
+        await handle.execute_update("recall", notice)
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
+async def recall_with_a_refusal() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    verbs = recalls.FakeVerbs().activities()
+    async with (
+        recalls.time_skipping() as environment,
+        recalls.polling(environment.client, [recalls.RecallWedding], verbs, "system.slack"),
+    ):
+        handle = await recalls.recalled(environment.client)
+        await handle.result()
+        yield handle
+
+
 PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, Any]]]] = {
     play.__name__: play
     for play in (
@@ -265,11 +357,18 @@ PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, An
         keys_rotated_in_two_passes,
         load_with_a_lost_part,
         load_with_steps_side_by_side,
+        recall_with_a_refusal,
+        routing_cancelled,
+        routing_in_turn_tried_again,
+        routing_released_together,
+        routing_taken_back,
+        routing_to_a_quorum,
         routing_with_failover,
         states_carried,
         sync_as_bulk_jobs,
         sync_of_two_parts,
         weather_over_a_wedding,
+        wedding_asked_followed_and_reopened,
         wedding_moved_and_completed,
     )
 }
@@ -282,7 +381,9 @@ def scrubbed(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     kept = {name: scrubbed(item) for name, item in value.items() if name not in {"stackTrace", "binaryChecksum"}}
-    return kept | ({"identity": "recorder"} if "identity" in kept else {})
+    told = {"identity": "recorder"} if "identity" in kept else {}
+    # A worker's own queue bears the name of its machine.
+    return kept | told | ({"name": "recorder"} if kept.get("kind") == "TASK_QUEUE_KIND_STICKY" else {})
 
 
 async def main() -> None:
