@@ -34,6 +34,7 @@ class WorkflowType(StrEnum):
     RECALL_WEDDING = "RecallWedding"
     RAISE_EMERGENCY = "RaiseEmergency"
     AUDIT_ESCALATION = "AuditEscalation"
+    WATCH_WEATHER = "WatchWeather"
 
 
 class SearchAttribute(StrEnum):
@@ -97,6 +98,13 @@ EMERGENCY_DUE = "due"
 """The memo of an emergency that says when its next alert is due; empty once none is."""
 AUDIT_WORKFLOW_ID = "audit-escalation/all"
 AUDIT_SCHEDULE_ID = "schedule/audit-escalation"
+WATCH_SCHEDULES = "schedule/watch-weather/"
+"""How the ids of all schedules of the weather watch begin."""
+
+
+def watch_workflow_id(shard: str) -> str:
+    """Return the id of a look at the weather; a schedule appends its own instant."""
+    return f"watch-weather/{shard}"
 
 
 def health_workflow_id(shard: str) -> str:

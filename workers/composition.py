@@ -54,6 +54,7 @@ from activities.sync import Sync
 from activities.tokens import Tokens
 from activities.transport.outbound import vet
 from activities.usage import Watcher
+from activities.weather_watch import WeatherWatch
 from contracts.errors import InvalidInput, Owner, Transient
 from contracts.health import HealthRules
 from workers.secret_store import open_secret_store
@@ -97,9 +98,11 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     etl = Etl(access, staging, import_dirs, wedsync=reports)
     ledger = EffectLedger(database)
     notify, recall = Notify(access, connections, ledger), Recall(access, ledger)
+    escalations = EscalationPolicyStore(database, masters)
+    emergency = Emergency(access, ledger, escalations)
+    weather = WeatherWatch(access, connections, escalations)
     batches = Batches(access, notify, ledger, staging)
     states = States(access, ledger, StateStore(database))
-    emergency = Emergency(access, ledger, EscalationPolicyStore(database, masters))
     tokens = Tokens(access, connections, secrets, settings.oauth_apps)
     operator = settings.alerts_organization
     alerts = Alerts(AlertRouteStore(database, masters), connections, operator=operator)
@@ -109,7 +112,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     groups = [
         *(Connect(access, connections, secrets), tokens, migrations, health, alerts),
         *(notify, recall, batches, states, emergency, WeddingRecall(access, ledger), Followers(access)),
-        *(sync, etl, keys),
+        *(weather, sync, etl, keys),
     ]
     try:
         yield Parts(

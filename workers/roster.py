@@ -25,6 +25,7 @@ from workflows.route_notification_batch import RouteNotificationBatch
 from workflows.run_warehouse_etl import RunWarehouseEtl
 from workflows.sync_notification_states import SyncNotificationStates
 from workflows.sync_report import SyncReport
+from workflows.watch_weather import WatchWeather
 from workflows.wedding_timeline import WeddingTimeline
 
 DECISIONS: list[type] = [
@@ -38,6 +39,7 @@ DECISIONS: list[type] = [
     RunWarehouseEtl,
     SyncNotificationStates,
     SyncReport,
+    WatchWeather,
     WeddingTimeline,
 ]
 EMERGENCIES: list[type] = [RaiseEmergency]

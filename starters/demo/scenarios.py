@@ -16,6 +16,7 @@ from contracts.notification import CrossSystemRouting
 from contracts.sync import DataSynchronizationRequest
 from contracts.wedding import Wedding, WeddingEvent, WeddingEventType
 from starters.demo.connections import connections
+from starters.demo.emergency import emergency
 from starters.demo.stage import ORGANIZATION, ROOT, Check, Scenario, Stage, example, integration
 from starters.demo.vendors import Vendors
 from starters.demo.venue import venue_coordination
@@ -189,5 +190,6 @@ SCENARIOS: dict[str, Scenario] = {
     "studio-notify": studio_notify,
     "planner-survey": planner_survey,
     "connections": connections,
+    "emergency": emergency,
     "venue-coordination": venue_coordination,
 }

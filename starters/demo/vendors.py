@@ -54,6 +54,14 @@ class Vendors:
         body = {"organizationId": organization_id, "reportId": "weddings", "rows": rows, "dirtyRatio": 0, "seed": 7}
         (await self._client.post("/wedsync/scenario", json=body)).raise_for_status()
 
+    async def fault(self, system: str, *, path: str, **rule: object) -> None:
+        """Have a vendor act out a fault where a path matches a regular expression."""
+        (await self._client.post(f"/{system}/faults", json={"match": {"path": path}, **rule})).raise_for_status()
+
+    async def no_faults(self, system: str) -> None:
+        """End every fault of a vendor."""
+        (await self._client.delete(f"/{system}/faults")).raise_for_status()
+
     async def oauth_rules(self, system: str, **rules: object) -> None:
         """Change the rules of a vendor's authorisation server, such as how long its tokens live."""
         (await self._client.put(f"/{system}/oauth", json=rules)).raise_for_status()

@@ -29,6 +29,7 @@ from tests.orchestration import test_route_notification_batch as batch
 from tests.orchestration import test_run_warehouse_etl as etl
 from tests.orchestration import test_sync_notification_states as states
 from tests.orchestration import test_sync_report as sync
+from tests.orchestration import test_watch_weather as weather
 from tests.orchestration import test_wedding_interleavings as interleavings
 from tests.orchestration import test_wedding_timeline as wedding
 from tests.support.vendors import Point
@@ -287,6 +288,16 @@ async def sync_of_two_parts() -> AsyncIterator[WorkflowHandle[Any, Any]]:
 
 
 @asynccontextmanager
+async def weather_over_a_wedding() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    fake = weather.FakeWeather()
+    fake.sky = [weather.warning()]
+    async with weather.stage(fake, cron="") as environment:
+        handle = environment.client.get_workflow_handle(weather.WATCH)
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
 async def wedding_moved_and_completed() -> AsyncIterator[WorkflowHandle[Any, Any]]:
     async with wedding.stage() as (environment, _):
         handle = await wedding.planned(environment)
@@ -356,6 +367,7 @@ PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, An
         states_carried,
         sync_as_bulk_jobs,
         sync_of_two_parts,
+        weather_over_a_wedding,
         wedding_asked_followed_and_reopened,
         wedding_moved_and_completed,
     )
