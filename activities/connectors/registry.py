@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from activities.ports.connector import Connector
 
 CONNECTORS = {
+    "asana": "activities.connectors.crm.asana:Asana",
+    "caldav": "activities.connectors.calendar.caldav:CalDav",
     "email": "activities.connectors.communication.email:Email",
     "hubspot": "activities.connectors.crm.hubspot:HubSpot",
     "pagerduty": "activities.connectors.emergency.pagerduty:PagerDuty",
