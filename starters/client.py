@@ -27,6 +27,7 @@ from contracts.notification import CrossSystemRouting, RoutingResult
 from contracts.sync import DataSynchronizationRequest, SynchronizationResult, SyncPriority
 from contracts.wedding import Wedding, WeddingEvent, WeddingState
 from starters.authorizations import Authorizations
+from starters.conflicts import Conflicts
 from starters.failures import as_error, detail_of, translated
 from starters.integrations import Integrations
 from starters.runs import Run, RunView, view_run, workflow_id_of
@@ -69,6 +70,7 @@ class WedSync:
             endpoint_resolver(settings),
             settings.public_url or settings.api_url,
         )
+        self.conflicts = Conflicts(client, store.connections, answer_timeout_s=answer_timeout_s)
         self._answer_timeout_s = answer_timeout_s
 
     async def start_sync(self, request: DataSynchronizationRequest) -> Run[SynchronizationResult]:

@@ -13,10 +13,11 @@ from temporalio.client import Client, RPCError, WorkflowExecutionStatus, Workflo
 from temporalio.common import SearchAttributeKey
 
 from contracts.base import Contract, Instant
+from contracts.conflict import ConflictResolution
 from contracts.errors import RECONNECT_REQUIRED, ErrorDetail, ErrorKind, Owner, WedSyncError
 from contracts.etl import ETLResult
 from contracts.health import MonitorHealthResult
-from contracts.names import WAITING_FOR_RECONNECTION, SearchAttribute
+from contracts.names import CONFLICT_RUNS, WAITING_FOR_RECONNECTION, SearchAttribute
 from contracts.notification import RoutingResult
 from contracts.sync import SynchronizationResult
 from contracts.wedding import WeddingState
@@ -52,6 +53,7 @@ _RESULTS: dict[str, type[Contract]] = {
     "route-notification": RoutingResult,
     "wedding-timeline": WeddingState,
     "monitor-health": MonitorHealthResult,
+    CONFLICT_RUNS: ConflictResolution,
 }
 """First part of the workflow id -> result; other workflows are not runs."""
 

@@ -16,6 +16,8 @@ from activities import timeline
 from activities.access import Access, EndpointResolver
 from activities.admission import Admissions
 from activities.alerts import Alerts
+from activities.bookings import Bookings
+from activities.conflicts import Conflicts
 from activities.connect import Connect
 from activities.connectors.registry import connector_class
 from activities.etl import Etl
@@ -31,6 +33,7 @@ from activities.ports.connection import Connection
 from activities.ports.connector import SourceConnector
 from activities.recall import Recall
 from activities.refusals import Refusals
+from activities.resource_days import ResourceDays
 from activities.storage.alert_routes import AlertRouteStore
 from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database
@@ -41,6 +44,7 @@ from activities.storage.limits import LimitStore
 from activities.storage.receipts import Receipts
 from activities.storage.root_keys import StoredRootKeys
 from activities.storage.sealed_rows import SealedRows
+from activities.storage.slot_holds import SlotHoldStore
 from activities.storage.staging import Staging
 from activities.storage.sync_runs import SyncRuns
 from activities.sync import Sync
@@ -91,6 +95,8 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     ledger = EffectLedger(database)
     notify, recall = Notify(access, connections, ledger), Recall(access, ledger)
     tokens = Tokens(access, connections, secrets, settings.oauth_apps)
+    bookings = Bookings(access, connections, database)
+    days = ResourceDays(access, connections, SlotHoldStore(database))
     operator = settings.alerts_organization
     alerts = Alerts(AlertRouteStore(database, masters), connections, operator=operator)
     health = build_health(database, connections, access, settings.health, operator=operator)
@@ -99,6 +105,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     groups = [
         *(Connect(access, connections, secrets), tokens, migrations, health, alerts),
         *(notify, recall, sync, etl, keys),
+        *(bookings, days, Conflicts(access, connections)),
     ]
     try:
         yield Parts(

@@ -16,13 +16,25 @@ from workers.composition import Parts
 from workers.sandbox import workflow_runner
 from workflows.integration import Integration
 from workflows.monitor_health import MonitorHealth
+from workflows.resolve_booking_conflict import ResolveBookingConflict
+from workflows.resource_day import ResourceDay
 from workflows.rotate_keys import RotateKeys
 from workflows.route_notification import RouteNotification
 from workflows.run_warehouse_etl import RunWarehouseEtl
 from workflows.sync_report import SyncReport
 from workflows.wedding_timeline import WeddingTimeline
 
-WORKFLOWS = [Integration, MonitorHealth, RotateKeys, RouteNotification, RunWarehouseEtl, SyncReport, WeddingTimeline]
+WORKFLOWS = [
+    Integration,
+    MonitorHealth,
+    ResolveBookingConflict,
+    ResourceDay,
+    RotateKeys,
+    RouteNotification,
+    RunWarehouseEtl,
+    SyncReport,
+    WeddingTimeline,
+]
 GRACE = timedelta(seconds=8)
 _DATA_SLOTS = 2
 _ORCHESTRATION_SLOTS = 20

@@ -1,0 +1,121 @@
+"""Asking the owner of a resource's day, and what that owner does outside."""
+
+from __future__ import annotations
+
+from temporalio import activity
+from temporalio.client import Client, WithStartWorkflowOperation
+from temporalio.common import Priority, WorkflowIDConflictPolicy
+
+from activities.access import Access
+from activities.ports.connector import DeliveryConnector
+from activities.ports.manifest import Capability
+from activities.storage.connections import ConnectionStore
+from activities.storage.slot_holds import SlotHoldStore
+from contracts.effects import Delivery, DeliveryIntent, Rendered, RoutingPlan, TargetPlan
+from contracts.errors import InvalidInput
+from contracts.names import ORCHESTRATION_QUEUE, WorkflowType, effect_id, resource_day_workflow_id
+from contracts.notification import DeliveryStatus, SourceNotification, TargetSystem
+from contracts.resource_day import AskOwner, HoldStatus, NoteHolds, PlanHold, ResourceDayRun, SlotAnswer, owner_of
+
+
+async def ask(client: Client, request: AskOwner) -> SlotAnswer:
+    """Ask the owner of a day, which begins to exist when it is first asked.
+
+    Idempotent: yes, by the command's kind and hold id.
+    """
+    slot = request.command.slot
+    day = request.day if slot is None else owner_of(slot, request.day)
+    workflow_id = resource_day_workflow_id(
+        day.organization_id, day.integration_id, day.resource_id, day.day.isoformat()
+    )
+    operation: WithStartWorkflowOperation[object, object] = WithStartWorkflowOperation(
+        WorkflowType.RESOURCE_DAY.value,
+        ResourceDayRun(**dict(day)),
+        id=workflow_id,
+        task_queue=ORCHESTRATION_QUEUE,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        priority=Priority(priority_key=2, fairness_key=day.organization_id),
+        static_summary=f"Owner of {day.resource_id} on {day.day}",
+    )
+    answer: SlotAnswer = await client.execute_update_with_start_workflow(
+        "act", request.command, start_workflow_operation=operation, result_type=SlotAnswer
+    )
+    return answer
+
+
+class ResourceDays:
+    """The verbs of the owners of days.
+
+    Args:
+        access: opens connectors.
+        connections: tells which calendars an organisation has.
+        holds: where all can read what is kept.
+    """
+
+    def __init__(self, access: Access, connections: ConnectionStore, holds: SlotHoldStore) -> None:
+        self._access = access
+        self._connections = connections
+        self._holds = holds
+
+    @activity.defn(name="bookings.ask_owner")
+    async def ask_owner(self, request: AskOwner) -> SlotAnswer:
+        """Ask the owner of a day from within a run, which cannot send Updates itself.
+
+        Idempotent: yes, by the command's kind and hold id.
+        """
+        return await ask(activity.client(), request)
+
+    @activity.defn(name="bookings.note_holds")
+    async def note_holds(self, request: NoteHolds) -> None:
+        """Write a day's holds where the search for free slots reads them. Idempotent: yes."""
+        await self._holds.replace(request.day, request.holds)
+
+    @activity.defn(name="bookings.plan_hold")
+    async def plan_hold(self, request: PlanHold) -> RoutingPlan:
+        """Plan to keep a slot at every connected calendar that has the resource.
+
+        Idempotent: yes, it changes nothing; the same hold has the same effects.
+        """
+        day, hold = request.day, request.hold
+        word = "Booked" if hold.status is HoldStatus.CONFIRMED else "Held"
+        text = f"{word} for {' or '.join(hold.booking_ids)}"
+        plans = []
+        for stored in await self._connections.of_organization(day.organization_id):
+            configuration = stored.configuration
+            if (
+                stored.state.refuses_work
+                or Capability.CALENDAR not in self._access.manifest(configuration.platform).capabilities
+            ):
+                continue
+            target = TargetSystem(
+                system_id=configuration.integration_id,
+                system_type=configuration.platform,
+                integration_id=configuration.integration_id,
+            )
+            # A hold that was let go and is taken again is another effect.
+            since = request.occurred_at.isoformat()
+            key = effect_id(day.organization_id, day.integration_id, day.resource_id, hold.hold_id, since)
+            delivery = Delivery(
+                organization_id=day.organization_id,
+                business_key=key,
+                notification=SourceNotification(
+                    notification_id=key,
+                    type="slot_hold",
+                    title=text,
+                    message=text,
+                    metadata={"slot": hold.slot.model_dump(mode="json"), "bookingId": hold.booking_ids[0]},
+                ),
+                target=target,
+                rendered=Rendered(subject=text, text=text),
+                intent=DeliveryIntent.HOLD,
+                # Calendars tell by it whose hold an entry is.
+                wedding_id=hold.booking_ids[0],
+                occurred_at=request.occurred_at,
+            )
+            connector = await self._access.connector_of(stored, DeliveryConnector)
+            try:
+                steps = [step.model_copy(update={"notification_id": key}) for step in connector.plan(delivery)]
+            except InvalidInput:
+                continue  # a calendar that does not have the resource keeps nothing for it
+            plans.append(TargetPlan(target=target, status=DeliveryStatus.SUCCESS, steps=steps))
+        return RoutingPlan(targets=plans)
