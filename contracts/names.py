@@ -26,6 +26,8 @@ class WorkflowType(StrEnum):
     SYNC_REPORT = "SyncReport"
     RUN_WAREHOUSE_ETL = "RunWarehouseEtl"
     ROUTE_NOTIFICATION = "RouteNotification"
+    ROUTE_NOTIFICATION_BATCH = "RouteNotificationBatch"
+    SYNC_NOTIFICATION_STATES = "SyncNotificationStates"
     WEDDING_TIMELINE = "WeddingTimeline"
     MONITOR_HEALTH = "MonitorHealth"
     ROTATE_KEYS = "RotateKeys"
@@ -63,6 +65,16 @@ def etl_workflow_id(organization_id: str, integration_id: str, etl_id: str) -> s
 def routing_workflow_id(organization_id: str, routing_id: str) -> str:
     """Return the id of a notification's routing."""
     return f"route-notification/{organization_id}/{routing_id}"
+
+
+def batch_workflow_id(organization_id: str, batch_id: str) -> str:
+    """Return the id of a batch of notifications."""
+    return f"route-notification-batch/{organization_id}/{batch_id}"
+
+
+def state_sync_workflow_id(organization_id: str, sync_id: str) -> str:
+    """Return the id of a run that carries states between systems."""
+    return f"sync-notification-states/{organization_id}/{sync_id}"
 
 
 def wedding_workflow_id(organization_id: str, wedding_id: str) -> str:

@@ -13,7 +13,9 @@ from temporalio.client import Client, RPCError, WorkflowExecutionStatus, Workflo
 from temporalio.common import SearchAttributeKey
 
 from contracts.base import Contract, Instant
+from contracts.batch import BatchSummary
 from contracts.conflict import ConflictResolution
+from contracts.engagement import StateSyncResult
 from contracts.errors import RECONNECT_REQUIRED, ErrorDetail, ErrorKind, Owner, WedSyncError
 from contracts.etl import ETLResult
 from contracts.health import MonitorHealthResult
@@ -51,6 +53,8 @@ _RESULTS: dict[str, type[Contract]] = {
     "sync-report": SynchronizationResult,
     "run-warehouse-etl": ETLResult,
     "route-notification": RoutingResult,
+    "route-notification-batch": BatchSummary,
+    "sync-notification-states": StateSyncResult,
     "wedding-timeline": WeddingState,
     "monitor-health": MonitorHealthResult,
     CONFLICT_RUNS: ConflictResolution,

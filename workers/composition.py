@@ -16,6 +16,7 @@ from activities import timeline
 from activities.access import Access, EndpointResolver
 from activities.admission import Admissions
 from activities.alerts import Alerts
+from activities.batch import Batches
 from activities.bookings import Bookings
 from activities.conflicts import Conflicts
 from activities.connect import Connect
@@ -34,6 +35,7 @@ from activities.ports.connector import SourceConnector
 from activities.recall import Recall
 from activities.refusals import Refusals
 from activities.resource_days import ResourceDays
+from activities.states import States
 from activities.storage.alert_routes import AlertRouteStore
 from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database
@@ -46,6 +48,7 @@ from activities.storage.root_keys import StoredRootKeys
 from activities.storage.sealed_rows import SealedRows
 from activities.storage.slot_holds import SlotHoldStore
 from activities.storage.staging import Staging
+from activities.storage.states import StateStore
 from activities.storage.sync_runs import SyncRuns
 from activities.sync import Sync
 from activities.tokens import Tokens
@@ -94,6 +97,8 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     etl = Etl(access, staging, import_dirs, wedsync=reports)
     ledger = EffectLedger(database)
     notify, recall = Notify(access, connections, ledger), Recall(access, ledger)
+    batches = Batches(access, notify, ledger, staging)
+    states = States(access, ledger, StateStore(database))
     tokens = Tokens(access, connections, secrets, settings.oauth_apps)
     bookings = Bookings(access, connections, database)
     days = ResourceDays(access, connections, SlotHoldStore(database))
@@ -104,8 +109,8 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     migrations = Migrations(access, connections, Receipts(database), fingerprint_key=eldest.derive("fingerprints"))
     groups = [
         *(Connect(access, connections, secrets), tokens, migrations, health, alerts),
-        *(notify, recall, sync, etl, keys),
         *(bookings, days, Conflicts(access, connections)),
+        *(notify, recall, batches, states, sync, etl, keys),
     ]
     try:
         yield Parts(

@@ -20,7 +20,9 @@ from workflows.resolve_booking_conflict import ResolveBookingConflict
 from workflows.resource_day import ResourceDay
 from workflows.rotate_keys import RotateKeys
 from workflows.route_notification import RouteNotification
+from workflows.route_notification_batch import RouteNotificationBatch
 from workflows.run_warehouse_etl import RunWarehouseEtl
+from workflows.sync_notification_states import SyncNotificationStates
 from workflows.sync_report import SyncReport
 from workflows.wedding_timeline import WeddingTimeline
 
@@ -31,7 +33,9 @@ WORKFLOWS = [
     ResourceDay,
     RotateKeys,
     RouteNotification,
+    RouteNotificationBatch,
     RunWarehouseEtl,
+    SyncNotificationStates,
     SyncReport,
     WeddingTimeline,
 ]

@@ -23,6 +23,9 @@ CONNECTORS = {
     "snowflake": "activities.connectors.warehouse.snowflake:Snowflake",
     "tableau": "activities.connectors.bi.tableau:Tableau",
     "tave": "activities.connectors.booking.tave:Tave",
+    "tripleseat": "activities.connectors.booking.tripleseat:Tripleseat",
+    "twilio": "activities.connectors.communication.twilio.connector:Twilio",
+    "weather": "activities.connectors.feed.weather:Weather",
     "wedsync": "activities.connectors.source.wedsync:WedSyncReports",
 }
 """System name -> module and class; modules load on first use because vendor SDKs are heavy."""

@@ -22,7 +22,9 @@ from tests.orchestration import test_resolve_booking_conflict as conflict
 from tests.orchestration import test_resource_day as days
 from tests.orchestration import test_rotate_keys as keys
 from tests.orchestration import test_route_notification as routing
+from tests.orchestration import test_route_notification_batch as batch
 from tests.orchestration import test_run_warehouse_etl as etl
+from tests.orchestration import test_sync_notification_states as states
 from tests.orchestration import test_sync_report as sync
 from tests.orchestration import test_wedding_timeline as wedding
 from tests.support import bookings
@@ -179,6 +181,22 @@ async def keys_rotated_in_two_passes() -> AsyncIterator[WorkflowHandle[Any, Any]
 
 
 @asynccontextmanager
+async def batch_of_two_parts() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    async with batch.stage(batch.FakeBatches()) as client:
+        handle = await batch.start(client, [batch.routing(number) for number in range(101)])
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
+async def states_carried() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    async with states.stage(states.FakeStates()) as client:
+        handle = await states.carry(client, "recorded", states=[states.known("read", "mail")])
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
 async def routing_with_failover() -> AsyncIterator[WorkflowHandle[Any, Any]]:
     fake = routing.FakeNotify()
     fake.trouble = {"team-chat-0": [routing.refused()]}
@@ -230,6 +248,7 @@ PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, An
         conflict_decided_by_a_human,
         conflict_decided_by_its_deadline,
         day_with_a_lapsed_hold_and_a_confirmation,
+        batch_of_two_parts,
         health_alerts_told,
         health_of_a_shard,
         health_of_two_pages,
@@ -241,6 +260,7 @@ PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, An
         load_with_a_lost_part,
         load_with_steps_side_by_side,
         routing_with_failover,
+        states_carried,
         sync_as_bulk_jobs,
         sync_of_two_parts,
         wedding_moved_and_completed,

@@ -12,6 +12,7 @@ from activities.ports.manifest import Capability, EffectGuarantee, Manifest, Rat
 from activities.transport.client import JsonClient, open_client
 from contracts.base import JsonObject
 from contracts.effects import Delivery, EffectOutcome, EffectStep, StandingEffect
+from contracts.engagement import NotificationState
 from contracts.errors import AuthExpired, InvalidInput, Permanent
 from contracts.integration import ConnectionProbe, IntegrationType, ProvisionResult
 from contracts.names import effect_id
@@ -45,6 +46,7 @@ class PagerDuty:
         api_version="Events API v2",
         documentation_url="https://developer.pagerduty.com/docs/events-api-v2-overview",
         credential_fields=("routingKey",),
+        optional_credential_fields=("webhookSecret",),
         default_base_url="https://events.pagerduty.com",
         hosts=("events.pagerduty.com", "events.eu.pagerduty.com"),
         capabilities=frozenset({Capability.DELIVER}),
@@ -134,6 +136,18 @@ class PagerDuty:
         """
         event: JsonObject = {"event_action": "resolve", "dedup_key": effect.remote_id or effect.object_id}
         await self._enqueue(event, operation="event.resolve", writes=True)
+
+    async def show_state(self, effect: StandingEffect, state: NotificationState) -> bool:
+        """Acknowledge the incident when somebody has acknowledged the notification elsewhere.
+
+        Idempotent: yes.
+        Source: https://developer.pagerduty.com/docs/send-alert-event
+        """
+        if state is not NotificationState.ACKNOWLEDGED:
+            return False
+        event: JsonObject = {"event_action": "acknowledge", "dedup_key": effect.remote_id or effect.object_id}
+        await self._enqueue(event, operation="event.acknowledge", writes=True)
+        return True
 
     async def _enqueue(self, event: JsonObject, *, operation: str, writes: bool) -> JsonValue:
         await self._connection.admit()
