@@ -152,6 +152,16 @@ class SlotAnswer(Contract):
     """The conflict to raise when the refused booking is to be decided on by a human."""
 
 
+class ConfirmBooking(Contract):
+    """A booking that wants its slot."""
+
+    organization_id: OpaqueId
+    integration_id: OpaqueId
+    """The booking system."""
+    booking_id: OpaqueId
+    slot: Slot
+
+
 class AskOwner(Contract):
     """Input of `bookings.ask_owner`."""
 

@@ -10,7 +10,6 @@ from typing import TypeVar
 
 from temporalio.client import Client, RPCError, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from activities.bookings import zone_of
 from activities.resource_days import ask
@@ -26,8 +25,15 @@ from contracts.conflict import (
 )
 from contracts.errors import InvalidInput
 from contracts.names import WorkflowType
-from contracts.notification import Slot
-from contracts.resource_day import AskOwner, SlotAnswer, SlotCommand, SlotCommandKind, day_of, resource_day
+from contracts.resource_day import (
+    AskOwner,
+    ConfirmBooking,
+    SlotAnswer,
+    SlotCommand,
+    SlotCommandKind,
+    day_of,
+    resource_day,
+)
 from contracts.sync import SyncPriority
 from starters.failures import as_error, detail_of, translated
 from starters.runs import Run, run_id_of
@@ -73,25 +79,22 @@ class Conflicts:
         workflow_id = names.conflict_workflow_id(
             request.organization_id, request.integration_id, *(one.conflict_id for one in request.conflicts)
         )
-        try:
-            with translated():
-                handle: WorkflowHandle[object, ConflictResolution] = await self._client.start_workflow(
-                    WorkflowType.RESOLVE_BOOKING_CONFLICT.value,
-                    request,
-                    id=workflow_id,
-                    task_queue=names.ORCHESTRATION_QUEUE,
-                    result_type=ConflictResolution,
-                    execution_timeout=wait + _CARRIED_OUT_WITHIN,
-                    id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                    priority=priority(SyncPriority.HIGH, request.organization_id),
-                    static_summary=f"Resolve {len(request.conflicts)} booking conflicts",
-                )
-        except WorkflowAlreadyStartedError:
-            handle = self._client.get_workflow_handle(workflow_id, result_type=ConflictResolution)
+        with translated():
+            handle: WorkflowHandle[object, ConflictResolution] = await self._client.start_workflow(
+                WorkflowType.RESOLVE_BOOKING_CONFLICT.value,
+                request,
+                id=workflow_id,
+                task_queue=names.ORCHESTRATION_QUEUE,
+                result_type=ConflictResolution,
+                execution_timeout=wait + _CARRIED_OUT_WITHIN,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                priority=priority(SyncPriority.HIGH, request.organization_id),
+                static_summary=f"Resolve {len(request.conflicts)} booking conflicts",
+            )
         return Run(handle, ConflictResolution)
 
-    async def confirm(self, organization_id: str, integration_id: str, booking_id: str, slot: Slot) -> SlotAnswer:
+    async def confirm(self, asked: ConfirmBooking) -> SlotAnswer:
         """Give a booking the slot, if nobody else has it; who is refused is told what is free instead.
 
         Idempotent: yes, by booking and slot.
@@ -100,10 +103,21 @@ class Conflicts:
             InvalidInput: there is no such integration.
             Transient: no worker answers.
         """
-        zone = await self._zone(organization_id, integration_id)
-        day = resource_day(organization_id, integration_id, slot.resource_id, day_of(slot.starts_at, zone), zone)
-        hold_id = names.effect_id(booking_id, slot.resource_id, slot.starts_at.isoformat(), slot.ends_at.isoformat())
-        command = SlotCommand(kind=SlotCommandKind.CONFIRM, hold_id=hold_id, booking_ids=[booking_id], slot=slot)
+        zone, slot = await self._zone(asked.organization_id, asked.integration_id), asked.slot
+        day = resource_day(
+            asked.organization_id,
+            asked.integration_id,
+            slot.resource_id,
+            day_of(slot.starts_at, zone),
+            zone,
+        )
+        times = slot.starts_at.isoformat(), slot.ends_at.isoformat()
+        command = SlotCommand(
+            kind=SlotCommandKind.CONFIRM,
+            hold_id=names.effect_id(asked.booking_id, slot.resource_id, *times),
+            booking_ids=[asked.booking_id],
+            slot=slot,
+        )
         with translated():
             async with asyncio.timeout(self._answer_timeout_s):
                 return await ask(self._client, AskOwner(day=day, command=command))
