@@ -127,7 +127,7 @@ class SlotCommandKind(StrEnum):
 
 
 class SlotCommand(Contract):
-    """Argument of the Update `act` of `ResourceDay`."""
+    """One thing asked of `ResourceDay`."""
 
     kind: SlotCommandKind
     hold_id: OpaqueId
@@ -150,6 +150,18 @@ class SlotAnswer(Contract):
     alternatives: Annotated[list[Alternative], Field(max_length=50)] = []
     conflict: BookingConflict | None = None
     """The conflict to raise when the refused booking is to be decided on by a human."""
+
+
+class SlotCommands(Contract):
+    """Argument of the Update `act`: commands that arrived together, decided in their order."""
+
+    commands: Annotated[list[SlotCommand], Field(min_length=1, max_length=50)]
+
+
+class SlotAnswers(Contract):
+    """What became of the commands, in their order."""
+
+    answers: Annotated[list[SlotAnswer], Field(max_length=50)]
 
 
 class ConfirmBooking(Contract):

@@ -10,9 +10,10 @@ from typing import TypeVar
 
 from temporalio.client import Client, RPCError, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.service import RPCStatusCode
 
 from activities.bookings import zone_of
-from activities.resource_days import ask
+from activities.resource_days import FrontDesk
 from activities.storage.connections import ConnectionStore, unknown_integration
 from contracts import names
 from contracts.conflict import (
@@ -35,7 +36,7 @@ from contracts.resource_day import (
     resource_day,
 )
 from contracts.sync import SyncPriority
-from starters.failures import as_error, detail_of, translated
+from starters.failures import AWAY, as_error, detail_of, translated
 from starters.runs import Run, run_id_of
 from workflows.policies import priority
 
@@ -43,6 +44,7 @@ T = TypeVar("T")
 
 _CARRIED_OUT_WITHIN = timedelta(days=30)
 _LISTED = 100
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 1.0
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class Conflicts:
 
     def __init__(self, client: Client, connections: ConnectionStore, *, answer_timeout_s: float) -> None:
         self._client = client
+        self._desk = FrontDesk(client)
         self._connections = connections
         self._answer_timeout_s = answer_timeout_s
 
@@ -120,7 +123,19 @@ class Conflicts:
         )
         with translated():
             async with asyncio.timeout(self._answer_timeout_s):
-                return await ask(self._client, AskOwner(day=day, command=command))
+                return await self._ask(AskOwner(day=day, command=command))
+
+    async def _ask(self, request: AskOwner) -> SlotAnswer:
+        """Ask the owner of a day, and again when Temporal breaks the question off: the same command has one answer."""
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                return await self._desk.ask(request)
+            except RPCError as error:
+                if error.status not in {*AWAY, RPCStatusCode.RESOURCE_EXHAUSTED}:
+                    raise
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def every(self, organization_id: str) -> list[ConflictView]:
         """Return an organisation's conflicts, the newest runs first, a hundred at most."""

@@ -23,8 +23,10 @@ with workflow.unsafe.imports_passed_through():
         ResourceDayRun,
         ResourceDayState,
         SlotAnswer,
+        SlotAnswers,
         SlotCommand,
         SlotCommandKind,
+        SlotCommands,
         SlotHold,
         Sources,
     )
@@ -81,16 +83,25 @@ class ResourceDay(WaitsForReconnection):
         return self._book.state()
 
     @workflow.update
-    async def act(self, command: SlotCommand) -> SlotAnswer:
-        """Decide about a slot. Idempotent: yes, by the command's kind and hold id.
+    async def act(self, asked: SlotCommands) -> SlotAnswers:
+        """Decide about slots, one command after the other. Idempotent: yes, by a command's kind and hold id.
 
         A refused booking is told who has the slot and what is free instead.
         """
-        if command.kind is SlotCommandKind.SHOWN:
-            return SlotAnswer(accepted=not self._is_owed(command.hold_id), hold=self._book.holds.get(command.hold_id))
-        if command.kind in {SlotCommandKind.HOLD, SlotCommandKind.CONFIRM}:
+        if any(one.kind in {SlotCommandKind.HOLD, SlotCommandKind.CONFIRM} for one in asked.commands):
             await self._look()
-        answer = self._book.act(command, workflow.now(), self._busy)
+        answers = [self._decided(command) for command in asked.commands]
+        told = [await self._told(*pair) for pair in zip(asked.commands, answers, strict=True)]
+        return SlotAnswers(answers=told)
+
+    def _decided(self, command: SlotCommand) -> SlotAnswer:
+        if command.kind is SlotCommandKind.SHOWN:
+            hold = self._book.holds.get(command.hold_id)
+            return SlotAnswer(accepted=not self._is_owed(command.hold_id), hold=hold)
+        return self._book.act(command, workflow.now(), self._busy)
+
+    async def _told(self, command: SlotCommand, answer: SlotAnswer) -> SlotAnswer:
+        """Add to a refused confirmation what is free instead, and the conflict that can be raised."""
         if answer.accepted or command.slot is None or command.kind is not SlotCommandKind.CONFIRM:
             return answer
         return answer.model_copy(

@@ -16,6 +16,7 @@ from contracts.notification import CrossSystemRouting
 from contracts.sync import DataSynchronizationRequest
 from contracts.wedding import Wedding, WeddingEvent, WeddingEventType
 from starters.demo.connections import connections
+from starters.demo.double_booking import double_booking
 from starters.demo.stage import ORGANIZATION, ROOT, Check, Scenario, Stage, example, integration
 from starters.demo.vendors import Vendors
 from starters.failures import translated
@@ -188,4 +189,5 @@ SCENARIOS: dict[str, Scenario] = {
     "studio-notify": studio_notify,
     "planner-survey": planner_survey,
     "connections": connections,
+    "double-booking": double_booking,
 }

@@ -12,10 +12,19 @@ import pytest
 from temporalio.client import WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 
-from activities.resource_days import ask
+from activities.resource_days import FrontDesk
 from contracts.errors import Permanent
 from contracts.names import ORCHESTRATION_QUEUE, resource_day_workflow_id
-from contracts.resource_day import AskOwner, ResourceDayRun, ResourceDayState, SlotAnswer, SlotCommand, SlotCommandKind
+from contracts.resource_day import (
+    AskOwner,
+    ResourceDayRun,
+    ResourceDayState,
+    SlotAnswer,
+    SlotAnswers,
+    SlotCommand,
+    SlotCommandKind,
+    SlotCommands,
+)
 from tests.support.bookings import ORGANIZATION, QUEUES, SLOT, TAVE, FakeTown, away, owner
 from tests.support.temporal import polling, time_skipping
 from workflows.resource_day import ResourceDay
@@ -39,7 +48,7 @@ async def act(
     command = SlotCommand(
         kind=SlotCommandKind(kind), hold_id=f"h-{booking}", booking_ids=[booking], slot=SLOT, expires_at=expires
     )
-    return await ask(environment.client, AskOwner(day=owner(organization), command=command))
+    return await FrontDesk(environment.client).ask(AskOwner(day=owner(organization), command=command))
 
 
 def handle_of(
@@ -57,7 +66,7 @@ async def state(environment: WorkflowEnvironment) -> ResourceDayState:
 async def until_shown(environment: WorkflowEnvironment, hold_id: str) -> None:
     command = SlotCommand(kind=SlotCommandKind.SHOWN, hold_id=hold_id)
     for _ in range(1_000):
-        if (await ask(environment.client, AskOwner(day=owner(), command=command))).accepted:
+        if (await FrontDesk(environment.client).ask(AskOwner(day=owner(), command=command))).accepted:
             return
         await asyncio.sleep(0.05)
     pytest.fail("the calendar never showed the hold as it is")
@@ -152,7 +161,7 @@ async def test_the_owner_of_a_day_ends_two_days_after_it():
             result_type=ResourceDayState,
         )
         command = SlotCommand(kind=SlotCommandKind.CONFIRM, hold_id="h", booking_ids=["job-77"], slot=slot)
-        await handle.execute_update("act", command, result_type=SlotAnswer)
+        await handle.execute_update("act", SlotCommands(commands=[command]), result_type=SlotAnswers)
         result = await handle.result()
         ended = (await handle.describe()).close_time
     assert [hold.status for hold in result.holds] == ["confirmed"]

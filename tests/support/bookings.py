@@ -136,7 +136,7 @@ class FakeTown:
 
     @activity.defn(name="bookings.ask_owner")
     async def ask_owner(self, request: AskOwner) -> SlotAnswer:
-        return await resource_days.ask(activity.client(), request)
+        return await resource_days.FrontDesk(activity.client()).ask(request)
 
     @activity.defn(name="bookings.note_holds")
     async def note_holds(self, request: NoteHolds) -> None:
