@@ -144,7 +144,7 @@ class Tave:
             raise _invalid("tave_job_missing", "The notification's metadata names no taveJobId.")
         planner = _Planner(delivery, job_id, self._connection)
         steps: list[EffectStep] = []
-        if notification.type == "timeline_change" or (noted and facts.timeline_changes):
+        if notification.type == "timeline_change" or (notification.type in _BOOKING_TYPES and facts.timeline_changes):
             steps += planner.timeline(facts.timeline_changes)
         if noted:
             text = delivery.rendered.text or f"{notification.title}\n{notification.message}"
