@@ -165,8 +165,7 @@ class ResourceDays:
                 system_type=configuration.platform,
                 integration_id=configuration.integration_id,
             )
-            # A hold that was let go and is taken again is another effect.
-            since = request.occurred_at.isoformat()
+            since = hold.since.isoformat()
             key = effect_id(day.organization_id, day.integration_id, day.resource_id, hold.hold_id, since)
             delivery = Delivery(
                 organization_id=day.organization_id,
@@ -183,7 +182,7 @@ class ResourceDays:
                 intent=DeliveryIntent.HOLD,
                 # Calendars tell by it whose hold an entry is.
                 wedding_id=hold.booking_ids[0],
-                occurred_at=request.occurred_at,
+                occurred_at=hold.since,
             )
             connector = await self._access.connector_of(stored, DeliveryConnector)
             try:

@@ -33,6 +33,9 @@ class WorkflowType(StrEnum):
     ROTATE_KEYS = "RotateKeys"
     RESOLVE_BOOKING_CONFLICT = "ResolveBookingConflict"
     RESOURCE_DAY = "ResourceDay"
+    RECALL_WEDDING = "RecallWedding"
+    RAISE_EMERGENCY = "RaiseEmergency"
+    AUDIT_ESCALATION = "AuditEscalation"
 
 
 class SearchAttribute(StrEnum):
@@ -80,6 +83,22 @@ def state_sync_workflow_id(organization_id: str, sync_id: str) -> str:
 def wedding_workflow_id(organization_id: str, wedding_id: str) -> str:
     """Return the id of the entity workflow of a wedding."""
     return f"wedding-timeline/{organization_id}/{wedding_id}"
+
+
+def recall_workflow_id(organization_id: str, wedding_id: str, recall_id: str) -> str:
+    """Return the id of a recall; the same key joins it."""
+    return f"recall-wedding/{organization_id}/{wedding_id}/{recall_id}"
+
+
+def emergency_workflow_id(organization_id: str, alert_id: str) -> str:
+    """Return the id of an emergency; the same alert joins it."""
+    return f"raise-emergency/{organization_id}/{alert_id}"
+
+
+EMERGENCY_DUE = "due"
+"""The memo of an emergency that says when its next alert is due; empty once none is."""
+AUDIT_WORKFLOW_ID = "audit-escalation/all"
+AUDIT_SCHEDULE_ID = "schedule/audit-escalation"
 
 
 def health_workflow_id(shard: str) -> str:

@@ -13,9 +13,9 @@ from contracts.base import Contract, Instant, OpaqueId, ShortText
 from contracts.conflict import Alternative, BookingConflict
 from contracts.effects import StandingEffect
 from contracts.errors import ErrorDetail
+from contracts.facts import ZoneName
 from contracts.integration import Platform
 from contracts.notification import Slot
-from contracts.wedding import ZoneName
 
 DAY_TURNS = time(5)
 """A resource's day runs from five to five, because weddings end after midnight and none begins before five."""
@@ -79,6 +79,8 @@ class SlotHold(Contract):
     hold_id: OpaqueId
     booking_ids: Annotated[list[OpaqueId], Field(min_length=1, max_length=2)]
     slot: Slot
+    since: Instant
+    """When it was taken: a slot that is let go and taken again is another entry in calendars."""
     status: HoldStatus = HoldStatus.HELD
     expires_at: Instant | None = None
     reason: ShortText = ""
@@ -294,7 +296,6 @@ class PlanHold(Contract):
 
     day: ResourceDayKey
     hold: SlotHold
-    occurred_at: Instant
 
 
 class BookingRef(Contract):

@@ -8,17 +8,17 @@ import binascii
 import hashlib
 import hmac
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from temporalio.client import Client, WorkflowUpdateFailedError
 from temporalio.service import RPCError
 
-from activities.connectors.hooks import hook_of
-from activities.ports.inbound import About, Answered, Observed, Reply, Told
+from activities.connectors.registry import CONNECTORS, connector_class
+from activities.ports.inbound import Answered, Inbound, InboundEvent, Observed, Receipt
 from activities.ports.secrets import SecretStore
 from activities.security.envelope import DerivingKey
-from activities.security.signatures import CHECKS, SignedRequest, Verdict
+from activities.security.signatures import SignedRequest, Verdict
 from activities.storage.connections import ConnectionStore, StoredConnection
 from activities.storage.ledger import EffectLedger
 from activities.storage.states import StateStore
@@ -27,7 +27,6 @@ from contracts.effects import StandingEffect
 from contracts.engagement import NotificationState, ObservedState, StateSynchronization, StateTarget
 from contracts.errors import InvalidInput, Owner, Transient
 from contracts.integration import IntegrationState
-from contracts.names import effect_id
 from starters.failures import AWAY, translated
 
 PATIENCE_S = 2.5
@@ -76,7 +75,7 @@ class Hooks:
         name = f"{organization_id}/{integration_id}"
         return f"{_base64(name.encode())}.{_base64(self._mac(name))}"
 
-    async def receive(self, system: str, token: str, request: SignedRequest) -> Reply:
+    async def receive(self, system: str, token: str, request: SignedRequest) -> Receipt:
         """Check a request, pass on what it tells, and return what the vendor is answered.
 
         Idempotent: yes, a request that comes twice changes nothing the second time.
@@ -86,16 +85,28 @@ class Hooks:
             Transient: a part of the installation is away; vendors send again.
         """
         stored = await self._connection_of(system, token)
-        hook, now = hook_of(system), datetime.now(UTC)
-        if hook is None:
-            raise _not_found()
-        await self._check(stored, hook.SECRETS, request, now)
+        inbound, now = _inbound(system), datetime.now(UTC)
+        await self._check(stored, inbound, request, now)
         try:
-            told = hook.told(request, now)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            events = inbound.read(request, now)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise _unreadable(system) from error
-        answers = [answer for item in told if (answer := await self._pass_on(stored, item)) is not None]
-        return hook.reply(request, answers)
+        words = [answer.message for event in events if (answer := await self._pass_on(stored, event)) is not None]
+        return inbound.receipt(request, " ".join(words))
+
+    async def challenge(self, system: str, token: str, request: SignedRequest) -> str:
+        """Return what a system wants to hear when its webhook is set up.
+
+        Raises:
+            InvalidInput: there is no such address, or the request does not know its secret.
+        """
+        stored = await self._connection_of(system, token)
+        inbound = _inbound(system)
+        for secret in await self._secrets_of(stored, inbound.challenge_field):
+            answer = inbound.challenge(request, secret)
+            if answer is not None:
+                return answer
+        raise _not_found()
 
     async def _connection_of(self, system: str, token: str) -> StoredConnection:
         name, _, mac = token.partition(".")
@@ -110,16 +121,17 @@ class Hooks:
             raise _not_found()
         return found
 
-    async def _check(
-        self, stored: StoredConnection, names: Sequence[str], request: SignedRequest, now: datetime
-    ) -> None:
-        configuration = stored.configuration
-        ref = configuration.connection_config.credential_ref
+    async def _secrets_of(self, stored: StoredConnection, field: str) -> list[str]:
+        ref = stored.configuration.connection_config.credential_ref
         credential = await self._secrets.get(ref) if ref else {}
-        live = [credential[name].get_secret_value() for name in names if name in credential]
-        verdict = CHECKS[configuration.platform](request, live, now) if live else Verdict.UNSIGNED
+        return [credential[field].get_secret_value()] if field in credential else []
+
+    async def _check(self, stored: StoredConnection, inbound: Inbound, request: SignedRequest, now: datetime) -> None:
+        live = await self._secrets_of(stored, inbound.secret_field)
+        verdict = inbound.check(request, live, now) if live else Verdict.UNSIGNED
         if verdict is Verdict.GENUINE:
             return
+        configuration = stored.configuration
         _log.warning(
             "a webhook of %s for %s of %s was refused: %s",
             configuration.platform,
@@ -131,46 +143,61 @@ class Hooks:
             "signature_refused",
             "The request does not carry a signature of the system it claims to come from.",
             owner=Owner.TENANT,
-            action=f"Check {' or '.join(names)} in the integration's credential against the vendor's settings.",
+            action=f"Check {inbound.secret_field} in the integration's credential against the vendor's settings.",
             evidence={"verdict": verdict.value},
         )
 
-    async def _pass_on(self, stored: StoredConnection, told: Told) -> ActionAnswer | None:
-        effect = await self._effect(stored, told.about)
+    async def _pass_on(self, stored: StoredConnection, told: InboundEvent) -> ActionAnswer | None:
+        effect = await self._effect(stored, told)
         if effect is None:
             return _NOBODY if isinstance(told, Answered) else None
         if isinstance(told, Observed):
-            await self._observe(stored, effect, told.state, told.occurred_at, told.event_id)
+            if told.state is not None:
+                await self._observe(stored, effect, told.state, told.occurred_at, told.event_id)
+            if told.error is not None:
+                _log.warning(
+                    "%s did not deliver the effect %s of %s: %s",
+                    effect.system,
+                    effect.effect_id,
+                    effect.organization_id,
+                    told.error.code,
+                )
             return None
         answer = await self._answer(stored, effect, told)
         if answer.accepted and told.action_type in {ACKNOWLEDGE, ""} and effect.notification_id:
             await self._observe(stored, effect, NotificationState.ACKNOWLEDGED, told.occurred_at, told.event_id)
         return answer
 
-    async def _effect(self, stored: StoredConnection, about: About) -> StandingEffect | None:
+    async def _effect(self, stored: StoredConnection, told: InboundEvent) -> StandingEffect | None:
         organization_id, integration_id = stored.configuration.organization_id, stored.configuration.integration_id
+        about = told.about
         with translated():
-            if about.remote_id:
+            if about.effect_id or about.effect_prefix:
+                beginning = about.effect_id or about.effect_prefix
+                entries = await self._ledger.by_effect_id(organization_id, integration_id, beginning)
+            elif about.remote_id:
                 entries = await self._ledger.by_remote_id(organization_id, integration_id, about.remote_id)
             else:
-                entries = await self._ledger.by_effect_id(
-                    organization_id, integration_id, about.effect_id or about.effect_prefix
-                )
+                entries = []
+            if len(entries) == 1 and entries[0].standing is None and _arrived(told):
+                # The vendor's answer to us was lost, and yet its recipient has it.
+                lost, remote_id = entries[0].effect_id, about.remote_id or None
+                await self._ledger.confirm(organization_id, integration_id, lost, remote_id)
+                entries = await self._ledger.by_effect_id(organization_id, integration_id, lost)
         standing = [entry.standing for entry in entries if entry.standing is not None]
         # Two effects whose ids begin alike: neither may be taken for the other.
         return standing[-1] if standing and (about.remote_id or len(standing) == 1) else None
 
     async def _answer(self, stored: StoredConnection, effect: StandingEffect, told: Answered) -> ActionAnswer:
         configuration = stored.configuration
-        actor = told.actor if told.actor.isalnum() else effect_id(configuration.organization_id, "actor", told.actor)
         taken = ActionTaken(
             event_id=told.event_id,
             action_id=told.action_id,
             action_type=told.action_type,
-            notification_id=told.notification_id or effect.notification_id or effect.effect_id,
+            notification_id=told.about.notification_id or effect.notification_id or effect.effect_id,
             system=configuration.platform,
             integration_id=configuration.integration_id,
-            actor_id=actor,
+            actor_id=told.actor_id,
             value=told.value,
             occurred_at=told.occurred_at,
         )
@@ -222,6 +249,17 @@ class Hooks:
 
     def _mac(self, name: str) -> bytes:
         return hmac.new(self._root().derive("hooks"), name.encode(), hashlib.sha256).digest()[:_MAC_BYTES]
+
+
+def _inbound(system: str) -> Inbound:
+    found: Inbound | None = getattr(connector_class(system), "inbound", None) if system in CONNECTORS else None
+    if found is None:
+        raise _not_found()
+    return found
+
+
+def _arrived(told: InboundEvent) -> bool:
+    return isinstance(told, Answered) or told.state is not None
 
 
 def _base64(raw: bytes) -> str:

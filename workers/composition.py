@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
-from activities import timeline
+from activities import emergency_audit, timeline
 from activities.access import Access, EndpointResolver
 from activities.admission import Admissions
 from activities.alerts import Alerts
@@ -21,7 +21,9 @@ from activities.bookings import Bookings
 from activities.conflicts import Conflicts
 from activities.connect import Connect
 from activities.connectors.registry import connector_class
+from activities.emergency import Emergency
 from activities.etl import Etl
+from activities.followers import Followers
 from activities.headroom import StoredHeadroom
 from activities.health import Health
 from activities.health_check import Examiner
@@ -33,12 +35,14 @@ from activities.notify import Notify
 from activities.ports.connection import Connection
 from activities.ports.connector import SourceConnector
 from activities.recall import Recall
+from activities.recall_wedding import WeddingRecall
 from activities.refusals import Refusals
 from activities.resource_days import ResourceDays
 from activities.states import States
 from activities.storage.alert_routes import AlertRouteStore
 from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database
+from activities.storage.escalation_policies import EscalationPolicyStore
 from activities.storage.health import HealthStore
 from activities.storage.incidents import IncidentStore
 from activities.storage.ledger import EffectLedger
@@ -99,6 +103,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     notify, recall = Notify(access, connections, ledger), Recall(access, ledger)
     batches = Batches(access, notify, ledger, staging)
     states = States(access, ledger, StateStore(database))
+    emergency = Emergency(access, ledger, EscalationPolicyStore(database, masters))
     tokens = Tokens(access, connections, secrets, settings.oauth_apps)
     bookings = Bookings(access, connections, database)
     days = ResourceDays(access, connections, SlotHoldStore(database))
@@ -110,11 +115,12 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     groups = [
         *(Connect(access, connections, secrets), tokens, migrations, health, alerts),
         *(bookings, days, Conflicts(access, connections)),
-        *(notify, recall, batches, states, sync, etl, keys),
+        *(notify, recall, batches, states, emergency, WeddingRecall(access, ledger), Followers(access)),
+        *(sync, etl, keys),
     ]
     try:
         yield Parts(
-            activities=[timeline.plan, *(verb for group in groups for verb in verbs(group))],
+            activities=[timeline.plan, emergency_audit.audit, *(verb for group in groups for verb in verbs(group))],
             connections=connections,
             watchers=[admissions, Refusals(connections)],
         )

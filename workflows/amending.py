@@ -1,28 +1,14 @@
-"""Effects that stand: taken back or set right, through the queue of their system."""
+"""Effects that stand, as this run knows them, and setting them right."""
 
 from __future__ import annotations
 
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from contracts.effects import Correction, EffectOutcome, EffectStep, RetractOutcome, StandingEffect
+    from contracts.effects import Correction, EffectOutcome, EffectStep, StandingEffect
     from contracts.names import system_queue
     from contracts.sync import SyncPriority
     from workflows import policies
-
-
-async def retract_effect(effect: StandingEffect, word: SyncPriority) -> RetractOutcome:
-    """Take an effect back where its system can."""
-    outcome: RetractOutcome = await workflow.execute_activity(
-        "notify.retract",
-        effect,
-        result_type=RetractOutcome,
-        task_queue=system_queue(effect.system),
-        summary=f"{effect.system}: take {effect.kind} back",
-        priority=policies.connection_priority(word, effect.organization_id, effect.integration_id),
-        **policies.INTERACTIVE.options(),
-    )
-    return outcome
 
 
 async def correct_effect(correction: Correction, word: SyncPriority) -> EffectOutcome:

@@ -42,7 +42,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.conflict_choices import EARLIER, alternative_command, as_settled, choices, chosen
     from workflows.conflict_consequences import STANDS, amend, carry_out, shown
     from workflows.conflict_notices import post, route
-    from workflows.route_notification import apply_effect
+    from workflows.effects import apply_effect
     from workflows.visibility import detail_of, tag
     from workflows.waiting import WaitsForReconnection
 

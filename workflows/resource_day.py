@@ -13,7 +13,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_
 with workflow.unsafe.imports_passed_through():
     from contracts.conflict import Alternative, BookingConflict
     from contracts.effects import RoutingPlan, StandingEffect
-    from contracts.errors import ErrorDetail
+    from contracts.errors import NON_RETRYABLE
     from contracts.names import WorkflowType, effect_id
     from contracts.notification import Slot
     from contracts.resource_day import (
@@ -32,8 +32,8 @@ with workflow.unsafe.imports_passed_through():
     )
     from contracts.sync import SyncPriority
     from workflows import availability, policies
-    from workflows.amending import retract_effect, standing_effect
-    from workflows.route_notification import apply_effect
+    from workflows.amending import standing_effect
+    from workflows.effects import apply_effect, retract_effect
     from workflows.slot_book import SlotBook, is_live
     from workflows.visibility import detail_of, tag
     from workflows.waiting import WaitsForReconnection
@@ -179,9 +179,7 @@ class ResourceDay(WaitsForReconnection):
     def _is_owed(self, hold_id: str) -> bool:
         """Return whether the calendars do not show a hold as it is."""
         hold = self._book.holds.get(hold_id)
-        if hold is None or hold.error is not None:
-            return False
-        return self._is_shown(hold) != hold.written
+        return hold is not None and self._is_shown(hold) != hold.written
 
     def _is_shown(self, hold: SlotHold) -> bool:
         """A contest about a slot that one of the two holds already is not shown a second time."""
@@ -208,7 +206,7 @@ class ResourceDay(WaitsForReconnection):
                     effect.integration_id, partial(retract_effect, effect, SyncPriority.HIGH)
                 )
         except ActivityError as error:
-            return {"error": _detail(error)}
+            return _refused(error, written=False)
         return {"written": False, "on_calendar": []}
 
     async def _put(self, hold: SlotHold) -> dict[str, object]:
@@ -216,7 +214,7 @@ class ResourceDay(WaitsForReconnection):
         try:
             plan = await workflow.execute_local_activity(
                 "bookings.plan_hold",
-                PlanHold(day=self._day, hold=hold, occurred_at=workflow.now()),
+                PlanHold(day=self._day, hold=hold),
                 result_type=RoutingPlan,
                 **policies.local_options(policies.LOCAL),
             )
@@ -226,7 +224,7 @@ class ResourceDay(WaitsForReconnection):
                 )
                 standing.append(standing_effect(step, outcome))
         except (ActivityError, ApplicationError) as error:
-            return {"written": True, "on_calendar": standing, "error": _detail(error)}
+            return {"on_calendar": standing, **_refused(error, written=True)}
         return {"written": True, "on_calendar": standing}
 
     async def _settled(self, hold_id: str, changes: dict[str, object]) -> None:
@@ -245,7 +243,9 @@ class ResourceDay(WaitsForReconnection):
             )
 
 
-def _detail(error: ActivityError | ApplicationError) -> ErrorDetail:
+def _refused(error: ActivityError | ApplicationError, *, written: bool) -> dict[str, object]:
+    """Return what is known of a hold that a calendar did not take: an outage is waited out, a refusal is noted."""
     if is_cancelled_exception(error):
         raise error
-    return detail_of(error)
+    detail = detail_of(error)
+    return {"error": detail, "written": written} if detail.kind in NON_RETRYABLE else {}

@@ -94,7 +94,7 @@ class SlotBook:
             return refused
         status = HoldStatus.CONFIRMED if firm else HoldStatus.HELD
         expires = None if firm else command.expires_at
-        return SlotAnswer(accepted=True, hold=self._put(command, slot, status, expires))
+        return SlotAnswer(accepted=True, hold=self._put(command, slot, status, expires, now))
 
     def _contest(self, command: SlotCommand, slot: Slot, now: datetime) -> SlotAnswer:
         settled = self._settled(command, slot)
@@ -106,7 +106,7 @@ class SlotBook:
         refused = self._refusal(command, slot, now)
         if refused is not None:
             return refused
-        return SlotAnswer(accepted=True, hold=self._put(command, slot, HoldStatus.HELD, command.expires_at))
+        return SlotAnswer(accepted=True, hold=self._put(command, slot, HoldStatus.HELD, command.expires_at, now))
 
     def _settle(self, command: SlotCommand, slot: Slot, now: datetime) -> SlotAnswer:
         settled = self._settled(command, slot)
@@ -127,6 +127,7 @@ class SlotBook:
             hold_id=effect_id(command.hold_id, winner),
             booking_ids=[winner],
             slot=slot,
+            since=now,
             on_calendar=calendar,
             written=bool(calendar),
         )
@@ -174,12 +175,15 @@ class SlotBook:
         mine = [(hold.slot, {None, *hold.booking_ids}) for hold in self.holds.values()]
         return [span for span in busy if not any(span.slot == slot and span.booking_id in who for slot, who in mine)]
 
-    def _put(self, command: SlotCommand, slot: Slot, status: HoldStatus, expires_at: datetime | None) -> SlotHold:
+    def _put(
+        self, command: SlotCommand, slot: Slot, status: HoldStatus, expires_at: datetime | None, since: datetime
+    ) -> SlotHold:
         known = self.holds.get(command.hold_id)
         hold = SlotHold(
             hold_id=command.hold_id,
             booking_ids=command.booking_ids,
             slot=slot,
+            since=since,
             status=status,
             expires_at=expires_at,
             on_calendar=known.on_calendar if known else [],

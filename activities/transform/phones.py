@@ -13,6 +13,8 @@ _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _PUNCTUATION = re.compile(r"[\s().\-]+")
 _ANSWER = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._:\-]{0,63})\s+#?([0-9A-Fa-f]{6})\W*")
 REFERENCE_DIGITS = 6
+LEAST_WORDS = 160
+"""Characters that a message keeps for its words: one short message's."""
 
 
 def numbers(recipients: Iterable[str], system: str) -> list[str]:
@@ -60,19 +62,38 @@ def shortened(text: str, limit: int) -> str:
     return f"{cut[: cut.rfind(' ')] if ' ' in cut[limit // 2 :] else cut}…"
 
 
+def fitted(text: str, lines: Sequence[str], limit: int, system: str) -> str:
+    """Return text followed by lines, where only the text is cut to keep to `limit` characters.
+
+    Raises:
+        InvalidInput: the lines leave no room for words.
+    """
+    tail = "".join(f"\n{line}" for line in lines)
+    if limit - len(tail) < LEAST_WORDS:
+        raise _invalid("too_many_actions", "The notification's actions leave no room for its words.", system)
+    return shortened(text, limit - len(tail)) + tail
+
+
 def reference(effect_id: str) -> str:
     """Return the short reference by which a written answer names the message it answers."""
     return effect_id[:REFERENCE_DIGITS].upper()
 
 
 def ways_to_answer(actions: Sequence[NotificationAction], effect_id: str) -> list[str]:
-    """Return one line per action that says which words to reply, as `read_answer` understands them."""
-    return [f"Reply {action.action_id} {reference(effect_id)}: {action.label}" for action in actions]
+    """Return one line per action that says which words to reply, as `read_answer` understands them.
+
+    Phones begin sentences with a capital by themselves: only actions whose ids have none can be answered.
+    """
+    return [
+        f"Reply {action.action_id} {reference(effect_id)}: {action.label}"
+        for action in actions
+        if action.action_id == action.action_id.lower()
+    ]
 
 
 @dataclass(frozen=True)
 class WrittenAnswer:
-    """An answer by reply: the action's id as it was typed, and how the id of the message's effect begins."""
+    """An answer by reply: the action's id, and how the id of the message's effect begins, both in lower case."""
 
     action_id: str
     effect_prefix: str
@@ -81,8 +102,8 @@ class WrittenAnswer:
 def read_answer(text: str) -> WrittenAnswer | None:
     """Return what a reply answers, or None when it is some other text."""
     found = _ANSWER.fullmatch(text)
-    return WrittenAnswer(found[1], found[2].lower()) if found else None
+    return WrittenAnswer(found[1].lower(), found[2].lower()) if found else None
 
 
 def _invalid(code: str, message: str, system: str) -> InvalidInput:
-    return InvalidInput(code, message, action="Correct the recipients and send it again.", system=system)
+    return InvalidInput(code, message, action="Correct the notification and send it again.", system=system)

@@ -13,18 +13,25 @@ PATH = "/v1/hooks"
 router = APIRouter(tags=["hooks"])
 
 
+System = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_]{1,39}$")]
+Token = Annotated[str, Path(max_length=300)]
+
+
 @router.post(f"{PATH}/{{system}}/{{token}}", response_class=Response)
-async def receive(
-    request: Request,
-    system: Annotated[str, Path(pattern=r"^[a-z][a-z0-9_]{1,39}$")],
-    token: Annotated[str, Path(max_length=300)],
-    wedsync: Facade,
-) -> Response:
+async def receive(request: Request, system: System, token: Token, wedsync: Facade) -> Response:
     """Take a webhook whose signature is the vendor's; what it tells is passed on before it is answered."""
-    raw = await read_body(request)
+    receipt = await wedsync.hooks.receive(system, token, await _signed(request))
+    return Response(receipt.body, media_type=receipt.media_type)
+
+
+@router.get(f"{PATH}/{{system}}/{{token}}", response_class=Response)
+async def challenge(request: Request, system: System, token: Token, wedsync: Facade) -> Response:
+    """Answer a vendor that asks whether the address is ours."""
+    return Response(await wedsync.hooks.challenge(system, token, await _signed(request)), media_type="text/plain")
+
+
+async def _signed(request: Request) -> SignedRequest:
     # Vendors sign the address as they call it, which a proxy in between may have changed.
-    public = gateway_of(request).public_url(f"{PATH}/{system}/{token}")
+    public = gateway_of(request).public_url(request.url.path)
     query = f"?{request.url.query}" if request.url.query else ""
-    signed = SignedRequest(request.method, f"{public}{query}", dict(request.headers), raw)
-    reply = await wedsync.hooks.receive(system, token, signed)
-    return Response(reply.body, media_type=reply.media_type)
+    return SignedRequest(request.method, f"{public}{query}", dict(request.headers), await read_body(request))

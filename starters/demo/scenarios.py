@@ -19,6 +19,7 @@ from starters.demo.connections import connections
 from starters.demo.double_booking import double_booking
 from starters.demo.stage import ORGANIZATION, ROOT, Check, Scenario, Stage, example, integration
 from starters.demo.vendors import Vendors
+from starters.demo.venue import venue_coordination
 from starters.failures import translated
 from starters.skipped_clock import skipped_clock
 from workers import roster
@@ -190,4 +191,5 @@ SCENARIOS: dict[str, Scenario] = {
     "planner-survey": planner_survey,
     "connections": connections,
     "double-booking": double_booking,
+    "venue-coordination": venue_coordination,
 }

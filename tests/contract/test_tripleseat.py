@@ -11,14 +11,17 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from activities.connectors.booking.tripleseat import Tripleseat
 from activities.connectors.booking.tripleseat_events import moved, stands
-from contracts.effects import EffectOutcome, EffectStep, Rendered, StandingEffect
-from contracts.errors import AuthExpired, InvalidInput, OutcomeUnknown, Permanent, RateLimited, Transient, WedSyncError
+from activities.transport.oauth import OAuthClient, TokenEndpoint
+from contracts.effects import Delivery, EffectOutcome, EffectStep, Rendered, StandingEffect
+from contracts.errors import AuthExpired, InvalidInput, OutcomeUnknown, Transient, WedSyncError
 from emulators import tripleseat as site
 from tests.support.admissions import Counting
 from tests.support.deliveries import OCCURRED_AT, PRIVATE_WORDS, ROUTING, connection, delivery
+from tests.support.delivery_suite import DeliverySuite
 from tests.support.emulators import Emulators
 
 EMULATED = ("tripleseat",)
@@ -126,9 +129,10 @@ async def test_a_move_whose_answer_was_dropped_is_found(tripleseat: Tripleseat, 
 
 
 async def test_a_note_whose_answer_was_dropped_is_found_among_more_than_a_page(
-    tripleseat: Tripleseat, emulators: Emulators
+    tripleseat: Tripleseat, emulators: Emulators, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in range(tripleseat.manifest.page_size + 1):
+    monkeypatch.setattr(site, "_PAGE", 2)
+    for number in range(4):
         other = delivery("tripleseat", metadata=EVENT).model_copy(update={"business_key": f"other-{number}"})
         await tripleseat.apply(tripleseat.plan(other)[-1])
     step = note(tripleseat)
@@ -253,30 +257,20 @@ async def test_a_token_that_does_not_live_asks_for_a_new_connection(emulators: E
     await connector.aclose()
 
 
-@pytest.mark.parametrize(
-    ("status", "kind"),
-    [(400, Permanent), (401, AuthExpired), (403, Permanent), (404, Permanent), (500, OutcomeUnknown)],
-)
-async def test_each_refused_write_becomes_the_error_that_recovers(
-    tripleseat: Tripleseat, emulators: Emulators, status: int, kind: type[WedSyncError]
-) -> None:
-    emulators.fault("tripleseat", "status", method="POST", status=status)
-    assert type(await failure(tripleseat.apply(note(tripleseat)))) is kind
-
-
-async def test_the_wait_the_vendor_asks_for_is_kept(tripleseat: Tripleseat, emulators: Emulators) -> None:
-    emulators.fault("tripleseat", "rate_limit", retryAfter=7)
-    found = await failure(tripleseat.apply(note(tripleseat)))
-    assert (type(found), found.detail.retry_after_s) == (RateLimited, 7)
-
-
-@pytest.mark.parametrize("fault", ["reset", "hang", "garbage", "truncate", "html_login_page"])
-async def test_a_write_without_a_usable_answer_is_unknown(
-    tripleseat: Tripleseat, emulators: Emulators, fault: str
-) -> None:
-    emulators.fault("tripleseat", fault, method="POST", count=1)
-    tripleseat._http._timeout_s = 0.5
-    assert type(await failure(tripleseat.apply(note(tripleseat)))) is OutcomeUnknown
+async def test_an_access_that_was_consented_to_is_renewed_and_opens_the_api(emulators: Emulators) -> None:
+    root, app = (
+        emulators.base_url("tripleseat"),
+        OAuthClient("sandbox-tripleseat-client", SecretStr("sandbox-tripleseat-secret")),
+    )
+    profile = Tripleseat.manifest.oauth
+    assert profile is not None
+    endpoint = TokenEndpoint(connection("tripleseat", root, {}), profile, app)
+    renewed = await endpoint.refresh(emulators.grant("tripleseat")["refreshToken"])
+    await endpoint.aclose()
+    connector = Tripleseat(connection("tripleseat", root, {"accessToken": renewed.access_token}))
+    assert (await connector.probe()).ok
+    assert renewed.life_s == profile.default_life_s
+    await connector.aclose()
 
 
 async def test_every_request_was_admitted(emulators: Emulators) -> None:
@@ -292,3 +286,15 @@ async def test_every_request_was_admitted(emulators: Emulators) -> None:
     await connector.busy("orangery", OCCURRED_AT, OCCURRED_AT + timedelta(days=30))
     await connector.aclose()
     assert admission.calls == len(emulators.requests("tripleseat")) > 7
+
+
+class TestTripleseat(DeliverySuite):
+    """A note, held to what every delivery promises."""
+
+    connector_class = Tripleseat
+    credential = TOKEN
+    write_path = "notes"
+    created = "note.created"
+
+    def delivery(self) -> Delivery:
+        return delivery("tripleseat", metadata=EVENT)

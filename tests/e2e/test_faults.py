@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ import pytest
 
 from emulators.wedding_files import main as write_weddings
 from tests.e2e.conftest import ROOT, RunningStack
-from tests.e2e.documents import ORGANIZATION, SALESFORCE
+from tests.e2e.documents import ORGANIZATION, SALESFORCE, routing
 from tests.support.emulators import Emulators
+from tests.support.hubspot_account import people
 from tests.support.loopback import loopback_client
 
 BASE = f"/v1/organizations/{ORGANIZATION}"
@@ -91,6 +93,39 @@ def test_an_answer_lost_after_the_effect_doubles_nothing(studio: Emulators, api:
     assert gained(studio, since) == INTENDED
 
 
+def test_f41_a_hundred_starts_of_one_notification_at_once_make_one_set_of_effects(
+    studio: Emulators, api: httpx.Client, fresh: str
+) -> None:
+    since = marks(studio)
+    given = {**example("route-notification"), "routingId": fresh}
+
+    def start(number: int) -> httpx.Response:
+        # Half of them are the caller's own retries, and half come by another road.
+        headers = {"Idempotency-Key": f"key-{fresh}"} if number % 2 else {}
+        return api.post(f"{BASE}/notifications", json=given, headers=headers)
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(start, range(100)))
+    assert Counter(answer.status_code for answer in answers) == {202: 100}
+    [location] = {answer.headers["location"] for answer in answers}
+    assert ended(api, location)["outcome"] == "success"
+    assert gained(studio, since) == INTENDED
+
+
+def test_f42_the_same_key_for_another_notification_is_refused_and_changes_nothing(
+    studio: Emulators, api: httpx.Client, fresh: str
+) -> None:
+    since = marks(studio)
+    given = {**example("route-notification"), "routingId": fresh}
+    other = {**given, "routingId": f"{fresh}-other"}
+    headers = {"Idempotency-Key": f"key-{fresh}"}
+    first = api.post(f"{BASE}/notifications", json=given, headers=headers).raise_for_status()
+    second = api.post(f"{BASE}/notifications", json=other, headers=headers)
+    assert ended(api, first.headers["location"])["outcome"] == "success"
+    assert (second.status_code, second.json()["code"]) == (409, "idempotency_mismatch")
+    assert gained(studio, since) == INTENDED
+
+
 def test_a_vendor_that_asks_to_wait_is_waited_for(studio: Emulators, api: httpx.Client, fresh: str) -> None:
     since = marks(studio)
     for name in INTENDED:
@@ -112,6 +147,27 @@ def test_a_worker_killed_while_it_waits_for_the_chat_doubles_nothing(
     view = ended(api, location)
     assert view["outcome"] == "success"
     assert gained(studio, since) == INTENDED
+
+
+def test_a_worker_killed_in_the_middle_of_a_batch_goes_on_where_it_was(
+    stack: RunningStack, studio: Emulators, api: httpx.Client, fresh: str
+) -> None:
+    contacts = people(studio, 40)
+    crm = {"systemId": "crm", "systemType": "hubspot", "integrationId": "hubspot-main"}
+    routings = [
+        {**routing(f"{fresh}-{number}"), "targetSystems": [{**crm, "contacts": [{"crmContactId": contact}]}]}
+        for number, contact in enumerate(contacts)
+    ]
+    since = marks(studio)["hubspot"]
+    asked = max((item["seq"] for item in studio.requests("hubspot")), default=0)
+    studio.fault("hubspot", "hang", path="notes/batch/create", delayS=20, count=1)
+    batch = {"batchId": fresh, "routings": routings}
+    location = api.post(f"{BASE}/notification-batches", json=batch).raise_for_status().headers["location"]
+    until_asked(studio, "hubspot", "notes/batch/create", asked)
+    kill_worker(stack)
+    view = ended(api, location)
+    done = Counter(item["kind"] for item in studio.effects("hubspot", since))
+    assert (view["result"]["counts"]["success"], done) == (40, {"contact.updated": 40, "note.created": 40})
 
 
 def test_a_worker_killed_in_the_middle_of_a_transaction_loses_and_doubles_no_row(

@@ -9,15 +9,20 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from temporalio.client import WorkflowFailureError, WorkflowHandle
 
 from contracts.integration import IntegrationState
+from tests.orchestration import test_audit_escalation as audit
+from tests.orchestration import test_coordination as coordination
 from tests.orchestration import test_integration as integration
 from tests.orchestration import test_integration_migration as moves
 from tests.orchestration import test_integration_tokens as tokens
 from tests.orchestration import test_monitor_health as health
+from tests.orchestration import test_raise_emergency as emergency
+from tests.orchestration import test_recall_wedding as recalls
 from tests.orchestration import test_resolve_booking_conflict as conflict
 from tests.orchestration import test_resource_day as days
 from tests.orchestration import test_rotate_keys as keys
@@ -26,8 +31,10 @@ from tests.orchestration import test_route_notification_batch as batch
 from tests.orchestration import test_run_warehouse_etl as etl
 from tests.orchestration import test_sync_notification_states as states
 from tests.orchestration import test_sync_report as sync
+from tests.orchestration import test_wedding_interleavings as interleavings
 from tests.orchestration import test_wedding_timeline as wedding
 from tests.support import bookings
+from tests.support.vendors import Point
 
 HISTORIES = Path(__file__).parent / "histories"
 
@@ -189,9 +196,46 @@ async def batch_of_two_parts() -> AsyncIterator[WorkflowHandle[Any, Any]]:
 
 
 @asynccontextmanager
+async def emergency_escalated_repeated_and_acknowledged() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    vendors = emergency.Vendors(dead={"ops"}, down={"oncall": 2}, calls={"oncall"}, correctable={"sms"})
+    async with emergency.stage(vendors) as environment:
+        handle = await emergency.raised(environment, *emergency.TWO_LEVELS, repeatEvery="PT100S")
+        await environment.sleep(timedelta(seconds=200))
+        await emergency.acknowledged(handle)
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
 async def states_carried() -> AsyncIterator[WorkflowHandle[Any, Any]]:
     async with states.stage(states.FakeStates()) as client:
         handle = await states.carry(client, "recorded", states=[states.known("read", "mail")])
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
+async def emergency_drilled() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    async with emergency.stage(emergency.Vendors()) as environment:
+        handle = await emergency.raised(environment, *emergency.TWO_LEVELS, drill=True)
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
+async def emergency_called_off() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    async with emergency.stage(emergency.Vendors()) as environment:
+        handle = await emergency.raised(environment, *emergency.TWO_LEVELS)
+        await environment.sleep(timedelta(seconds=70))
+        await handle.cancel()
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
+async def escalation_found_stopped() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    async with audit.stage(audit.FakeAudit(overdue=True)) as environment:
+        handle = await audit.audited(environment)
         await handle.result()
         yield handle
 
@@ -205,6 +249,62 @@ async def routing_with_failover() -> AsyncIterator[WorkflowHandle[Any, Any]]:
         handle = await routing.route(environment, errorHandling={"failover": {"team-chat": ["crm"]}})
         await handle.result()
         yield handle
+
+
+@asynccontextmanager
+async def routing_taken_back() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    points = {"mail": Point.NOWHERE, "chat": Point.NOWHERE, "book": Point.AFTER, "crm": Point.BEFORE}
+    with TemporaryDirectory() as folder:
+        async with coordination.played(Path(folder), **points) as scene:
+            handle = await scene.begin(**coordination.ALL_OR_NOTHING)
+            await handle.result()
+            yield handle
+
+
+@asynccontextmanager
+async def routing_cancelled() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    with TemporaryDirectory() as folder:
+        async with coordination.played(Path(folder), chat=Point.NOWHERE, book=Point.AWAY) as scene:
+            handle = await scene.begin(errorHandling={"onPermanentFailure": "compensate"})
+            await scene.vendors["chat"].did.wait()
+            await scene.vendors["book"].asked.wait()
+            await handle.cancel()
+            await handle.result()
+            yield handle
+
+
+@asynccontextmanager
+async def routing_to_a_quorum() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    quorum = {"deliveryCoordination": {"mode": "quorum", "quorum": 1}}
+    with TemporaryDirectory() as folder:
+        async with coordination.played(Path(folder), chat=Point.NOWHERE, book=Point.AWAY) as scene:
+            handle = await scene.begin(**quorum)
+            await handle.result()
+            yield handle
+
+
+@asynccontextmanager
+async def routing_released_together() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    with TemporaryDirectory() as folder:
+        async with coordination.played(Path(folder), skipping=True, chat=Point.NOWHERE, book=Point.NOWHERE) as scene:
+            release_at = await scene.environment.get_current_time() + timedelta(days=3)
+            released = {"mode": "same_moment", "releaseAt": release_at.isoformat()}
+            handle = await scene.begin(deliveryCoordination=released)
+            await handle.result()
+            yield handle
+
+
+@asynccontextmanager
+async def routing_in_turn_tried_again() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    asked = {
+        "deliveryCoordination": {"mode": "ordered"},
+        "errorHandling": {"onPermanentFailure": "retry", "retries": 1},
+    }
+    with TemporaryDirectory() as folder:
+        async with coordination.played(Path(folder), skipping=True, chat=Point.BEFORE, book=Point.NOWHERE) as scene:
+            handle = await scene.begin(**asked)
+            await handle.result()
+            yield handle
 
 
 @asynccontextmanager
@@ -241,6 +341,37 @@ async def wedding_moved_and_completed() -> AsyncIterator[WorkflowHandle[Any, Any
         yield handle
 
 
+@asynccontextmanager
+async def wedding_asked_followed_and_reopened() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    followers = [{"systemId": "mail", "systemType": "email", "integrationId": "email-main"}]
+    async with interleavings.stage() as (environment, _):
+        handle, step_id = await interleavings.asked(environment, systems=followers)
+        decision = interleavings.StepDecision.model_validate({"stepId": step_id, "answer": "approve"})
+        await handle.execute_update("decide_step", decision)
+        await environment.sleep(timedelta(minutes=1))
+        await wedding.tell(handle, "moved", weddingDate="2031-05-01", venueName="Orangery")
+        await environment.sleep(timedelta(minutes=1))
+        await wedding.tell(handle, "cancelled")
+        await environment.sleep(timedelta(days=3))
+        await wedding.tell(handle, "reopened")
+        notice = interleavings.RecallNotice(recall_id="r")
+        await handle.execute_update("recall", notice)
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
+async def recall_with_a_refusal() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    verbs = recalls.FakeVerbs().activities()
+    async with (
+        recalls.time_skipping() as environment,
+        recalls.polling(environment.client, [recalls.RecallWedding], verbs, "system.slack"),
+    ):
+        handle = await recalls.recalled(environment.client)
+        await handle.result()
+        yield handle
+
+
 PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, Any]]]] = {
     play.__name__: play
     for play in (
@@ -249,6 +380,10 @@ PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, An
         conflict_decided_by_its_deadline,
         day_with_a_lapsed_hold_and_a_confirmation,
         batch_of_two_parts,
+        emergency_called_off,
+        emergency_drilled,
+        emergency_escalated_repeated_and_acknowledged,
+        escalation_found_stopped,
         health_alerts_told,
         health_of_a_shard,
         health_of_two_pages,
@@ -259,10 +394,17 @@ PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, An
         keys_rotated_in_two_passes,
         load_with_a_lost_part,
         load_with_steps_side_by_side,
+        recall_with_a_refusal,
+        routing_cancelled,
+        routing_in_turn_tried_again,
+        routing_released_together,
+        routing_taken_back,
+        routing_to_a_quorum,
         routing_with_failover,
         states_carried,
         sync_as_bulk_jobs,
         sync_of_two_parts,
+        wedding_asked_followed_and_reopened,
         wedding_moved_and_completed,
     )
 }
@@ -275,7 +417,9 @@ def scrubbed(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     kept = {name: scrubbed(item) for name, item in value.items() if name not in {"stackTrace", "binaryChecksum"}}
-    return kept | ({"identity": "recorder"} if "identity" in kept else {})
+    told = {"identity": "recorder"} if "identity" in kept else {}
+    # A worker's own queue bears the name of its machine.
+    return kept | told | ({"name": "recorder"} if kept.get("kind") == "TASK_QUEUE_KIND_STICKY" else {})
 
 
 async def main() -> None:

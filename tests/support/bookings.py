@@ -148,7 +148,7 @@ class FakeTown:
             return RoutingPlan(targets=[])
         target = TargetSystem(system_id="calendar", system_type="caldav", integration_id="calendar-main")
         step = EffectStep(
-            effect_id=f"{request.hold.hold_id}.{int(request.occurred_at.timestamp() * 1_000)}"[-64:],
+            effect_id=f"{request.hold.hold_id}.{int(request.hold.since.timestamp() * 1_000)}"[-64:],
             organization_id=request.day.organization_id,
             integration_id="calendar-main",
             system="caldav",

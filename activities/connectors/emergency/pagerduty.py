@@ -7,7 +7,9 @@ from typing import ClassVar
 
 from pydantic import JsonValue
 
+from activities.connectors.emergency.pagerduty_inbound import INBOUND
 from activities.ports.connection import Connection
+from activities.ports.inbound import Inbound
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
 from activities.transport.client import JsonClient, open_client
 from contracts.base import JsonObject
@@ -62,6 +64,7 @@ class PagerDuty:
             "Accounts in the European region need the base URL https://events.eu.pagerduty.com.",
         ),
     )
+    inbound: ClassVar[Inbound] = INBOUND
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

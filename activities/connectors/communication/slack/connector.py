@@ -15,7 +15,9 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
+from activities.connectors.communication.slack.inbound import INBOUND
 from activities.ports.connection import Connection
+from activities.ports.inbound import Inbound
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
 from activities.transport.aio import open_session
 from activities.transport.bounds import AnswerTooLargeError, Limits, too_large
@@ -95,6 +97,7 @@ class Slack:
             "A message is taken back by deleting it, and set right by editing it; a workspace may allow neither.",
         ),
     )
+    inbound: ClassVar[Inbound] = INBOUND
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

@@ -7,18 +7,15 @@ Source: https://developer.pagerduty.com/docs/webhooks-overview (version 3); that
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from datetime import datetime
 
-from activities.ports.inbound import About, Answered, Reply, Told
-from activities.security.signatures import SignedRequest
-from contracts.actions import ActionAnswer
+from activities.ports.inbound import About, Answered, Inbound, InboundEvent, Receipt
+from activities.security.signatures import SignedRequest, pagerduty
 
-SECRETS = ("webhookSecret",)
 _ACTIONS = {"incident.acknowledged": "acknowledge", "incident.resolved": "resolve"}
 
 
-def told(request: SignedRequest, now: datetime) -> Sequence[Told]:
+def read(request: SignedRequest, now: datetime) -> list[InboundEvent]:
     """Return the acknowledgement of an incident that we opened."""
     event = json.loads(request.body)["event"]
     action = _ACTIONS.get(event["event_type"])
@@ -31,13 +28,16 @@ def told(request: SignedRequest, now: datetime) -> Sequence[Told]:
             event_id=str(event["id"]),
             about=About(remote_id=key),
             action_id=action,
-            actor=str((event.get("agent") or {}).get("id") or "pagerduty"),
+            actor_id=str((event.get("agent") or {}).get("id") or "pagerduty"),
             occurred_at=datetime.fromisoformat(occurred) if occurred else now,
             action_type=action,
         )
     ]
 
 
-def reply(request: SignedRequest, answers: Sequence[ActionAnswer]) -> Reply:  # noqa: ARG001
+def receipt(_request: SignedRequest, _words: str) -> Receipt:
     """Return nothing: PagerDuty reads the status only."""
-    return Reply()
+    return Receipt("text/plain", "")
+
+
+INBOUND = Inbound(check=pagerduty, secret_field="webhookSecret", read=read, receipt=receipt)  # noqa: S106 - a field's name

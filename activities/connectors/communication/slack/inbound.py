@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs
 
-from activities.ports.inbound import About, Answered, Reply, Told
-from activities.security.signatures import SignedRequest
-from contracts.actions import ActionAnswer
+from activities.ports.inbound import About, Answered, Inbound, InboundEvent, Receipt
+from activities.security.signatures import SignedRequest, slack
 
-SECRETS = ("signingSecret",)
 _PREFIX = "wedding_action_"
 
 
-def told(request: SignedRequest, now: datetime) -> Sequence[Told]:
+def read(request: SignedRequest, now: datetime) -> list[InboundEvent]:
     """Return one answer per button of ours that was pressed."""
     payload = _payload(request)
     if payload.get("type") != "block_actions":
@@ -34,10 +31,11 @@ def told(request: SignedRequest, now: datetime) -> Sequence[Told]:
     ]
 
 
-def reply(request: SignedRequest, answers: Sequence[ActionAnswer]) -> Reply:  # noqa: ARG001
+def receipt(request: SignedRequest, _words: str) -> Receipt:
     """Return the challenge of an address that is being registered, else nothing: the message itself is edited."""
     payload = _payload(request)
-    return Reply(str(payload.get("challenge", ""))) if payload.get("type") == "url_verification" else Reply()
+    asked = payload.get("type") == "url_verification"
+    return Receipt("text/plain", str(payload.get("challenge", "")) if asked else "")
 
 
 def _payload(request: SignedRequest) -> dict[str, Any]:
@@ -59,11 +57,13 @@ def _answered(action: dict[str, Any], user: str, ts: str, now: datetime) -> Answ
     event = hashlib.sha256(f"{ts}|{user}|{action['action_id']}|{seconds}".encode()).hexdigest()[:32]
     return Answered(
         event_id=event,
-        about=About(remote_id=ts),
+        about=About(remote_id=ts, notification_id=str(value.get("notificationId", ""))),
         action_id=str(value["actionId"]),
-        actor=user,
+        actor_id=user,
         occurred_at=datetime.fromtimestamp(float(seconds), UTC) if seconds else now,
         action_type=str(value.get("actionType", "")),
-        notification_id=str(value.get("notificationId", "")),
         value=str(value.get("value", "")),
     )
+
+
+INBOUND = Inbound(check=slack, secret_field="signingSecret", read=read, receipt=receipt)  # noqa: S106 - a field's name
