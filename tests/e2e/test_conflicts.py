@@ -25,6 +25,7 @@ from starters.stack import SANDBOX_REPORT_TOKEN
 from tests.e2e.conftest import ROOT, RunningStack
 from tests.e2e.documents import ORGANIZATION, SLACK
 from tests.e2e.test_demo import differences
+from tests.e2e.test_hooks import pressed, send
 from tests.support.emulators import Emulators
 from workers.engine import binary
 from workers.settings import Settings
@@ -119,6 +120,27 @@ def test_the_example_runs_through_temporals_own_command_line_and_is_decided_over
     assert (notes.count("job-77"), notes.count("job-91")) == (2, 2)
     [question] = [one for one in emulators.objects("slack", "messages") if "job-91 keeps" in str(one)]
     assert "Decided by planner: job-91 keeps" in str(question)
+
+
+def test_a_pressed_button_decides_and_the_question_shows_it(
+    studio: RunningStack, emulators: Emulators, fresh: str
+) -> None:
+    document = json.loads(EXAMPLE)
+    document["conflicts"][0] |= {"conflictId": fresh, "conflictDate": "2027-07-10", "type": "day_off"}
+    studio.json("conflicts", "raise", studio.file(document))
+    question = until(lambda: _messages(emulators, "10 Jul 2027"))
+    hook = studio.json("integrations", "hook", "slack-main", "--organization", ORGANIZATION)["url"]
+    answers = [send(hook, pressed(question[0], choice, "U0PLANNER")) for choice in ("job-77", "job-91")]
+    done = until(lambda: _resolved(studio, fresh))
+    [answered] = _messages(emulators, "10 Jul 2027")
+    assert [one.status_code for one in answers] == [200, 200]
+    assert (done["status"], done["winningBookingId"], done["decidedBy"]) == ("resolved", "job-77", "U0PLANNER")
+    assert "Decided by U0PLANNER: job-77 keeps" in answered["text"]
+    assert "actions" not in {block["type"] for block in answered["blocks"]}
+
+
+def _messages(emulators: Emulators, text: str) -> list[dict[str, Any]]:
+    return [one for one in emulators.objects("slack", "messages") if text in one["text"]]
 
 
 def _resolved(studio: RunningStack, conflict: str) -> Any:
