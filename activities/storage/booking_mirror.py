@@ -1,7 +1,6 @@
 """A mirror of the sessions that a booking system keeps, for systems that cannot say who is free.
 
-It holds opaque ids and times only. A row that we wrote carries `wedsync` as its origin until the system shows a
-version of it that is not ours.
+It holds opaque ids and times only.
 """
 
 from __future__ import annotations
@@ -11,13 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Boolean, Column, ColumnElement, DateTime, Index, String, Table, case, delete, select, update
+from sqlalchemy import Boolean, Column, ColumnElement, DateTime, Index, String, Table, delete, select
 
 from activities.ports.bookings import AssignmentRow, BookingRow, Row, SessionRow
 from activities.storage.database import Database, metadata, utc
-
-OURS = "wedsync"
-THEIRS = "system"
 
 
 def _owned(name: str, key: str, *columns: Column[Any] | Index) -> Table:
@@ -47,7 +43,6 @@ mirror_sessions = _owned(
     Column("time_zone", String(64), nullable=False),
     Column("confirmed", Boolean, nullable=False),
     Column("version", String(64), nullable=False),
-    Column("origin", String(16), nullable=False),
     Column("seen_at", DateTime(timezone=True), nullable=False),
     Index("ix_mirror_sessions_time", "organization_id", "integration_id", "starts_at"),
 )
@@ -86,7 +81,6 @@ class MirroredSession:
     time_zone: str
     confirmed: bool
     version: str
-    origin: str
 
 
 @dataclass(frozen=True)
@@ -124,27 +118,12 @@ class BookingMirror:
 
     def _values(self, row: Row, at: datetime) -> dict[str, object]:
         columns = {name: value for name, value in vars(row).items() if name != "gone"}
-        return {**self._owner, **columns, "seen_at": at} | ({"origin": THEIRS} if isinstance(row, SessionRow) else {})
+        return {**self._owner, **columns, "seen_at": at}
 
     def _upsert(self, table: Table, key: str, rows: Sequence[dict[str, object]]) -> Any:
         statement = self._database.insert(table).values(rows)
         changed = {name: statement.excluded[name] for name in rows[0] if name not in {*self._owner, key}}
-        if "origin" in changed:
-            # A version that we wrote ourselves stays ours: reading it back is no change by anybody else.
-            same = table.c.version == statement.excluded["version"]
-            changed["origin"] = case((same, table.c.origin), else_=THEIRS)
         return statement.on_conflict_do_update(index_elements=[*self._owner, key], set_=changed)
-
-    async def wrote(self, session_id: str, version: str) -> None:
-        """Note that the version of a session that the system shows now is our own writing."""
-        table = mirror_sessions
-        statement = (
-            update(table)
-            .where(*self._mine(table), table.c.session_id == session_id)
-            .values(version=version, origin=OURS)
-        )
-        async with self._database.begin() as connection:
-            await connection.execute(statement)
 
     async def reads(self) -> MirrorReads | None:
         """Return how fresh the mirror is, None when nothing was ever read."""
@@ -219,7 +198,6 @@ class BookingMirror:
                 time_zone=row.time_zone,
                 confirmed=row.confirmed,
                 version=row.version,
-                origin=row.origin,
             )
             for row in rows
         ]

@@ -15,7 +15,7 @@ import pytest
 
 from activities.connectors.booking.tave import Tave
 from activities.ports.bookings import AssignmentRow, BookingRow, Row, SessionRow
-from activities.storage.booking_mirror import OURS, THEIRS, BookingMirror
+from activities.storage.booking_mirror import BookingMirror
 from activities.storage.database import Database, migrate
 from contracts.errors import AuthExpired, RateLimited, Transient, WedSyncError
 from tests.support.deliveries import connection, delivery
@@ -129,25 +129,6 @@ async def test_a_deleted_session_is_gone_after_the_next_whole_reading(
     assert await mirror.sessions(["ph-9"], *JUNE) == []
 
 
-async def test_f45_our_own_writing_read_back_is_not_taken_for_a_change_by_somebody_else(
-    tave: Tave, mirror: BookingMirror, emulators: Emulators
-) -> None:
-    await filled(tave, mirror)
-    [session] = emulators.objects("tave", "events")
-    await mirror.wrote("sess-1", session["modified"])
-    await filled(tave, mirror, NOW + timedelta(minutes=1))
-    [ours] = await mirror.sessions(["ph-9"], *JUNE)
-    changed(emulators, "event/sess-1", **{**_writable(session), "startTime": "14:00"})
-    await filled(tave, mirror, NOW + timedelta(minutes=2))
-    [theirs] = await mirror.sessions(["ph-9"], *JUNE)
-    assert (ours.origin, theirs.origin) == (OURS, THEIRS)
-
-
-def _writable(session: dict[str, Any]) -> dict[str, Any]:
-    names = ("jobId", "typeId", "startDate", "endDate", "startTime", "endTime", "timezoneId", "confirmed")
-    return {name: session[name] for name in names}
-
-
 async def test_the_photographers_of_one_role_can_stand_in_for_each_other(
     tave: Tave, mirror: BookingMirror, emulators: Emulators
 ) -> None:
@@ -188,6 +169,30 @@ async def test_a_decision_confirms_the_session_moves_the_stage_and_leaves_a_note
     assert sorted(step.kind for step in steps) == ["event.update", "job.status", "note.create"]
     assert (session["confirmed"], session["startTime"], job["stage"]) == (False, "13:00:00", "lead")
     assert [one["jobId"] for one in emulators.objects("tave", "notes")] == ["job-77"]
+
+
+async def test_f45_a_session_that_the_studio_moves_at_the_same_time_keeps_its_new_time_and_is_written_once(
+    tave: Tave, emulators: Emulators
+) -> None:
+    facts = {
+        "bookingId": "job-77",
+        "timelineChanges": {"affectedSessions": [{"sessionId": "sess-1", "confirmed": False}]},
+    }
+    steps = tave.plan(delivery("tave", type="booking_decision", metadata=facts))
+    [step] = [one for one in steps if one.kind == "event.update"]
+    [before] = emulators.objects("tave", "events")
+    changed(emulators, "event/sess-1", **{**_writable(before), "startTime": "15:00"})
+    since = len([one for one in emulators.requests("tave") if one["method"] == "PUT"])
+    for _ in range(3):
+        await tave.apply(step)
+    [session] = emulators.objects("tave", "events")
+    assert (session["startTime"], session["confirmed"]) == ("15:00:00", False)
+    assert len([one for one in emulators.requests("tave") if one["method"] == "PUT"]) - since == 1
+
+
+def _writable(session: dict[str, Any]) -> dict[str, Any]:
+    names = ("jobId", "typeId", "startDate", "endDate", "startTime", "endTime", "timezoneId", "confirmed")
+    return {name: session[name] for name in names}
 
 
 @pytest.mark.parametrize(

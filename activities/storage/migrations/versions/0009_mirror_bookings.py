@@ -31,7 +31,6 @@ def upgrade() -> None:
         sa.Column('time_zone', sa.String(length=64), nullable=False),
         sa.Column('confirmed', sa.Boolean(), nullable=False),
         sa.Column('version', sa.String(length=64), nullable=False),
-        sa.Column('origin', sa.String(length=16), nullable=False),
         sa.Column('seen_at', sa.DateTime(timezone=True), nullable=False),
     )
     op.create_index('ix_mirror_sessions_booking_id', 'mirror_sessions', ['booking_id'])
