@@ -17,6 +17,8 @@ from activities.access import Access, EndpointResolver
 from activities.admission import Admissions
 from activities.alerts import Alerts
 from activities.batch import Batches
+from activities.bookings import Bookings
+from activities.conflicts import Conflicts
 from activities.connect import Connect
 from activities.connectors.registry import connector_class
 from activities.emergency import Emergency
@@ -35,6 +37,7 @@ from activities.ports.connector import SourceConnector
 from activities.recall import Recall
 from activities.recall_wedding import WeddingRecall
 from activities.refusals import Refusals
+from activities.resource_days import ResourceDays
 from activities.states import States
 from activities.storage.alert_routes import AlertRouteStore
 from activities.storage.connections import ConnectionStore
@@ -47,6 +50,7 @@ from activities.storage.limits import LimitStore
 from activities.storage.receipts import Receipts
 from activities.storage.root_keys import StoredRootKeys
 from activities.storage.sealed_rows import SealedRows
+from activities.storage.slot_holds import SlotHoldStore
 from activities.storage.staging import Staging
 from activities.storage.states import StateStore
 from activities.storage.sync_runs import SyncRuns
@@ -104,6 +108,8 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     batches = Batches(access, notify, ledger, staging)
     states = States(access, ledger, StateStore(database))
     tokens = Tokens(access, connections, secrets, settings.oauth_apps)
+    bookings = Bookings(access, connections, database)
+    days = ResourceDays(access, connections, SlotHoldStore(database))
     operator = settings.alerts_organization
     alerts = Alerts(AlertRouteStore(database, masters), connections, operator=operator)
     health = build_health(database, connections, access, settings.health, operator=operator)
@@ -111,6 +117,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     migrations = Migrations(access, connections, Receipts(database), fingerprint_key=eldest.derive("fingerprints"))
     groups = [
         *(Connect(access, connections, secrets), tokens, migrations, health, alerts),
+        *(bookings, days, Conflicts(access, connections)),
         *(notify, recall, batches, states, emergency, WeddingRecall(access, ledger), Followers(access)),
         *(weather, sync, etl, keys),
     ]

@@ -19,6 +19,8 @@ from workflows.integration import Integration
 from workflows.monitor_health import MonitorHealth
 from workflows.raise_emergency import RaiseEmergency
 from workflows.recall_wedding import RecallWedding
+from workflows.resolve_booking_conflict import ResolveBookingConflict
+from workflows.resource_day import ResourceDay
 from workflows.rotate_keys import RotateKeys
 from workflows.route_notification import RouteNotification
 from workflows.route_notification_batch import RouteNotificationBatch
@@ -32,6 +34,8 @@ DECISIONS: list[type] = [
     AuditEscalation,
     Integration,
     MonitorHealth,
+    ResolveBookingConflict,
+    ResourceDay,
     RecallWedding,
     RotateKeys,
     RouteNotification,

@@ -16,6 +16,7 @@ from contracts.notification import CrossSystemRouting
 from contracts.sync import DataSynchronizationRequest
 from contracts.wedding import Wedding, WeddingEvent, WeddingEventType
 from starters.demo.connections import connections
+from starters.demo.double_booking import double_booking
 from starters.demo.emergency import emergency
 from starters.demo.stage import ORGANIZATION, ROOT, Check, Scenario, Stage, example, integration
 from starters.demo.vendors import Vendors
@@ -191,5 +192,6 @@ SCENARIOS: dict[str, Scenario] = {
     "planner-survey": planner_survey,
     "connections": connections,
     "emergency": emergency,
+    "double-booking": double_booking,
     "venue-coordination": venue_coordination,
 }
