@@ -33,6 +33,7 @@ class WorkflowType(StrEnum):
     ROTATE_KEYS = "RotateKeys"
     RESOLVE_BOOKING_CONFLICT = "ResolveBookingConflict"
     RESOURCE_DAY = "ResourceDay"
+    DELIVER_DIGEST = "DeliverDigest"
     RECALL_WEDDING = "RecallWedding"
     RAISE_EMERGENCY = "RaiseEmergency"
     AUDIT_ESCALATION = "AuditEscalation"
@@ -46,6 +47,7 @@ class SearchAttribute(StrEnum):
     INTEGRATION_ID = "IntegrationId"
     PLATFORM = "Platform"
     WEDDING_ID = "WeddingId"
+    NOTIFICATION_ID = "NotificationId"
     RUN_KIND = "RunKind"
     OUTCOME = "Outcome"
     PRIORITY = "Priority"
@@ -74,6 +76,11 @@ def routing_workflow_id(organization_id: str, routing_id: str) -> str:
 def batch_workflow_id(organization_id: str, batch_id: str) -> str:
     """Return the id of a batch of notifications."""
     return f"route-notification-batch/{organization_id}/{batch_id}"
+
+
+def digest_workflow_id(organization_id: str, contact: str, integration_id: str) -> str:
+    """Return the id of the entity workflow of a recipient's digest."""
+    return f"deliver-digest/{organization_id}/{contact}/{integration_id}"
 
 
 def state_sync_workflow_id(organization_id: str, sync_id: str) -> str:

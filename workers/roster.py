@@ -15,6 +15,7 @@ from contracts.names import DATA_QUEUE, EMERGENCY_QUEUE, ORCHESTRATION_QUEUE, sy
 from workers.composition import Parts
 from workers.sandbox import workflow_runner
 from workflows.audit_escalation import AuditEscalation
+from workflows.deliver_digest import DeliverDigest
 from workflows.integration import Integration
 from workflows.monitor_health import MonitorHealth
 from workflows.raise_emergency import RaiseEmergency
@@ -32,6 +33,7 @@ from workflows.wedding_timeline import WeddingTimeline
 
 DECISIONS: list[type] = [
     AuditEscalation,
+    DeliverDigest,
     Integration,
     MonitorHealth,
     ResolveBookingConflict,

@@ -21,6 +21,7 @@ from starters.demo.emergency import emergency
 from starters.demo.stage import ORGANIZATION, ROOT, Check, Scenario, Stage, example, integration
 from starters.demo.vendors import Vendors
 from starters.demo.venue import venue_coordination
+from starters.demo.white_label import white_label
 from starters.failures import translated
 from starters.skipped_clock import skipped_clock
 from workers import roster
@@ -193,5 +194,6 @@ SCENARIOS: dict[str, Scenario] = {
     "connections": connections,
     "emergency": emergency,
     "double-booking": double_booking,
+    "white-label": white_label,
     "venue-coordination": venue_coordination,
 }

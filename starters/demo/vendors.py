@@ -34,6 +34,11 @@ class Vendors:
         """Return the number of the newest ledger entry, 0 when there is none."""
         return max((int(item["seq"]) for item in await self._get(f"/{system}/effects")), default=0)
 
+    async def posts(self, since: int = 0) -> list[dict[str, Any]]:
+        """Return the messages that the chat posted after ledger entry `since`."""
+        effects = await self._get("/slack/effects", since=since)
+        return [item["body"] for item in effects if item["kind"] == "message.posted"]
+
     async def calls(self, system: str, path_part: str) -> int:
         """Return how many requests to paths that contain `path_part` were answered."""
         return sum(path_part in item["path"] for item in await self._get(f"/{system}/requests"))
