@@ -32,6 +32,7 @@ from contracts.recall import RecallReport, RecallRequest
 from contracts.sync import DataSynchronizationRequest, SynchronizationResult, SyncPriority
 from contracts.wedding import Wedding, WeddingState
 from starters.authorizations import Authorizations
+from starters.conflicts import Conflicts
 from starters.emergencies import Emergencies
 from starters.failures import translated
 from starters.hooks import Hooks
@@ -77,6 +78,7 @@ class WedSync:
             endpoint_resolver(settings),
             settings.public_url or settings.api_url,
         )
+        self.conflicts = Conflicts(client, store.connections, answer_timeout_s=answer_timeout_s)
         self.batches = NotificationBatches(client, settings, self._start_batch)
         self.notifications = Notifications(
             client, EffectLedger(store.database), StateStore(store.database), answer_timeout_s

@@ -17,6 +17,8 @@ from activities.access import Access, EndpointResolver
 from activities.admission import Admissions
 from activities.alerts import Alerts
 from activities.batch import Batches
+from activities.bookings import Bookings
+from activities.conflicts import Conflicts
 from activities.connect import Connect
 from activities.connectors.registry import connector_class
 from activities.digests import Digests
@@ -37,6 +39,7 @@ from activities.ports.connector import SourceConnector
 from activities.recall import Recall
 from activities.recall_wedding import WeddingRecall
 from activities.refusals import Refusals
+from activities.resource_days import ResourceDays
 from activities.states import States
 from activities.storage.alert_routes import AlertRouteStore
 from activities.storage.connections import ConnectionStore
@@ -51,6 +54,7 @@ from activities.storage.preferences import PreferenceStore
 from activities.storage.receipts import Receipts
 from activities.storage.root_keys import StoredRootKeys
 from activities.storage.sealed_rows import SealedRows
+from activities.storage.slot_holds import SlotHoldStore
 from activities.storage.staging import Staging
 from activities.storage.states import StateStore
 from activities.storage.sync_runs import SyncRuns
@@ -59,6 +63,7 @@ from activities.sync import Sync
 from activities.tokens import Tokens
 from activities.transport.outbound import vet
 from activities.usage import Watcher
+from activities.weather_watch import WeatherWatch
 from contracts.errors import InvalidInput, Owner, Transient
 from contracts.health import HealthRules
 from workers.secret_store import open_secret_store
@@ -109,10 +114,14 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     )
     ledger = EffectLedger(database)
     notify, recall = Notify(access, connections, ledger, planner), Recall(access, ledger)
+    escalations = EscalationPolicyStore(database, masters)
+    emergency = Emergency(access, ledger, escalations)
+    weather = WeatherWatch(access, connections, escalations)
     batches = Batches(access, notify, ledger, staging)
     states = States(access, ledger, StateStore(database))
-    emergency = Emergency(access, ledger, EscalationPolicyStore(database, masters))
     tokens = Tokens(access, connections, secrets, settings.oauth_apps)
+    bookings = Bookings(access, connections, database)
+    days = ResourceDays(access, connections, SlotHoldStore(database))
     operator = settings.alerts_organization
     alerts = Alerts(AlertRouteStore(database, masters), connections, operator=operator)
     health = build_health(database, connections, access, settings.health, operator=operator)
@@ -120,8 +129,9 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     migrations = Migrations(access, connections, Receipts(database), fingerprint_key=eldest.derive("fingerprints"))
     groups = [
         *(Connect(access, connections, secrets), tokens, migrations, health, alerts),
+        *(bookings, days, Conflicts(access, connections)),
         *(notify, Digests(), recall, batches, states, emergency, WeddingRecall(access, ledger), Followers(access)),
-        *(sync, etl, keys),
+        *(weather, sync, etl, keys),
     ]
     try:
         yield Parts(

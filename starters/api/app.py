@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse
 
 from contracts.errors import WedSyncError
 from starters.api import (
+    conflicts,
     emergencies,
     health,
     hooks,
@@ -61,11 +62,19 @@ def create_app(settings: Settings, api_settings: ApiSettings) -> FastAPI:
     )
     app.state.gateway = gateway
     install_problems(app)
-    routed = (
-        *(runs, notification_batches, notifications, hooks, integrations, oauth, weddings, emergencies, health),
+    for module in (
+        runs,
+        notification_batches,
+        notifications,
         recipients,
-    )
-    for module in routed:
+        hooks,
+        integrations,
+        oauth,
+        weddings,
+        conflicts,
+        emergencies,
+        health,
+    ):
         app.include_router(module.router)
     _add_probes(app)
     _mount_codec(app, gateway, api_settings)
