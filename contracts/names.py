@@ -33,9 +33,11 @@ class WorkflowType(StrEnum):
     ROTATE_KEYS = "RotateKeys"
     RESOLVE_BOOKING_CONFLICT = "ResolveBookingConflict"
     RESOURCE_DAY = "ResourceDay"
+    DELIVER_DIGEST = "DeliverDigest"
     RECALL_WEDDING = "RecallWedding"
     RAISE_EMERGENCY = "RaiseEmergency"
     AUDIT_ESCALATION = "AuditEscalation"
+    WATCH_WEATHER = "WatchWeather"
 
 
 class SearchAttribute(StrEnum):
@@ -45,6 +47,7 @@ class SearchAttribute(StrEnum):
     INTEGRATION_ID = "IntegrationId"
     PLATFORM = "Platform"
     WEDDING_ID = "WeddingId"
+    NOTIFICATION_ID = "NotificationId"
     RUN_KIND = "RunKind"
     OUTCOME = "Outcome"
     PRIORITY = "Priority"
@@ -75,6 +78,11 @@ def batch_workflow_id(organization_id: str, batch_id: str) -> str:
     return f"route-notification-batch/{organization_id}/{batch_id}"
 
 
+def digest_workflow_id(organization_id: str, contact: str, integration_id: str) -> str:
+    """Return the id of the entity workflow of a recipient's digest."""
+    return f"deliver-digest/{organization_id}/{contact}/{integration_id}"
+
+
 def state_sync_workflow_id(organization_id: str, sync_id: str) -> str:
     """Return the id of a run that carries states between systems."""
     return f"sync-notification-states/{organization_id}/{sync_id}"
@@ -99,6 +107,13 @@ EMERGENCY_DUE = "due"
 """The memo of an emergency that says when its next alert is due; empty once none is."""
 AUDIT_WORKFLOW_ID = "audit-escalation/all"
 AUDIT_SCHEDULE_ID = "schedule/audit-escalation"
+WATCH_SCHEDULES = "schedule/watch-weather/"
+"""How the ids of all schedules of the weather watch begin."""
+
+
+def watch_workflow_id(shard: str) -> str:
+    """Return the id of a look at the weather; a schedule appends its own instant."""
+    return f"watch-weather/{shard}"
 
 
 def health_workflow_id(shard: str) -> str:

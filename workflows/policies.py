@@ -109,6 +109,9 @@ EMERGENCY_PLAN = Policy(
 FAILS_OVER_AFTER = timedelta(seconds=3)
 """How long a target of an emergency has to answer before the next one is tried."""
 
+RUN_TIMEOUT = timedelta(days=30)
+"""Long enough for a tenant to connect an account again; a run that waits for that holds nothing."""
+
 _PRIORITY_KEYS = {SyncPriority.CRITICAL: 1, SyncPriority.HIGH: 2, SyncPriority.NORMAL: 3, SyncPriority.LOW: 4}
 
 

@@ -16,7 +16,9 @@ from starters.api import (
     hooks,
     integrations,
     notification_batches,
+    notifications,
     oauth,
+    recipients,
     runs,
     weddings,
 )
@@ -60,7 +62,19 @@ def create_app(settings: Settings, api_settings: ApiSettings) -> FastAPI:
     )
     app.state.gateway = gateway
     install_problems(app)
-    for module in (runs, notification_batches, hooks, integrations, oauth, weddings, conflicts, emergencies, health):
+    for module in (
+        runs,
+        notification_batches,
+        notifications,
+        recipients,
+        hooks,
+        integrations,
+        oauth,
+        weddings,
+        conflicts,
+        emergencies,
+        health,
+    ):
         app.include_router(module.router)
     _add_probes(app)
     _mount_codec(app, gateway, api_settings)

@@ -17,6 +17,7 @@ from temporalio.client import WorkflowFailureError, WorkflowHandle
 from contracts.integration import IntegrationState
 from tests.orchestration import test_audit_escalation as audit
 from tests.orchestration import test_coordination as coordination
+from tests.orchestration import test_deliver_digest as digests
 from tests.orchestration import test_integration as integration
 from tests.orchestration import test_integration_migration as moves
 from tests.orchestration import test_integration_tokens as tokens
@@ -28,9 +29,11 @@ from tests.orchestration import test_resource_day as days
 from tests.orchestration import test_rotate_keys as keys
 from tests.orchestration import test_route_notification as routing
 from tests.orchestration import test_route_notification_batch as batch
+from tests.orchestration import test_route_notification_holds as holds
 from tests.orchestration import test_run_warehouse_etl as etl
 from tests.orchestration import test_sync_notification_states as states
 from tests.orchestration import test_sync_report as sync
+from tests.orchestration import test_watch_weather as weather
 from tests.orchestration import test_wedding_interleavings as interleavings
 from tests.orchestration import test_wedding_timeline as wedding
 from tests.support import bookings
@@ -207,6 +210,30 @@ async def emergency_escalated_repeated_and_acknowledged() -> AsyncIterator[Workf
 
 
 @asynccontextmanager
+async def digest_sent_as_one() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    sent = digests.Sent()
+    async with (
+        digests.time_skipping() as environment,
+        digests.polling(environment.client, digests.WORKFLOWS, sent.activities()),
+    ):
+        due = await digests.soon(environment)
+        handle = await digests.signalled(environment, digests.item(1, due), digests.item(2, due))
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
+async def routing_held_released_and_called_off() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    fake = holds.FakeHolds()
+    async with routing.stage(fake) as environment:
+        handle = await routing.route(environment)
+        await holds.decide(handle, answer="cancel", systemId="crm", recipient=holds.CONTACTS[0])
+        await holds.decide(handle, answer="release", systemId="crm")
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
 async def states_carried() -> AsyncIterator[WorkflowHandle[Any, Any]]:
     async with states.stage(states.FakeStates()) as client:
         handle = await states.carry(client, "recorded", states=[states.known("read", "mail")])
@@ -331,6 +358,16 @@ async def sync_of_two_parts() -> AsyncIterator[WorkflowHandle[Any, Any]]:
 
 
 @asynccontextmanager
+async def weather_over_a_wedding() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    fake = weather.FakeWeather()
+    fake.sky = [weather.warning()]
+    async with weather.stage(fake, cron="") as environment:
+        handle = environment.client.get_workflow_handle(weather.WATCH)
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
 async def wedding_moved_and_completed() -> AsyncIterator[WorkflowHandle[Any, Any]]:
     async with wedding.stage() as (environment, _):
         handle = await wedding.planned(environment)
@@ -379,6 +416,7 @@ PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, An
         conflict_decided_by_a_human,
         conflict_decided_by_its_deadline,
         day_with_a_lapsed_hold_and_a_confirmation,
+        digest_sent_as_one,
         batch_of_two_parts,
         emergency_called_off,
         emergency_drilled,
@@ -400,10 +438,12 @@ PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, An
         routing_released_together,
         routing_taken_back,
         routing_to_a_quorum,
+        routing_held_released_and_called_off,
         routing_with_failover,
         states_carried,
         sync_as_bulk_jobs,
         sync_of_two_parts,
+        weather_over_a_wedding,
         wedding_asked_followed_and_reopened,
         wedding_moved_and_completed,
     )
