@@ -26,10 +26,14 @@ class WorkflowType(StrEnum):
     SYNC_REPORT = "SyncReport"
     RUN_WAREHOUSE_ETL = "RunWarehouseEtl"
     ROUTE_NOTIFICATION = "RouteNotification"
+    ROUTE_NOTIFICATION_BATCH = "RouteNotificationBatch"
+    SYNC_NOTIFICATION_STATES = "SyncNotificationStates"
     WEDDING_TIMELINE = "WeddingTimeline"
     MONITOR_HEALTH = "MonitorHealth"
     ROTATE_KEYS = "RotateKeys"
     RECALL_WEDDING = "RecallWedding"
+    RAISE_EMERGENCY = "RaiseEmergency"
+    AUDIT_ESCALATION = "AuditEscalation"
 
 
 class SearchAttribute(StrEnum):
@@ -64,6 +68,16 @@ def routing_workflow_id(organization_id: str, routing_id: str) -> str:
     return f"route-notification/{organization_id}/{routing_id}"
 
 
+def batch_workflow_id(organization_id: str, batch_id: str) -> str:
+    """Return the id of a batch of notifications."""
+    return f"route-notification-batch/{organization_id}/{batch_id}"
+
+
+def state_sync_workflow_id(organization_id: str, sync_id: str) -> str:
+    """Return the id of a run that carries states between systems."""
+    return f"sync-notification-states/{organization_id}/{sync_id}"
+
+
 def wedding_workflow_id(organization_id: str, wedding_id: str) -> str:
     """Return the id of the entity workflow of a wedding."""
     return f"wedding-timeline/{organization_id}/{wedding_id}"
@@ -72,6 +86,17 @@ def wedding_workflow_id(organization_id: str, wedding_id: str) -> str:
 def recall_workflow_id(organization_id: str, wedding_id: str, recall_id: str) -> str:
     """Return the id of a recall; the same key joins it."""
     return f"recall-wedding/{organization_id}/{wedding_id}/{recall_id}"
+
+
+def emergency_workflow_id(organization_id: str, alert_id: str) -> str:
+    """Return the id of an emergency; the same alert joins it."""
+    return f"raise-emergency/{organization_id}/{alert_id}"
+
+
+EMERGENCY_DUE = "due"
+"""The memo of an emergency that says when its next alert is due; empty once none is."""
+AUDIT_WORKFLOW_ID = "audit-escalation/all"
+AUDIT_SCHEDULE_ID = "schedule/audit-escalation"
 
 
 def health_workflow_id(shard: str) -> str:

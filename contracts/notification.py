@@ -87,6 +87,8 @@ class NotificationMetadata(Contract):
     updates_booking_status: bool = False
     new_status: ShortText = ""
     tave_job_id: OpaqueId | None = None
+    tripleseat_event_id: OpaqueId | None = None
+    square_order_id: OpaqueId | None = None
     booking_id: OpaqueId | None = None
     timeline_changes: TimelineChanges | None = None
     wedding_package_type: ShortText = ""

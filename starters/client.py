@@ -17,8 +17,13 @@ from activities.ports.secrets import SecretStore
 from activities.storage.authorizations import AuthorizationStore
 from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database
+from activities.storage.ledger import EffectLedger
+from activities.storage.root_keys import StoredRootKeys
+from activities.storage.states import StateStore
 from contracts import names
 from contracts.base import Contract
+from contracts.batch import BatchSummary, NotificationBatch
+from contracts.engagement import StateSynchronization, StateSyncResult
 from contracts.etl import EtlRequest, ETLResult
 from contracts.health import MonitorHealthInput, MonitorHealthResult
 from contracts.names import WorkflowType
@@ -27,8 +32,11 @@ from contracts.recall import RecallReport, RecallRequest
 from contracts.sync import DataSynchronizationRequest, SynchronizationResult, SyncPriority
 from contracts.wedding import Wedding, WeddingState
 from starters.authorizations import Authorizations
+from starters.emergencies import Emergencies
 from starters.failures import translated
+from starters.hooks import Hooks
 from starters.integrations import Integrations
+from starters.notification_batches import NotificationBatches
 from starters.runs import Run, RunView, view_run, workflow_id_of
 from starters.weddings import Weddings
 from workers.composition import endpoint_resolver
@@ -70,7 +78,19 @@ class WedSync:
             endpoint_resolver(settings),
             settings.public_url or settings.api_url,
         )
+        self.batches = NotificationBatches(client, settings, self._start_batch)
+        self.hooks = Hooks(
+            client,
+            store.connections,
+            store.secrets,
+            EffectLedger(store.database),
+            StateStore(store.database),
+            StoredRootKeys(settings.database_url, settings.load_master_keys()).eldest,
+            self.start_state_sync,
+        )
+        self._public_url = settings.public_url or settings.api_url
         self.weddings = Weddings(client, answer_timeout_s=answer_timeout_s)
+        self.emergencies = Emergencies(client, answer_timeout_s=answer_timeout_s)
         self._answer_timeout_s = answer_timeout_s
 
     async def start_sync(self, request: DataSynchronizationRequest) -> Run[SynchronizationResult]:
@@ -106,6 +126,37 @@ class WedSync:
             names.routing_workflow_id(routing.organization_id, routing.routing_id),
             _fair(routing.source_notification.priority, routing.organization_id),
             f"Route {routing.source_notification.notification_id} to {len(routing.target_systems)} systems",
+        )
+
+    async def start_state_sync(self, sync: StateSynchronization) -> Run[StateSyncResult]:
+        """Start to carry the states of notifications between systems, or join the run of the same sync id."""
+        return await self._start(
+            WorkflowType.SYNC_NOTIFICATION_STATES,
+            sync,
+            StateSyncResult,
+            names.state_sync_workflow_id(sync.organization_id, sync.sync_id),
+            _fair(SyncPriority.LOW, sync.organization_id),
+            f"Carry states to {len(sync.target_systems)} systems",
+        )
+
+    async def hook_url(self, organization_id: str, integration_id: str) -> str:
+        """Return the address that an integration's vendor is to send its webhooks to.
+
+        Raises:
+            InvalidInput: no such integration.
+        """
+        found = await self.integrations.show(organization_id, integration_id)
+        token = self.hooks.token(organization_id, integration_id)
+        return f"{self._public_url.rstrip('/')}/v1/hooks/{found.platform}/{token}"
+
+    async def _start_batch(self, batch: NotificationBatch) -> Run[BatchSummary]:
+        return await self._start(
+            WorkflowType.ROUTE_NOTIFICATION_BATCH,
+            batch,
+            BatchSummary,
+            names.batch_workflow_id(batch.organization_id, batch.batch_id),
+            _fair(batch.priority, batch.organization_id),
+            f"Route the notifications of {batch.batch_id}",
         )
 
     async def start_wedding(self, wedding: Wedding) -> Run[WeddingState]:

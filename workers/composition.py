@@ -12,12 +12,14 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
-from activities import timeline
+from activities import emergency_audit, timeline
 from activities.access import Access, EndpointResolver
 from activities.admission import Admissions
 from activities.alerts import Alerts
+from activities.batch import Batches
 from activities.connect import Connect
 from activities.connectors.registry import connector_class
+from activities.emergency import Emergency
 from activities.etl import Etl
 from activities.followers import Followers
 from activities.headroom import StoredHeadroom
@@ -33,9 +35,11 @@ from activities.ports.connector import SourceConnector
 from activities.recall import Recall
 from activities.recall_wedding import WeddingRecall
 from activities.refusals import Refusals
+from activities.states import States
 from activities.storage.alert_routes import AlertRouteStore
 from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database
+from activities.storage.escalation_policies import EscalationPolicyStore
 from activities.storage.health import HealthStore
 from activities.storage.incidents import IncidentStore
 from activities.storage.ledger import EffectLedger
@@ -44,6 +48,7 @@ from activities.storage.receipts import Receipts
 from activities.storage.root_keys import StoredRootKeys
 from activities.storage.sealed_rows import SealedRows
 from activities.storage.staging import Staging
+from activities.storage.states import StateStore
 from activities.storage.sync_runs import SyncRuns
 from activities.sync import Sync
 from activities.tokens import Tokens
@@ -92,6 +97,9 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     etl = Etl(access, staging, import_dirs, wedsync=reports)
     ledger = EffectLedger(database)
     notify, recall = Notify(access, connections, ledger), Recall(access, ledger)
+    batches = Batches(access, notify, ledger, staging)
+    states = States(access, ledger, StateStore(database))
+    emergency = Emergency(access, ledger, EscalationPolicyStore(database, masters))
     tokens = Tokens(access, connections, secrets, settings.oauth_apps)
     operator = settings.alerts_organization
     alerts = Alerts(AlertRouteStore(database, masters), connections, operator=operator)
@@ -100,11 +108,12 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     migrations = Migrations(access, connections, Receipts(database), fingerprint_key=eldest.derive("fingerprints"))
     groups = [
         *(Connect(access, connections, secrets), tokens, migrations, health, alerts),
-        *(notify, recall, WeddingRecall(access, ledger), Followers(access), sync, etl, keys),
+        *(notify, recall, batches, states, emergency, WeddingRecall(access, ledger), Followers(access)),
+        *(sync, etl, keys),
     ]
     try:
         yield Parts(
-            activities=[timeline.plan, *(verb for group in groups for verb in verbs(group))],
+            activities=[timeline.plan, emergency_audit.audit, *(verb for group in groups for verb in verbs(group))],
             connections=connections,
             watchers=[admissions, Refusals(connections)],
         )

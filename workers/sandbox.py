@@ -10,6 +10,8 @@ PASSED_THROUGH = (
     "pydantic",
     "pydantic_core",  # native code cannot be loaded twice
     "workflows.alerts",  # pure helpers
+    "workflows.closing",  # pure helpers
+    "workflows.escalation",  # pure helpers
     "workflows.health_round",  # pure helpers
     "workflows.policies",  # constants
     "workflows.visibility",  # pure helpers

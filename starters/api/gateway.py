@@ -11,6 +11,7 @@ from activities.storage.idempotency import IdempotencyStore
 from activities.storage.limits import LimitStore
 from activities.storage.root_keys import StoredRootKeys
 from starters.client import WedSync, open_store
+from starters.escalation_desk import PolicyDesk
 from starters.failures import translated
 from starters.health_desk import HealthDesk
 from starters.limits import Limits
@@ -34,6 +35,7 @@ class Gateway:
         roots = StoredRootKeys(settings.database_url, masters)
         self.idempotency = IdempotencyStore(self._store.database, masters, roots.eldest)
         self.health = HealthDesk(self._store.database, masters)
+        self.policies = PolicyDesk(self._store.database, masters)
         self._wedsync: WedSync | None = None
         self._lock = asyncio.Lock()
 
@@ -48,6 +50,10 @@ class Gateway:
                 client = await connect(self.settings.model_copy(update={"metrics_address": ""}))
                 self._wedsync = WedSync(client, self._store, self.settings)
             return self._wedsync
+
+    def public_url(self, path: str) -> str:
+        """Return a path of the API as others call it."""
+        return f"{(self.settings.public_url or self.settings.api_url).rstrip('/')}{path}"
 
     async def check_store(self) -> None:
         """Read from the store.

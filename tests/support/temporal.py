@@ -14,7 +14,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from activities.boundary import BoundaryInterceptor
-from contracts.names import ORCHESTRATION_QUEUE, SearchAttribute
+from contracts.names import EMERGENCY_QUEUE, ORCHESTRATION_QUEUE, SearchAttribute
 from starters.skipped_clock import skipped_clock
 from workers.converter import ContractPayloadConverter
 from workers.engine import binary
@@ -54,12 +54,12 @@ async def real_time() -> AsyncIterator[Client]:
 async def polling(
     client: Client, workflows: Sequence[type], activities: Sequence[Any], *queues: str
 ) -> AsyncIterator[None]:
-    """Run `workflows` on the orchestration queue, and `activities` on it and on `queues`."""
+    """Run `workflows` on the queues of decisions, and `activities` on orchestration and on `queues`."""
     workers = [
         Worker(
             client,
             task_queue=queue,
-            workflows=workflows if queue == ORCHESTRATION_QUEUE else [],
+            workflows=workflows if queue in {ORCHESTRATION_QUEUE, EMERGENCY_QUEUE} else [],
             activities=activities,
             workflow_runner=workflow_runner(),
             interceptors=[BoundaryInterceptor()],

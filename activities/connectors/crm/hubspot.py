@@ -11,7 +11,8 @@ from typing import ClassVar
 from pydantic import JsonValue
 
 from activities.connectors.crm.hubspot_api import SYSTEM, HubSpotApi
-from activities.connectors.crm.hubspot_delivery import apply_step, correct_effect, find_step, retract_effect
+from activities.connectors.crm.hubspot_delivery import apply_step, correct_effect, find_step, retract_effect, show_state
+from activities.connectors.crm.hubspot_delivery_batch import BATCH, apply_steps
 from activities.connectors.crm.hubspot_effects import CREATING_KINDS, OBJECT_OF_KIND, plan_steps
 from activities.connectors.crm.hubspot_mapping import formatted, wedding_name
 from activities.connectors.crm.hubspot_provision import MOST_CALLS, Provisioner
@@ -21,7 +22,8 @@ from activities.ports.connection import Connection
 from activities.ports.connector import OutboundRecord, UpsertAnswer
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, OAuth, RateLimit
 from contracts.effects import Delivery, EffectOutcome, EffectStep, StandingEffect
-from contracts.errors import Permanent
+from contracts.engagement import NotificationState
+from contracts.errors import Permanent, WedSyncError
 from contracts.integration import ConnectionProbe, IntegrationType, ProvisionResult
 
 _PROBE_CALLS = 4
@@ -64,6 +66,7 @@ class HubSpot:
         rate_limit=RateLimit(requests=190, per_s=10.0),
         batch_size=100,
         page_size=100,
+        delivery_batch=dict.fromkeys(OBJECT_OF_KIND, BATCH),
         reversible=CREATING_KINDS,
         correctable=frozenset(OBJECT_OF_KIND),
         notes=(
@@ -168,6 +171,10 @@ class HubSpot:
         """Make the one write of `step`, as `apply_step` says."""
         return await apply_step(self._api, step)
 
+    async def apply_batch(self, steps: Sequence[EffectStep]) -> Mapping[str, EffectOutcome | WedSyncError]:
+        """Make at most 100 effects of one kind stand in one call, as `apply_steps` says."""
+        return await apply_steps(self._api, steps)
+
     async def find(self, step: EffectStep) -> EffectOutcome | None:
         """Ask HubSpot whether the effect of `step` stands, as `find_step` says."""
         return await find_step(self._api, step)
@@ -179,6 +186,10 @@ class HubSpot:
     async def correct(self, effect: StandingEffect, step: EffectStep) -> EffectOutcome:
         """Write the step's values over what stands, as `correct_effect` says."""
         return await correct_effect(self._api, effect, step)
+
+    async def show_state(self, effect: StandingEffect, state: NotificationState) -> bool:
+        """Write into a note or task how far its notification came, as `show_state` says."""
+        return await show_state(self._api, effect, state)
 
     async def _allowed(self, feature: str, endpoint: str, *args: object, **options: object) -> str:
         try:

@@ -20,6 +20,7 @@ from activities.connectors.crm.salesforce_delivery import (
     plan_steps,
     retract_effect,
 )
+from activities.connectors.crm.salesforce_delivery_batch import BATCH, upsert_tasks
 from activities.connectors.crm.salesforce_records import Records
 from activities.connectors.crm.salesforce_schema import (
     EFFECT_ID_FIELD,
@@ -33,7 +34,7 @@ from activities.ports.connection import Connection
 from activities.ports.connector import BulkStage, OutboundRecord, UpsertAnswer
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, OAuth, RateLimit
 from contracts.effects import Delivery, EffectOutcome, EffectStep, StandingEffect
-from contracts.errors import InvalidInput
+from contracts.errors import InvalidInput, WedSyncError
 from contracts.integration import ConnectionProbe, IntegrationType, ProvisionResult
 
 _DAY_S = 86_400.0
@@ -70,6 +71,7 @@ class Salesforce:
         rate_limit=RateLimit(requests=100_000, per_s=_DAY_S),
         batch_size=200,
         page_size=200,
+        delivery_batch={TASK_UPSERT: BATCH},
         bulk_from=2_000,
         bulk_size=10_000,
         reversible=frozenset({TASK_UPSERT}),
@@ -193,6 +195,10 @@ class Salesforce:
     async def apply(self, step: EffectStep) -> EffectOutcome:
         """Make the one write of `step`, as `apply_step` says."""
         return await apply_step(self._api, step)
+
+    async def apply_batch(self, steps: Sequence[EffectStep]) -> Mapping[str, EffectOutcome | WedSyncError]:
+        """Create or update at most 200 activities in one call, as `upsert_tasks` says."""
+        return await upsert_tasks(self._api, steps)
 
     async def find(self, step: EffectStep) -> EffectOutcome | None:
         """Ask Salesforce whether the effect of `step` stands, as `find_step` says."""

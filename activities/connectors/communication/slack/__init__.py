@@ -1,0 +1,1 @@
+"""Slack: messages to channels, and the buttons under them."""
