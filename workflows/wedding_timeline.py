@@ -17,6 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.names import WorkflowType
     from contracts.notification import DeliveryStatus
     from contracts.recall import RecallNotice
+    from contracts.sync import SyncPriority
     from contracts.wedding import (
         PlanTimelineInput,
         PlanTimelineResult,
@@ -258,12 +259,7 @@ class WeddingTimeline(KeepsFollowers):
     async def _run_step(self, step: TimelineStep) -> None:
         """Make every effect of a due step stand, unless the wedding changes before."""
         try:
-            plan = await workflow.execute_local_activity(
-                "notify.plan_action",
-                ActionRequest(wedding=self._state.wedding, step=step, occurred_at=workflow.now()),
-                result_type=RoutingPlan,
-                **policies.local_options(policies.LOCAL),
-            )
+            plan = await self._meant(step)
             if self._stale():
                 return
             meant = [target for target in plan.targets if target.status is DeliveryStatus.SUCCESS]
@@ -288,6 +284,25 @@ class WeddingTimeline(KeepsFollowers):
                 self._settle(step, {"status": StepStatus.SENT, "held": [], "reason": ""})
             else:
                 self._settle(step, {"status": StepStatus.SKIPPED, "held": [], "reason": reason})
+
+    async def _meant(self, step: TimelineStep) -> RoutingPlan:
+        """Return the effects of a due step."""
+        request = ActionRequest(wedding=self._state.wedding, step=step, occurred_at=workflow.now())
+        if not workflow.patched("plan-steps-apart"):
+            local: RoutingPlan = await workflow.execute_local_activity(
+                "notify.plan_action", request, result_type=RoutingPlan, **policies.local_options(policies.LOCAL)
+            )
+            return local
+        # What was told while a local activity ran would be heard of only after the first effect was scheduled.
+        plan: RoutingPlan = await workflow.execute_activity(
+            "notify.plan_action",
+            request,
+            result_type=RoutingPlan,
+            summary="Decide who gets it",
+            priority=policies.priority(SyncPriority.HIGH, self._state.wedding.organization_id),
+            **policies.STORE.options(),
+        )
+        return plan
 
     async def _apply(self, step: TimelineStep, effect: EffectStep, told: Facts) -> bool:
         """Make an effect stand; False when the wedding changed before it did."""
