@@ -67,9 +67,12 @@ class Notify:
                 notification=routing.source_notification,
                 target=target,
                 rendered=decisions.rendered(routing, target),
+                intent=target.intent,
                 occurred_at=request.occurred_at,
             )
             steps = await self._steps(stored, delivery)
+            if routing.answers_to is not None:
+                steps = [step.model_copy(update={"answers_to": routing.answers_to}) for step in steps]
         except Transient:
             raise
         except WedSyncError as error:
@@ -159,7 +162,8 @@ class Notify:
         """
         connector = await self._access.connector(step.organization_id, step.integration_id, DeliveryConnector)
         info = activity.info()
-        claim = await self._ledger.claim(step, f"{info.workflow_id}/{info.workflow_run_id}", LEASE)
+        owner = f"{step.answers_to or info.workflow_id}/{info.workflow_run_id}"
+        claim = await self._ledger.claim(step, owner, LEASE)
         standing = await self._standing(connector, step, claim)
         if standing is not None:
             return standing

@@ -11,6 +11,7 @@ from contracts.base import Contract, Instant, JsonObject, OpaqueId, ShortText, T
 from contracts.errors import ErrorDetail
 from contracts.integration import Platform
 from contracts.notification import CrossSystemRouting, DeliveryStatus, SourceNotification, TargetSystem
+from contracts.notification import DeliveryIntent as DeliveryIntent  # noqa: PLC0414 - part of what a delivery is
 from contracts.wedding import TimelineStep, Wedding
 
 
@@ -20,14 +21,6 @@ class Rendered(Contract):
     subject: ShortText = ""
     text: Text = ""
     properties: Annotated[dict[str, Text], Field(max_length=100)] = {}
-
-
-class DeliveryIntent(StrEnum):
-    """What the recipient system is to do: show a message, give somebody a task, keep a slot free."""
-
-    NOTIFY = "notify"
-    TASK = "task"
-    HOLD = "hold"
 
 
 class Delivery(Contract):
@@ -60,6 +53,8 @@ class EffectStep(Contract):
     """The connector's own request, opaque to everyone else."""
     notification_id: OpaqueId | None = None
     wedding_id: OpaqueId | None = None
+    answers_to: ShortText | None = None
+    """The workflow that takes people's answers; the one that applies the effect when absent."""
 
 
 class StandingEffect(Contract):
@@ -118,3 +113,20 @@ class EffectOutcome(Contract):
     replayed: bool = False
     """True when the effect already stood (found in the ledger or at the vendor) and was not repeated."""
     applied_at: Instant | None = None
+
+
+class RetractStatus(StrEnum):
+    """What became of the wish to take an effect back."""
+
+    RETRACTED = "retracted"
+    GONE_ALREADY = "gone_already"
+    """It was taken back before."""
+    NOT_REVERSIBLE = "not_reversible"
+    """It stands: the system takes nothing of this kind back."""
+
+
+class RetractOutcome(Contract):
+    """The answer of `notify.retract`."""
+
+    status: RetractStatus
+    retracted_at: Instant | None = None

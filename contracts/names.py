@@ -27,6 +27,8 @@ class WorkflowType(StrEnum):
     RUN_WAREHOUSE_ETL = "RunWarehouseEtl"
     ROUTE_NOTIFICATION = "RouteNotification"
     WEDDING_TIMELINE = "WeddingTimeline"
+    RUN_AUTOMATION = "RunAutomation"
+    TRIGGER_AUTOMATIONS = "TriggerAutomations"
     MONITOR_HEALTH = "MonitorHealth"
     ROTATE_KEYS = "RotateKeys"
 
@@ -66,6 +68,16 @@ def routing_workflow_id(organization_id: str, routing_id: str) -> str:
 def wedding_workflow_id(organization_id: str, wedding_id: str) -> str:
     """Return the id of the entity workflow of a wedding."""
     return f"wedding-timeline/{organization_id}/{wedding_id}"
+
+
+def automation_workflow_id(organization_id: str, orchestration_id: str) -> str:
+    """Return the id of a run of automations."""
+    return f"run-automation/{organization_id}/{orchestration_id}"
+
+
+def trigger_workflow_id(organization_id: str, event_id: str) -> str:
+    """Return the id of what starts automations for an event."""
+    return f"trigger-automations/{organization_id}/{event_id}"
 
 
 def health_workflow_id(shard: str) -> str:

@@ -18,11 +18,23 @@ from workflows.integration import Integration
 from workflows.monitor_health import MonitorHealth
 from workflows.rotate_keys import RotateKeys
 from workflows.route_notification import RouteNotification
+from workflows.run_automation import RunAutomation
 from workflows.run_warehouse_etl import RunWarehouseEtl
 from workflows.sync_report import SyncReport
+from workflows.trigger_automations import TriggerAutomations
 from workflows.wedding_timeline import WeddingTimeline
 
-WORKFLOWS = [Integration, MonitorHealth, RotateKeys, RouteNotification, RunWarehouseEtl, SyncReport, WeddingTimeline]
+WORKFLOWS = [
+    Integration,
+    MonitorHealth,
+    RotateKeys,
+    RouteNotification,
+    RunAutomation,
+    RunWarehouseEtl,
+    SyncReport,
+    TriggerAutomations,
+    WeddingTimeline,
+]
 GRACE = timedelta(seconds=8)
 _DATA_SLOTS = 2
 _ORCHESTRATION_SLOTS = 20

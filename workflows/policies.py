@@ -84,6 +84,15 @@ REWRAP = Policy(attempt=timedelta(minutes=10), total=timedelta(hours=12), heartb
 LOCAL = Policy(attempt=timedelta(seconds=10), total=timedelta(minutes=10))
 """Planning inside the worker that runs the workflow."""
 
+ROUTING_TIMEOUT = timedelta(days=30)
+"""How long an automation waits for one of its messages: as long as a tenant may take to connect an account again."""
+
+AUTOMATION_TIMEOUT = timedelta(days=3 * 366)
+"""How long an automation may run: weddings are planned years ahead."""
+
+MOST_ACTIONS_OF_A_RUN = 500
+"""After so many, an automation goes on in a new run, whose history is short again."""
+
 _PRIORITY_KEYS = {SyncPriority.CRITICAL: 1, SyncPriority.HIGH: 2, SyncPriority.NORMAL: 3, SyncPriority.LOW: 4}
 
 

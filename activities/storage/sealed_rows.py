@@ -13,7 +13,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from activities.ports.secrets import place_of as credential_place
 from activities.security.keyring import MasterKeys
 from activities.security.records import HEAD_BYTES, MAGIC, Sealer, head
-from activities.storage import alert_routes, authorizations, connections, credentials, idempotency, root_keys
+from activities.storage import (
+    alert_routes,
+    authorizations,
+    automations,
+    connections,
+    credentials,
+    idempotency,
+    root_keys,
+)
 from activities.storage.database import Database
 from activities.storage.master_keys import KnownKey, known_keys, retire
 from contracts.errors import Owner, Permanent
@@ -92,6 +100,12 @@ SEALED_TABLES = (
         authorizations.EARLIER,
         _organization,
         lambda row: authorizations.place_of(row["state_digest"]),
+    ),
+    SealedTable(
+        automations.automation_definitions,
+        automations.EARLIER,
+        _organization,
+        lambda row: automations.place_of(row["organization_id"], row["definition_id"], row["version"]),
     ),
 )
 
