@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import TypeVar
 
@@ -25,6 +26,8 @@ from contracts.errors import RECONNECT_REQUIRED, AuthExpired, IntegrationPaused,
 from contracts.integration import IntegrationConfiguration, IntegrationState, require_tls_decision, tls_exception
 
 C = TypeVar("C", bound=Connector)
+_Open = tuple[object, Connector, Connection]
+_remembered: ContextVar[dict[tuple[str, str], StoredConnection] | None] = ContextVar("connections", default=None)
 _log = logging.getLogger(__name__)
 
 EndpointResolver = Callable[[str], Awaitable[str | None]]
@@ -63,7 +66,7 @@ class Access:
         self._endpoints = endpoints
         self._admission_of = admission_of
         self._outbound = outbound
-        self._open: dict[tuple[str, str], tuple[object, Connector]] = {}
+        self._open: dict[tuple[str, str], _Open] = {}
         self._lock = asyncio.Lock()
 
     async def stored(self, organization_id: str, integration_id: str) -> StoredConnection:
@@ -72,10 +75,30 @@ class Access:
         Raises:
             InvalidInput: no such integration in this organisation.
         """
-        found = await self._connections.get(organization_id, integration_id)
+        remembered = _remembered.get()
+        found = remembered.get((organization_id, integration_id)) if remembered is not None else None
+        if found is None:
+            found = await self._connections.get(organization_id, integration_id)
         if found is None:
             raise unknown_integration(integration_id)
+        if remembered is not None:
+            remembered[organization_id, integration_id] = found
         return found
+
+    @staticmethod
+    @contextmanager
+    def remembering() -> Iterator[None]:
+        """Read every connection once within the block: many decisions of one moment see one state."""
+        token = _remembered.set({})
+        try:
+            yield
+        finally:
+            _remembered.reset(token)
+
+    async def together(self, stored: StoredConnection, calls: int) -> AbstractAsyncContextManager[None]:
+        """Return the admission of a few vendor requests at once, as `Connection.together` says."""
+        _, _, connection = await self._opened(stored)
+        return connection.together(calls)
 
     @staticmethod
     def manifest(platform: str) -> Manifest:
@@ -112,7 +135,7 @@ class Access:
     async def connector_of(self, stored: StoredConnection, protocol: type[C]) -> C:
         """Return an open connector of `stored` whatever its state; for tests of the connection."""
         usage.note(stored)
-        connector = await self._opened(stored)
+        _, connector, _ = await self._opened(stored)
         if not isinstance(connector, protocol):
             raise InvalidInput(
                 "capability_missing",
@@ -157,7 +180,7 @@ class Access:
         """
         return connector_class(configuration.platform)(await self._connection(configuration))
 
-    async def _opened(self, stored: StoredConnection) -> Connector:
+    async def _opened(self, stored: StoredConnection) -> _Open:
         configuration = stored.configuration
         key = (configuration.organization_id, configuration.integration_id)
         version = (stored.version, configuration.connection_config.credential_ref)
@@ -165,16 +188,17 @@ class Access:
             cached = self._open.get(key)
             if cached and cached[0] == version:
                 require_tls_decision(configuration)
-                return cached[1]
+                return cached
             try:
-                connector = await self.aside(configuration)
+                connection = await self._connection(configuration)
             except AuthExpired:
                 await self._refuse_when_rotated(stored)
                 raise
-            self._open[key] = (version, connector)
+            opened = (version, connector_class(configuration.platform)(connection), connection)
+            self._open[key] = opened
         if cached:
             await cached[1].aclose()
-        return connector
+        return opened
 
     async def _refuse_when_rotated(self, stored: StoredConnection) -> None:
         """Have the caller start over when the credential it was told of has just been replaced."""
@@ -243,7 +267,7 @@ class Access:
 
     async def aclose(self) -> None:
         """Close every connector."""
-        for _, connector in self._open.values():
+        for _, connector, _ in self._open.values():
             await connector.aclose()
         self._open.clear()
 

@@ -8,9 +8,10 @@ from temporalio import activity
 
 from activities.access import Access
 from activities.ports.connector import DeliveryConnector
-from activities.ports.manifest import Capability, EffectGuarantee
+from activities.ports.manifest import Capability
+from activities.standing import standing
 from activities.storage.connections import ConnectionStore, StoredConnection
-from activities.storage.ledger import Claim, ClaimKind, EffectLedger
+from activities.storage.ledger import EffectLedger
 from activities.transform import routing as decisions
 from contracts.effects import (
     ActionRequest,
@@ -21,7 +22,7 @@ from contracts.effects import (
     RoutingPlan,
     TargetPlan,
 )
-from contracts.errors import InvalidInput, OutcomeUnknown, Owner, Permanent, Transient, WedSyncError
+from contracts.errors import InvalidInput, OutcomeUnknown, Transient, WedSyncError
 from contracts.integration import IntegrationState
 from contracts.notification import DeliveryStatus, TargetSystem
 
@@ -95,7 +96,9 @@ class Notify:
             "notification_id": delivery.notification.notification_id,
             "wedding_id": delivery.wedding_id or (context.wedding_id if context else None),
         }
-        return [step.model_copy(update=about) for step in connector.plan(delivery)]
+        reversible = connector.manifest.reversible
+        steps = connector.plan(delivery)
+        return [step.model_copy(update={**about, "reversible": step.kind in reversible}) for step in steps]
 
     @activity.defn(name="notify.plan_action")
     async def plan_action(self, request: ActionRequest) -> RoutingPlan:
@@ -164,9 +167,9 @@ class Notify:
         info = activity.info()
         owner = f"{step.answers_to or info.workflow_id}/{info.workflow_run_id}"
         claim = await self._ledger.claim(step, owner, LEASE)
-        standing = await self._standing(connector, step, claim)
-        if standing is not None:
-            return standing
+        found = await standing(connector, self._ledger, step, claim)
+        if found is not None:
+            return found
         try:
             outcome = await connector.apply(step)
         except OutcomeUnknown:
@@ -176,29 +179,6 @@ class Notify:
             raise
         applied_at = await self._ledger.receipt(step, outcome.remote_id)
         return outcome.model_copy(update={"applied_at": applied_at})
-
-    async def _standing(self, connector: DeliveryConnector, step: EffectStep, claim: Claim) -> EffectOutcome | None:
-        if claim.kind is ClaimKind.APPLIED:
-            return EffectOutcome(remote_id=claim.remote_id, replayed=True, applied_at=claim.applied_at)
-        if claim.kind is ClaimKind.BUSY:
-            raise Transient("effect_in_progress", "Another run is making the same effect; its outcome is awaited.")
-        if claim.kind is ClaimKind.FRESH:
-            return None
-        found = await connector.find(step)
-        if found is not None:
-            applied_at = await self._ledger.receipt(step, found.remote_id)
-            return found.model_copy(update={"replayed": True, "applied_at": applied_at})
-        if connector.manifest.guarantee is EffectGuarantee.AT_MOST_ONCE:
-            raise Permanent(
-                "outcome_unknown",
-                f"{connector.manifest.title} was asked once and its answer was lost; it is not asked again.",
-                owner=Owner.OPERATOR,
-                action="Look in the system's own log for the effect id, and send by hand only if it is not there.",
-                system=step.system,
-                operation=step.kind,
-                evidence={"effectId": step.effect_id},
-            )
-        return None
 
 
 def _target(stored: StoredConnection, recipients: list[str] | None = None) -> TargetSystem:

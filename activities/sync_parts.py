@@ -1,4 +1,4 @@
-"""The staged parts of a sync: sealed NDJSON of records or outcomes, and lists of references to them."""
+"""The staged parts of a run: sealed NDJSON of records or outcomes, and lists of references to them."""
 
 from __future__ import annotations
 
@@ -34,12 +34,13 @@ class Parts:
         staging: the sealed object store.
         organization_id: seals the files.
         run_id: the run's own name.
+        kind: what kind of run it is.
     """
 
-    def __init__(self, staging: Staging, organization_id: str, run_id: str) -> None:
+    def __init__(self, staging: Staging, organization_id: str, run_id: str, kind: str = "sync") -> None:
         self._staging = staging
         # A colon is allowed in ids but not in object keys.
-        self._prefix = f"{organization_id.replace(':', '-')}/sync/{run_id.replace(':', '-')}"
+        self._prefix = f"{organization_id.replace(':', '-')}/{kind}/{run_id.replace(':', '-')}"
 
     async def write(self, name: str, rows: Sequence[BaseModel]) -> DatasetRef:
         """Stage `rows` as the object `name` of the run. Idempotent: yes, by name."""

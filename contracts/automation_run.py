@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated
 
@@ -308,6 +309,34 @@ class Triggering(Contract):
 
     starts: Annotated[list[WorkflowOrchestration], Field(max_length=200)] = []
     tell: Annotated[list[AutomationRunKey], Field(max_length=2_000)] = []
+
+
+class StartAutomation(Contract):
+    """Input of `automations.start`."""
+
+    asked: WorkflowOrchestration
+    execution_timeout: timedelta
+    priority_key: int = Field(ge=1, le=5)
+
+
+class StartedAutomation(Contract):
+    """Whether the run was not there before."""
+
+    fresh: bool
+
+
+class TellAutomation(Contract):
+    """Input of `automations.tell`."""
+
+    key: AutomationRunKey
+    news: WeddingNews | None = None
+    event: AutomationEvent | None = None
+
+
+class ToldAutomation(Contract):
+    """Whether the run was there to be told."""
+
+    there: bool
 
 
 class TriggerResult(Contract):

@@ -8,16 +8,23 @@ from typing import Annotated
 from pydantic import Field
 
 from contracts.base import Contract, Instant, JsonObject, OpaqueId, ShortText, Text
+from contracts.decisions import ContactId, Decision
 from contracts.errors import ErrorDetail
+from contracts.identity import SenderIdentity
 from contracts.integration import Platform
 from contracts.notification import CrossSystemRouting, DeliveryStatus, SourceNotification, TargetSystem
 from contracts.notification import DeliveryIntent as DeliveryIntent  # noqa: PLC0414 - part of what a delivery is
 from contracts.wedding import TimelineStep, Wedding
 
+TemplateVersions = Annotated[dict[OpaqueId, int], Field(max_length=100)]
+"""Template name -> the version that counts, 0 for none."""
+
 
 class Rendered(Contract):
     """The notification as one target will show it."""
 
+    sender: SenderIdentity = SenderIdentity()
+    """In whose name; what it leaves empty is the integration's own."""
     subject: ShortText = ""
     text: Text = ""
     properties: Annotated[dict[str, Text], Field(max_length=100)] = {}
@@ -55,6 +62,8 @@ class EffectStep(Contract):
     wedding_id: OpaqueId | None = None
     answers_to: ShortText | None = None
     """The workflow that takes people's answers; the one that applies the effect when absent."""
+    reversible: bool = False
+    """Whether the system takes it back once it stands."""
 
 
 class StandingEffect(Contract):
@@ -74,14 +83,33 @@ class StandingEffect(Contract):
     applied_at: Instant
 
 
+class Hold(Contract):
+    """Recipients of a target who are to wait; they are judged anew at `not_before`."""
+
+    recipients: Annotated[list[ShortText], Field(max_length=100)] = []
+    """Addresses of the target; empty where the whole target waits."""
+    contacts: Annotated[list[ContactId], Field(max_length=100)] = []
+    """The same, opaque."""
+    not_before: Instant
+    reason: ShortText
+
+
 class TargetPlan(Contract):
     """The decision about one target, with the steps that carry it out."""
 
     target: TargetSystem
     status: DeliveryStatus
-    """`success` means deliver; the others say why not."""
+    """`success` means deliver `steps` now; the others say why there is nothing to deliver now."""
     reason: ShortText = ""
     steps: Annotated[list[EffectStep], Field(max_length=500)] = []
+    """What is delivered now."""
+    holds: Annotated[list[Hold], Field(max_length=100)] = []
+    """Who waits until when; the others of the target do not wait for them."""
+    collected: Annotated[list[ShortText], Field(max_length=100)] = []
+    """Addresses whose next digest takes the message."""
+    reserved: Annotated[list[OpaqueId], Field(max_length=100)] = []
+    """What the target's recipients were counted for; given back when the delivery fails for good."""
+    decisions: Annotated[list[Decision], Field(max_length=2_000)] = []
     error: ErrorDetail | None = None
 
 
@@ -89,6 +117,21 @@ class RoutingPlan(Contract):
     """The decisions about every target of a routing."""
 
     targets: Annotated[list[TargetPlan], Field(max_length=50)]
+    template_versions: TemplateVersions = {}
+    """The organisation's templates as the routing began; the same count when it is planned anew."""
+
+
+class Again(Contract):
+    """One target planned anew, after a wait or because another failed."""
+
+    system_id: OpaqueId
+    recipients: Annotated[list[ShortText], Field(max_length=100)] = []
+    """Only these of its recipients; all when empty."""
+    released: bool = False
+    """Somebody had the wait ended: only preferences and duplicates still keep the message."""
+    began_at: Instant
+    """When the routing began, from which the longest hold is counted."""
+    template_versions: TemplateVersions = {}
 
 
 class PlanRouting(Contract):
@@ -96,6 +139,7 @@ class PlanRouting(Contract):
 
     routing: CrossSystemRouting
     occurred_at: Instant
+    again: Again | None = None
 
 
 class ActionRequest(Contract):
@@ -130,3 +174,26 @@ class RetractOutcome(Contract):
 
     status: RetractStatus
     retracted_at: Instant | None = None
+
+
+class Correction(Contract):
+    """Input of `notify.correct`: the effect that stands, and what it is to say instead."""
+
+    effect: StandingEffect
+    step: EffectStep
+
+
+class Sighting(StrEnum):
+    """Whether an effect whose answer was lost stands."""
+
+    STANDS = "stands"
+    ABSENT = "absent"
+    UNKNOWN = "unknown"
+    """The system shows nothing, so that nobody but its own log can tell."""
+
+
+class EffectSighting(Contract):
+    """The answer of `notify.look_for_effect`; `outcome` is set when the effect stands."""
+
+    sighting: Sighting
+    outcome: EffectOutcome | None = None

@@ -31,6 +31,7 @@ class IntegrationType(StrEnum):
     BI_PLATFORM = "bi_platform"
     DATA_WAREHOUSE = "data_warehouse"
     REPORT_SOURCE = "report_source"
+    FEED = "feed"
 
 
 class IntegrationState(StrEnum):

@@ -26,6 +26,7 @@ class WorkflowType(StrEnum):
     SYNC_REPORT = "SyncReport"
     RUN_WAREHOUSE_ETL = "RunWarehouseEtl"
     ROUTE_NOTIFICATION = "RouteNotification"
+    ROUTE_NOTIFICATION_BATCH = "RouteNotificationBatch"
     WEDDING_TIMELINE = "WeddingTimeline"
     RUN_AUTOMATION = "RunAutomation"
     TRIGGER_AUTOMATIONS = "TriggerAutomations"
@@ -63,6 +64,11 @@ def etl_workflow_id(organization_id: str, integration_id: str, etl_id: str) -> s
 def routing_workflow_id(organization_id: str, routing_id: str) -> str:
     """Return the id of a notification's routing."""
     return f"route-notification/{organization_id}/{routing_id}"
+
+
+def batch_workflow_id(organization_id: str, batch_id: str) -> str:
+    """Return the id of a batch of notifications."""
+    return f"route-notification-batch/{organization_id}/{batch_id}"
 
 
 def wedding_workflow_id(organization_id: str, wedding_id: str) -> str:

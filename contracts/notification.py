@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from contracts.base import Contract, Instant, JsonObject, OpaqueId, ShortText, Text
+from contracts.decisions import Decision
 from contracts.errors import ErrorDetail
 from contracts.integration import Platform
 from contracts.sync import SyncPriority
@@ -86,6 +87,7 @@ class NotificationMetadata(Contract):
     updates_booking_status: bool = False
     new_status: ShortText = ""
     tave_job_id: OpaqueId | None = None
+    tripleseat_event_id: OpaqueId | None = None
     booking_id: OpaqueId | None = None
     timeline_changes: TimelineChanges | None = None
     wedding_package_type: ShortText = ""
@@ -95,6 +97,10 @@ class NotificationMetadata(Contract):
     """What all notifications about one incident share."""
     incident_action: ShortText = "trigger"
     """`trigger`, `acknowledge` or `resolve`."""
+    category: ShortText = ""
+    """What kind of message it is to its recipient, such as `reminder`, for their preferences."""
+    dedup_key: ShortText = ""
+    """The business key: what repeats it within the organisation's window is the same message, whatever its words."""
     slot: Slot | None = None
     """What a delivery of the intent `hold` keeps free."""
 
@@ -242,3 +248,5 @@ class RoutingResult(Contract):
     processing_time: int = Field(default=0, ge=0)
     """Milliseconds from start to result."""
     delivery_coordination: DeliveryCoordination = DeliveryCoordination()
+    decisions: Annotated[list[Decision], Field(max_length=10_000)] = []
+    """Why each target and recipient did or did not get it, in the order decided."""

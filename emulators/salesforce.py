@@ -92,6 +92,12 @@ def upsert_record(call: Call) -> Answer:
     return 201 if created else 200, {"id": record["Id"], "success": True, "errors": [], "created": created}
 
 
+def delete_record(call: Call) -> Answer:
+    """DELETE /sobjects/{type}/{id}."""
+    call.org.delete(call.path("type"), call.path("value"))
+    return 204, None
+
+
 def upsert_collection(call: Call) -> Answer:
     """PATCH /composite/sobjects/{type}/{field}."""
     sobject, field, body = call.path("type"), call.path("field"), call.body
@@ -200,6 +206,7 @@ def _routes(emulator: Emulator) -> list[BaseRoute]:
         edge.route("/sobjects/{type}/", create_record, "POST"),
         edge.route(row, get_record, "GET"),
         edge.route(row, update_record, "PATCH"),
+        edge.route(row, delete_record, "DELETE"),
         edge.route("/sobjects/{type}/{field}/{value}", get_record, "GET"),
         edge.route("/sobjects/{type}/{field}/{value}", upsert_record, "PATCH"),
         edge.route("/jobs/ingest", create_job, "POST"),

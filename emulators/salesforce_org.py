@@ -236,6 +236,22 @@ class Org:
             return self.create(sobject, {**values, field: value}, value), True
         return self.update(sobject, held, values, value), False
 
+    def delete(self, sobject: str, record_id: str) -> None:
+        """Move a record to the recycle bin.
+
+        Raises:
+            SalesforceError: 404, there is none, or it is there already.
+        """
+        self.fields(sobject)
+        if self.emulator.get(f"deleted/{sobject}", record_id) is not None:
+            raise SalesforceError(404, "ENTITY_IS_DELETED", "entity is deleted")
+        record = self.emulator.get(sobject, record_id)
+        if record is None:
+            raise SalesforceError(404, "NOT_FOUND", "The requested resource does not exist")
+        self.emulator.delete(sobject, record_id)
+        self.emulator.put(f"deleted/{sobject}", record_id, record)
+        self.emulator.effect(f"{sobject}.deleted", sobject, record_id, {"Id": record_id})
+
     def _accepted(self, sobject: str, values: Record) -> Record:
         fields = self.fields(sobject)
         self.known(sobject, values)

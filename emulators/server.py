@@ -12,7 +12,21 @@ from emulators.core import Emulator, State, build_app
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
-SYSTEMS = ("hubspot", "salesforce", "slack", "tave", "tableau", "wedsync", "smtp", "pagerduty")
+SYSTEMS = (
+    "hubspot",
+    "salesforce",
+    "slack",
+    "tave",
+    "tableau",
+    "wedsync",
+    "smtp",
+    "pagerduty",
+    "twilio",
+    "weather",
+    "caldav",
+    "asana",
+    "tripleseat",
+)
 
 
 def _module(system: str) -> ModuleType:

@@ -19,6 +19,7 @@ from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database
 from contracts import names
 from contracts.base import Contract
+from contracts.batch import BatchSummary, NotificationBatch
 from contracts.errors import InvalidInput, WedSyncError
 from contracts.etl import EtlRequest, ETLResult
 from contracts.health import MonitorHealthInput, MonitorHealthResult
@@ -29,6 +30,7 @@ from contracts.wedding import Wedding, WeddingEvent, WeddingState
 from starters.authorizations import Authorizations
 from starters.failures import as_error, detail_of, translated
 from starters.integrations import Integrations
+from starters.notification_batches import NotificationBatches
 from starters.runs import Run, RunView, view_run, workflow_id_of
 from workers.composition import endpoint_resolver
 from workers.secret_store import open_secret_store
@@ -69,6 +71,7 @@ class WedSync:
             endpoint_resolver(settings),
             settings.public_url or settings.api_url,
         )
+        self.batches = NotificationBatches(client, settings, self._start_batch)
         self._answer_timeout_s = answer_timeout_s
 
     async def start_sync(self, request: DataSynchronizationRequest) -> Run[SynchronizationResult]:
@@ -104,6 +107,16 @@ class WedSync:
             names.routing_workflow_id(routing.organization_id, routing.routing_id),
             _fair(routing.source_notification.priority, routing.organization_id),
             f"Route {routing.source_notification.notification_id} to {len(routing.target_systems)} systems",
+        )
+
+    async def _start_batch(self, batch: NotificationBatch) -> Run[BatchSummary]:
+        return await self._start(
+            WorkflowType.ROUTE_NOTIFICATION_BATCH,
+            batch,
+            BatchSummary,
+            names.batch_workflow_id(batch.organization_id, batch.batch_id),
+            _fair(batch.priority, batch.organization_id),
+            f"Route the notifications of {batch.batch_id}",
         )
 
     async def start_wedding(self, wedding: Wedding) -> Run[WeddingState]:

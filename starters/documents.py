@@ -27,15 +27,23 @@ def read_file(path: Path, model: type[M], organization_id: str | None = None) ->
     Raises:
         InvalidInput: not there, no JSON, invalid or unknown fields, or another organisation's.
     """
+    return parse(_text(path), model, organization_id)
+
+
+def read_lines(path: Path, model: type[M], organization_id: str | None = None) -> list[M]:
+    """Return the contracts in a file with one JSON object per line; the errors are those of `read_file`."""
+    return [parse(line, model, organization_id) for line in _text(path).splitlines() if line.strip()]
+
+
+def _text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(
             "file_unreadable",
             f"The file {path} cannot be read as text.",
             action="Check its name and that you may read it.",
         ) from error
-    return parse(text, model, organization_id)
 
 
 def parse(text: str | bytes, model: type[M], organization_id: str | None = None) -> M:

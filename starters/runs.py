@@ -13,6 +13,7 @@ from temporalio.client import Client, RPCError, WorkflowExecutionStatus, Workflo
 from temporalio.common import SearchAttributeKey
 
 from contracts.base import Contract, Instant
+from contracts.batch import BatchSummary
 from contracts.errors import RECONNECT_REQUIRED, ErrorDetail, ErrorKind, Owner, WedSyncError
 from contracts.etl import ETLResult
 from contracts.health import MonitorHealthResult
@@ -50,6 +51,7 @@ _RESULTS: dict[str, type[Contract]] = {
     "sync-report": SynchronizationResult,
     "run-warehouse-etl": ETLResult,
     "route-notification": RoutingResult,
+    "route-notification-batch": BatchSummary,
     "wedding-timeline": WeddingState,
     "monitor-health": MonitorHealthResult,
 }

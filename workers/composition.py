@@ -12,11 +12,12 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
-from activities import timeline
+from activities import automation_starts, timeline
 from activities.access import Access, EndpointResolver
 from activities.admission import Admissions
 from activities.alerts import Alerts
 from activities.automations import Automations
+from activities.batch import Batches
 from activities.connect import Connect
 from activities.connectors.registry import connector_class
 from activities.etl import Etl
@@ -30,6 +31,7 @@ from activities.migration import Migrations
 from activities.notify import Notify
 from activities.ports.connection import Connection
 from activities.ports.connector import SourceConnector
+from activities.recall import Recall
 from activities.refusals import Refusals
 from activities.storage.alert_routes import AlertRouteStore
 from activities.storage.automations import AutomationStore
@@ -89,8 +91,10 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
         fingerprint_key=eldest.derive("fingerprints"),
     )
     etl = Etl(access, staging, import_dirs, wedsync=reports)
-    notify = Notify(access, connections, EffectLedger(database))
-    automations = Automations(access, connections, EffectLedger(database), AutomationStore(database, masters))
+    ledger = EffectLedger(database)
+    notify, recall = Notify(access, connections, ledger), Recall(access, ledger)
+    automations = Automations(access, connections, ledger, AutomationStore(database, masters))
+    batches = Batches(access, notify, ledger, staging)
     tokens = Tokens(access, connections, secrets, settings.oauth_apps)
     operator = settings.alerts_organization
     alerts = Alerts(AlertRouteStore(database, masters), connections, operator=operator)
@@ -99,11 +103,16 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     migrations = Migrations(access, connections, Receipts(database), fingerprint_key=eldest.derive("fingerprints"))
     groups = [
         *(Connect(access, connections, secrets), tokens, migrations, health, alerts),
-        *(notify, automations, sync, etl, keys),
+        *(notify, recall, batches, automations, sync, etl, keys),
     ]
     try:
         yield Parts(
-            activities=[timeline.plan, *(verb for group in groups for verb in verbs(group))],
+            activities=[
+                timeline.plan,
+                automation_starts.start,
+                automation_starts.tell,
+                *(verb for group in groups for verb in verbs(group)),
+            ],
             connections=connections,
             watchers=[admissions, Refusals(connections)],
         )

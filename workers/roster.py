@@ -18,6 +18,7 @@ from workflows.integration import Integration
 from workflows.monitor_health import MonitorHealth
 from workflows.rotate_keys import RotateKeys
 from workflows.route_notification import RouteNotification
+from workflows.route_notification_batch import RouteNotificationBatch
 from workflows.run_automation import RunAutomation
 from workflows.run_warehouse_etl import RunWarehouseEtl
 from workflows.sync_report import SyncReport
@@ -29,6 +30,7 @@ WORKFLOWS = [
     MonitorHealth,
     RotateKeys,
     RouteNotification,
+    RouteNotificationBatch,
     RunAutomation,
     RunWarehouseEtl,
     SyncReport,

@@ -14,10 +14,10 @@ with workflow.unsafe.imports_passed_through():
         CrossSystemRouting,
         DeliveryResult,
         DeliveryStatus,
-        OverallStatus,
         RoutingResult,
         SystemRoutingResult,
     )
+    from contracts.results import delivered, overall_status, untouched
     from contracts.sync import SyncPriority
     from workflows import policies
     from workflows.visibility import detail_of, tag
@@ -66,7 +66,7 @@ class RouteNotification(WaitsForReconnection):
         results: list[SystemRoutingResult] = []
         for target in plan.targets:
             if any(item.status is DeliveryStatus.FAILED for item in results):
-                results.append(_untouched(target, DeliveryStatus.HELD, "stopped_after_failure"))
+                results.append(untouched(target, DeliveryStatus.HELD, "stopped_after_failure"))
             else:
                 results.append(await self._with_failover(routing, plan, target))
         return results
@@ -89,22 +89,9 @@ class RouteNotification(WaitsForReconnection):
 
     async def _deliver(self, routing: CrossSystemRouting, plan: TargetPlan, *, waits: bool) -> SystemRoutingResult:
         if plan.status is not DeliveryStatus.SUCCESS:
-            return _untouched(plan, plan.status, plan.reason)
+            return untouched(plan, plan.status, plan.reason)
         deliveries = await asyncio.gather(*(self._apply(routing, step, waits=waits) for step in plan.steps))
-        failed = [item for item in deliveries if item.status is DeliveryStatus.FAILED]
-        held = [item for item in deliveries if item.status is DeliveryStatus.HELD]
-        status = DeliveryStatus.FAILED if failed else DeliveryStatus.HELD if held else DeliveryStatus.SUCCESS
-        first = next((item.error for item in [*failed, *held] if item.error), None)
-        return SystemRoutingResult(
-            system_id=plan.target.system_id,
-            system_type=plan.target.system_type,
-            status=status,
-            reason=first.code if first else "",
-            delivery_results=list(deliveries),
-            success_count=len(deliveries) - len(failed) - len(held),
-            failure_count=len(failed) + len(held),
-            error=first,
-        )
+        return delivered(plan, deliveries)
 
     async def _apply(self, routing: CrossSystemRouting, step: EffectStep, *, waits: bool) -> DeliveryResult:
         """Make one effect stand; where no other system takes over, wait for a connection that is parked."""
@@ -146,25 +133,3 @@ async def apply_effect(step: EffectStep, word: SyncPriority) -> EffectOutcome:
         **policies.INTERACTIVE.options(),
     )
     return outcome
-
-
-def overall_status(results: list[SystemRoutingResult]) -> OverallStatus:
-    """Return the honest sum: success only when every target that should get it did, itself or by failover."""
-    eligible = [item for item in results if item.status is not DeliveryStatus.SKIPPED]
-    reached = [item for item in eligible if item.status is DeliveryStatus.SUCCESS or item.failed_over_to]
-    if not eligible:
-        return OverallStatus.SKIPPED
-    if len(reached) == len(eligible):
-        return OverallStatus.SUCCESS
-    some = reached or any(item.success_count for item in eligible)
-    return OverallStatus.PARTIAL_FAILURE if some else OverallStatus.FAILED
-
-
-def _untouched(plan: TargetPlan, status: DeliveryStatus, reason: str) -> SystemRoutingResult:
-    return SystemRoutingResult(
-        system_id=plan.target.system_id,
-        system_type=plan.target.system_type,
-        status=status,
-        reason=reason,
-        error=plan.error,
-    )

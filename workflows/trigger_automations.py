@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from temporalio import workflow
-from temporalio.common import WorkflowIDReusePolicy
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 
 with workflow.unsafe.imports_passed_through():
     from contracts.automation import WorkflowOrchestration
-    from contracts.automation_run import AutomationEvent, AutomationRunKey, TriggerEvent, Triggering, TriggerResult
-    from contracts.names import WorkflowType, automation_workflow_id
+    from contracts.automation_run import (
+        AutomationEvent,
+        AutomationRunKey,
+        StartAutomation,
+        StartedAutomation,
+        TellAutomation,
+        ToldAutomation,
+        TriggerEvent,
+        Triggering,
+        TriggerResult,
+    )
+    from contracts.names import WorkflowType
+    from contracts.sync import SyncPriority
     from workflows import policies
     from workflows.visibility import tag
 
@@ -37,32 +46,34 @@ class TriggerAutomations:
         return TriggerResult(event_id=event.event_id, started=started, told=told)
 
     async def _start(self, asked: WorkflowOrchestration) -> bool:
-        try:
-            await workflow.start_child_workflow(
-                WorkflowType.RUN_AUTOMATION.value,
-                asked,
-                id=automation_workflow_id(asked.organization_id, asked.orchestration_id),
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+        """Return whether the run was not there before."""
+        its_priority = policies.priority(asked.priority, asked.organization_id)
+        started: StartedAutomation = await workflow.execute_activity(
+            "automations.start",
+            StartAutomation(
+                asked=asked,
                 execution_timeout=policies.AUTOMATION_TIMEOUT,
-                priority=policies.priority(asked.priority, asked.organization_id),
-                static_summary=f"Automation {asked.definition_id} of {asked.wedding_id or 'no wedding'}",
-            )
-        except WorkflowAlreadyStartedError:
-            return False
-        return True
+                priority_key=its_priority.priority_key or 0,
+            ),
+            result_type=StartedAutomation,
+            summary=f"Start {asked.definition_id}",
+            priority=its_priority,
+            **policies.STORE.options(),
+        )
+        return started.fresh
 
     async def _tell(self, key: AutomationRunKey, event: TriggerEvent) -> bool:
         """Return whether the run was there to be told."""
-        handle = workflow.get_external_workflow_handle(
-            automation_workflow_id(key.organization_id, key.orchestration_id)
+        named = None
+        if event.name:
+            data = {**event.data, "properties": dict(event.properties)}
+            named = AutomationEvent(event_id=event.event_id, name=event.name, data=data)
+        told: ToldAutomation = await workflow.execute_activity(
+            "automations.tell",
+            TellAutomation(key=key, news=event.news, event=named),
+            result_type=ToldAutomation,
+            summary=f"Tell {key.orchestration_id}",
+            priority=policies.priority(SyncPriority.HIGH, key.organization_id),
+            **policies.STORE.options(),
         )
-        try:
-            if event.news is not None:
-                await handle.signal("wedding_changed", event.news)
-            if event.name:
-                data = {**event.data, "properties": dict(event.properties)}
-                await handle.signal("event", AutomationEvent(event_id=event.event_id, name=event.name, data=data))
-        except ApplicationError:
-            return False
-        return True
+        return told.there

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from activities.ports.connector import Connector
 
 CONNECTORS = {
+    "asana": "activities.connectors.crm.asana:Asana",
+    "caldav": "activities.connectors.calendar.caldav:CalDav",
     "email": "activities.connectors.communication.email:Email",
     "hubspot": "activities.connectors.crm.hubspot:HubSpot",
     "pagerduty": "activities.connectors.emergency.pagerduty:PagerDuty",
@@ -21,6 +23,9 @@ CONNECTORS = {
     "snowflake": "activities.connectors.warehouse.snowflake:Snowflake",
     "tableau": "activities.connectors.bi.tableau:Tableau",
     "tave": "activities.connectors.booking.tave:Tave",
+    "tripleseat": "activities.connectors.booking.tripleseat:Tripleseat",
+    "twilio": "activities.connectors.communication.twilio.connector:Twilio",
+    "weather": "activities.connectors.feed.weather:Weather",
     "wedsync": "activities.connectors.source.wedsync:WedSyncReports",
 }
 """System name -> module and class; modules load on first use because vendor SDKs are heavy."""

@@ -61,7 +61,7 @@ class Connection:
             Transient: the vendor is given time to recover.
         """
         granted = _admitted.get()
-        if granted is not None and granted.admission is self.admission and granted.left:
+        if granted is not None and granted.admission == self.admission and granted.left:
             granted.left -= 1
         else:
             await self.admission.admit()

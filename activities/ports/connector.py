@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
@@ -14,8 +14,10 @@ from pydantic import JsonValue
 from activities.ports.connection import Connection
 from activities.ports.manifest import Manifest
 from contracts.effects import Delivery, EffectOutcome, EffectStep, StandingEffect
+from contracts.errors import WedSyncError
 from contracts.integration import ConnectionProbe, ProvisionResult
 from contracts.sync import RecordResult
+from contracts.weather import DayForecast, WeatherAlerts
 
 
 @runtime_checkable
@@ -69,6 +71,26 @@ class DeliveryConnector(Connector, Protocol):
 
 
 @runtime_checkable
+class BatchDeliveryConnector(DeliveryConnector, Protocol):
+    """A system that takes many effects in one call, of the kinds in `manifest.delivery_batch`."""
+
+    async def apply_batch(self, steps: Sequence[EffectStep]) -> Mapping[str, EffectOutcome | WedSyncError]:
+        """Make effects of one kind stand in one vendor call.
+
+        Args:
+            steps: of one kind, and no two of them about the same object.
+
+        Returns:
+            Effect id -> what the vendor said of it; one it said nothing of is `OutcomeUnknown`.
+
+        Raises:
+            Permanent: `batch_refused`, the vendor refuses all because of one that it does not name: send halves.
+            OutcomeUnknown: the answer was lost; `find` tells of each effect whether it stands.
+        """
+        ...
+
+
+@runtime_checkable
 class RetractingConnector(DeliveryConnector, Protocol):
     """A system that takes effects back, of the kinds in `manifest.reversible`."""
 
@@ -113,6 +135,23 @@ class AvailabilityConnector(Connector, Protocol):
 
         Raises:
             InvalidInput: the system has no such resource.
+        """
+        ...
+
+
+@runtime_checkable
+class WeatherConnector(Connector, Protocol):
+    """A feed of the weather (capability `feed`)."""
+
+    async def alerts(self, latitude: float, longitude: float) -> WeatherAlerts:
+        """Return the alerts in force at a place, given in degrees."""
+        ...
+
+    async def forecast(self, latitude: float, longitude: float, day: date) -> DayForecast:
+        """Return what a local day is expected to bring at a place.
+
+        Raises:
+            InvalidInput: there is no forecast of that day yet.
         """
         ...
 

@@ -41,6 +41,7 @@ class EffectGuarantee(StrEnum):
     UPSERT = "upsert by external id"
     LOOK_BEFORE_RETRY = "look before retry"
     AT_MOST_ONCE = "at most once, unknown outcome reported"
+    READS_ONLY = "reads only"
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,8 @@ class Manifest:
     optional_settings: tuple[str, ...] = ()
     batch_size: int = 1
     """Records per write call."""
+    delivery_batch: Mapping[str, int] = field(default_factory=dict)
+    """Kind of effect -> effects per call of `apply_batch`; a kind it does not name is a call of its own."""
     page_size: int = 100
     """Records per read call."""
     bulk_from: int | None = None

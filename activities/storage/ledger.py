@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import Column, ColumnElement, DateTime, Integer, Row, String, Table, select, update
+from sqlalchemy import Column, ColumnElement, DateTime, Integer, Row, String, Table, bindparam, select, update
 
 from activities.storage.database import Database, metadata
 from contracts.effects import EffectStep, StandingEffect
@@ -76,67 +77,76 @@ class EffectLedger:
         self._database = database
 
     async def claim(self, step: EffectStep, owner: str, lease: timedelta) -> Claim:
-        """Claim the right to apply `step`, atomically against every other process.
+        """Claim the right to apply `step`, as `claim_all` says."""
+        return (await self.claim_all([step], owner, lease))[step.effect_id]
+
+    async def claim_all(self, steps: Sequence[EffectStep], owner: str, lease: timedelta) -> dict[str, Claim]:
+        """Claim the right to apply each of a few hundred steps, atomically against every other process.
 
         Args:
-            step: the effect.
+            steps: the effects.
             owner: the run that asks; the same owner may claim again after a lost attempt.
-            lease: how long the claim keeps others out.
+            lease: how long the claims keep others out.
+
+        Returns:
+            Effect id -> claim.
         """
         now = datetime.now(UTC)
         fresh = (
             self._database.insert(effects)
-            .values(
-                effect_id=step.effect_id,
-                organization_id=step.organization_id,
-                integration_id=step.integration_id,
-                system=step.system,
-                kind=step.kind,
-                owner=owner,
-                claimed_until=now + lease,
-                intended_at=now,
-                object_id=step.object_id,
-                notification_id=step.notification_id,
-                wedding_id=step.wedding_id,
-                attempts=1,
-            )
+            .values([_intent(step, owner, now, now + lease) for step in steps])
             .on_conflict_do_nothing()
+            .returning(effects.c.effect_id)
         )
-        takeover = (
-            update(effects)
-            .where(
-                effects.c.effect_id == step.effect_id,
-                effects.c.applied_at.is_(None),
-                (effects.c.owner == owner) | (effects.c.claimed_until < now),
-            )
-            .values(owner=owner, claimed_until=now + lease, attempts=effects.c.attempts + 1)
-        )
-        found = select(effects.c.applied_at, effects.c.remote_id).where(effects.c.effect_id == step.effect_id)
         async with self._database.begin() as connection:
-            if (await connection.execute(fresh)).rowcount:
-                return Claim(ClaimKind.FRESH)
-            if (await connection.execute(takeover)).rowcount:
-                return Claim(ClaimKind.TRIED)
-            row = (await connection.execute(found)).one()
-        if row.applied_at is None:
-            return Claim(ClaimKind.BUSY)
-        return Claim(ClaimKind.APPLIED, row.remote_id, row.applied_at.replace(tzinfo=UTC))
+            claims = {row.effect_id: Claim(ClaimKind.FRESH) for row in await connection.execute(fresh)}
+            wanted = [step.effect_id for step in steps if step.effect_id not in claims]
+            if not wanted:
+                return claims
+            takeover = (
+                update(effects)
+                .where(
+                    effects.c.effect_id.in_(wanted),
+                    effects.c.applied_at.is_(None),
+                    (effects.c.owner == owner) | (effects.c.claimed_until < now),
+                )
+                .values(owner=owner, claimed_until=now + lease, attempts=effects.c.attempts + 1)
+                .returning(effects.c.effect_id)
+            )
+            taken = {row.effect_id for row in await connection.execute(takeover)}
+            found = select(effects.c.effect_id, effects.c.applied_at, effects.c.remote_id)
+            for row in await connection.execute(found.where(effects.c.effect_id.in_(wanted))):
+                claims[row.effect_id] = _standing_claim(row.applied_at, row.remote_id, taken=row.effect_id in taken)
+        return claims
 
     async def receipt(self, step: EffectStep, remote_id: str | None) -> datetime:
         """Record that the effect stands and return the instant recorded."""
+        return await self.receipts({step.effect_id: remote_id})
+
+    async def receipts(self, remote_ids: Mapping[str, str | None]) -> datetime:
+        """Record that effects stand, by effect id, and return the instant recorded."""
         now = datetime.now(UTC)
         statement = (
-            update(effects).where(effects.c.effect_id == step.effect_id).values(applied_at=now, remote_id=remote_id)
+            update(effects)
+            .where(effects.c.effect_id == bindparam("effect"))
+            .values(applied_at=now, remote_id=bindparam("remote"))
         )
+        rows = [{"effect": effect, "remote": remote} for effect, remote in remote_ids.items()]
         async with self._database.begin() as connection:
-            await connection.execute(statement)
+            await connection.execute(statement, rows)
         return now
 
-    async def withdraw(self, step: EffectStep) -> None:
-        """Forget an intent whose call certainly had no effect."""
-        statement = effects.delete().where(effects.c.effect_id == step.effect_id, effects.c.applied_at.is_(None))
+    async def withdraw(self, *steps: EffectStep) -> None:
+        """Forget intents whose calls certainly had no effect."""
+        mine = effects.c.effect_id.in_([step.effect_id for step in steps])
+        statement = effects.delete().where(mine, effects.c.applied_at.is_(None))
         async with self._database.begin() as connection:
             await connection.execute(statement)
+
+    async def entry(self, organization_id: str, effect_id: str) -> LedgerEntry | None:
+        """Return what is known of an effect, None when this organisation has none of that id."""
+        found = await self._entries(organization_id, effects.c.effect_id == effect_id)
+        return found[0] if found else None
 
     async def of_wedding(self, organization_id: str, wedding_id: str) -> list[LedgerEntry]:
         """Return every effect about a wedding, in the order they were meant."""
@@ -151,6 +161,13 @@ class EffectLedger:
         return await self._entries(
             organization_id, effects.c.integration_id == integration_id, effects.c.remote_id == remote_id
         )
+
+    async def standing(self, organization_id: str, effect_ids: Sequence[str]) -> list[StandingEffect]:
+        """Return those of a few hundred effects that stand."""
+        if not effect_ids:
+            return []
+        entries = await self._entries(organization_id, effects.c.effect_id.in_(effect_ids))
+        return [entry.standing for entry in entries if entry.standing is not None]
 
     async def retracted(self, organization_id: str, effect_id: str) -> datetime:
         """Record that an effect was taken back and return the instant recorded."""
@@ -172,6 +189,31 @@ class EffectLedger:
         )
         async with self._database.begin() as connection:
             return [_entry(row) for row in await connection.execute(statement)]
+
+
+def _intent(step: EffectStep, owner: str, now: datetime, until: datetime) -> dict[str, object]:
+    return {
+        "effect_id": step.effect_id,
+        "organization_id": step.organization_id,
+        "integration_id": step.integration_id,
+        "system": step.system,
+        "kind": step.kind,
+        "owner": owner,
+        "claimed_until": until,
+        "intended_at": now,
+        "object_id": step.object_id,
+        "notification_id": step.notification_id,
+        "wedding_id": step.wedding_id,
+        "attempts": 1,
+    }
+
+
+def _standing_claim(applied_at: datetime | None, remote_id: str | None, *, taken: bool) -> Claim:
+    if taken:
+        return Claim(ClaimKind.TRIED)
+    if applied_at is None:
+        return Claim(ClaimKind.BUSY)
+    return Claim(ClaimKind.APPLIED, remote_id, applied_at.replace(tzinfo=UTC))
 
 
 def _entry(row: Row[tuple[object, ...]]) -> LedgerEntry:

@@ -1,10 +1,11 @@
-"""The one way to speak JSON over HTTP with a vendor: bounded in time and size, every failure classified."""
+"""The one way to speak HTTP with a vendor: bounded in time and size, every failure classified."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -129,15 +130,23 @@ def vendor_word(body: JsonValue) -> str:
     return ""
 
 
-class JsonClient:
-    """A vendor's JSON endpoint. One instance serves many requests at once, until `aclose`.
+@dataclass(frozen=True)
+class Answer:
+    """A success in the vendor's own format."""
+
+    headers: httpx.Headers
+    body: bytes
+
+
+class VendorClient:
+    """A vendor's endpoint. One instance serves many requests at once, until `aclose`.
 
     Args:
         system: the vendor's name in errors.
         client: from `open_client`.
         timeout_s: total seconds for one request, from connecting to the last byte.
         max_bytes: largest response read.
-        error_word: takes the vendor's fixed error word from an error body.
+        error_word: takes the vendor's fixed error word from a JSON error body.
         admit: `Connection.admit`, asked before every request.
         owner: who mends the server's certificate.
     """
@@ -164,6 +173,106 @@ class JsonClient:
     async def aclose(self) -> None:
         """Close the sockets."""
         await self._client.aclose()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        operation: str,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        writes: bool = False,
+    ) -> Answer:
+        """Make one request in the vendor's own format and return the success that answers it.
+
+        Args:
+            method: HTTP verb.
+            path: appended to the base URL, begins with `/`.
+            operation: the name of the request in errors, such as `event.put`.
+            content: request body.
+            headers: further headers of this request, such as its media type.
+            writes: whether the request changes something at the vendor.
+
+        Raises:
+            WedSyncError: as `JsonClient.request_json` does.
+        """
+        request = self._client.build_request(method, path, content=content, headers=dict(headers or {}))
+        answer, body = await self._answered(request, operation, writes=writes)
+        return Answer(answer.headers, body)
+
+    async def _answered(self, request: httpx.Request, operation: str, *, writes: bool) -> tuple[httpx.Response, bytes]:
+        """Send an admitted request and return its success with the body."""
+        await self._admit()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                answer, body = await self._exchange(request)
+        except _NOTHING_SENT as error:
+            distrust = tls_error(self._system, operation, error, owner=self._owner)
+            raise distrust or self._unreachable(operation) from None
+        except AnswerTooLargeError:
+            raise too_large(self._system, operation, writes=writes) from None
+        except httpx.DecodingError:
+            raise self._bad_response(operation, writes=writes) from None
+        except (TimeoutError, httpx.HTTPError):
+            raise self._no_answer(operation, writes=writes) from None
+        if answer.is_success:
+            return answer, body
+        raise status_error(
+            self._system,
+            operation,
+            answer.status_code,
+            retry_after=answer.headers.get("Retry-After"),
+            code=self._error_word(_json_or_none(answer, body)),
+            writes=writes,
+        )
+
+    async def _exchange(self, request: httpx.Request) -> tuple[httpx.Response, bytes]:
+        answer = await self._client.send(request, stream=True)
+        try:
+            if "," in answer.headers.get("Content-Encoding", ""):
+                # The library unpacks each layer whole: two of them make a terabyte out of a megabyte.
+                raise AnswerTooLargeError
+            body = bytearray()
+            async for chunk in answer.aiter_bytes():
+                body += chunk
+                if len(body) > self._max_bytes:
+                    if answer.is_success:
+                        raise AnswerTooLargeError
+                    return answer, b""
+            return answer, bytes(body)
+        finally:
+            await answer.aclose()
+
+    def _unreachable(self, operation: str) -> Transient:
+        return Transient(
+            "vendor_unreachable",
+            f"{self._system} could not be reached for {operation}; nothing was sent.",
+            system=self._system,
+            operation=operation,
+        )
+
+    def _no_answer(self, operation: str, *, writes: bool) -> Transient:
+        kind = OutcomeUnknown if writes else Transient
+        return kind(
+            "no_answer",
+            f"{self._system} received {operation} and gave no complete answer within {self._timeout_s:.0f} s.",
+            system=self._system,
+            operation=operation,
+        )
+
+    def _bad_response(self, operation: str, *, writes: bool) -> Transient:
+        kind = OutcomeUnknown if writes else Transient
+        return kind(
+            "vendor_bad_response",
+            f"{self._system} answered {operation} with something other than what it documents.",
+            system=self._system,
+            operation=operation,
+        )
+
+
+class JsonClient(VendorClient):
+    """A vendor's JSON endpoint."""
 
     async def request_json(
         self,
@@ -197,7 +306,6 @@ class JsonClient:
             InvalidInput: the outbound policy does not allow the address.
             Permanent: another refusal, a certificate that is not trusted, or a read whose answer is too large.
         """
-        await self._admit()
         query = {name: value for name, value in (params or {}).items() if value is not None}
         request = self._client.build_request(
             method,
@@ -207,47 +315,10 @@ class JsonClient:
             params=query or None,
             headers=None if headers is None else dict(headers),
         )
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                answer, body = await self._exchange(request)
-        except _NOTHING_SENT as error:
-            distrust = tls_error(self._system, operation, error, owner=self._owner)
-            raise distrust or self._unreachable(operation) from None
-        except AnswerTooLargeError:
-            raise too_large(self._system, operation, writes=writes) from None
-        except httpx.DecodingError:
-            raise self._bad_response(operation, writes=writes) from None
-        except (TimeoutError, httpx.HTTPError):
-            raise self._no_answer(operation, writes=writes) from None
+        answer, body = await self._answered(request, operation, writes=writes)
         return self._read(answer, body, operation, writes=writes)
 
-    async def _exchange(self, request: httpx.Request) -> tuple[httpx.Response, bytes]:
-        answer = await self._client.send(request, stream=True)
-        try:
-            if "," in answer.headers.get("Content-Encoding", ""):
-                # The library unpacks each layer whole: two of them make a terabyte out of a megabyte.
-                raise AnswerTooLargeError
-            body = bytearray()
-            async for chunk in answer.aiter_bytes():
-                body += chunk
-                if len(body) > self._max_bytes:
-                    if answer.is_success:
-                        raise AnswerTooLargeError
-                    return answer, b""
-            return answer, bytes(body)
-        finally:
-            await answer.aclose()
-
     def _read(self, answer: httpx.Response, body: bytes, operation: str, *, writes: bool) -> JsonValue:
-        if not answer.is_success:
-            raise status_error(
-                self._system,
-                operation,
-                answer.status_code,
-                retry_after=answer.headers.get("Retry-After"),
-                code=self._error_word(_json_or_none(answer, body)),
-                writes=writes,
-            )
         if answer.status_code == HTTPStatus.NO_CONTENT or not body:
             return None
         if not _is_json(answer):
@@ -258,32 +329,6 @@ class JsonClient:
             raise self._bad_response(operation, writes=writes) from None
         except AnswerTooLargeError:
             raise too_large(self._system, operation, writes=writes) from None
-
-    def _unreachable(self, operation: str) -> Transient:
-        return Transient(
-            "vendor_unreachable",
-            f"{self._system} could not be reached for {operation}; nothing was sent.",
-            system=self._system,
-            operation=operation,
-        )
-
-    def _no_answer(self, operation: str, *, writes: bool) -> Transient:
-        kind = OutcomeUnknown if writes else Transient
-        return kind(
-            "no_answer",
-            f"{self._system} received {operation} and gave no complete answer within {self._timeout_s:.0f} s.",
-            system=self._system,
-            operation=operation,
-        )
-
-    def _bad_response(self, operation: str, *, writes: bool) -> Transient:
-        kind = OutcomeUnknown if writes else Transient
-        return kind(
-            "vendor_bad_response",
-            f"{self._system} answered {operation} with something other than the JSON it documents.",
-            system=self._system,
-            operation=operation,
-        )
 
 
 def _is_json(answer: httpx.Response) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -18,7 +18,7 @@ from contracts.sync import Books, DataSynchronizationRequest, SyncStatus
 from starters.cli.options import DataDir, File, Json, NoWait, Organization, with_wedsync
 from starters.cli.output import facts, note, print_json, say, table
 from starters.client import WedSync
-from starters.documents import read_file
+from starters.documents import read_file, read_lines
 from starters.failures import as_error
 from starters.runs import Run
 
@@ -77,10 +77,16 @@ def notify(
     data_dir: DataDir = None,
     organization: Organization = None,
     *,
+    batch: Annotated[
+        str | None, typer.Option("--batch", help="FILE holds one routing per line; route them all as this batch.")
+    ] = None,
     no_wait: NoWait = False,
     json: Json = False,
 ) -> None:
     """Route the notification in FILE and show what became of it at each system."""
+    if batch is not None:
+        _notify_many(file, batch, data_dir, organization, wait=not no_wait, as_json=json)
+        return
     routing = read_file(file, CrossSystemRouting, organization)
     result = _run(data_dir, lambda wedsync: wedsync.start_notification(routing), wait=not no_wait, as_json=json)
     if result is None:
@@ -90,6 +96,24 @@ def notify(
     status = result.overall_status
     if status in {OverallStatus.FAILED, OverallStatus.PARTIAL_FAILURE}:
         note("Not everything arrived: the result says what did not, and why.")
+        raise typer.Exit(1)
+
+
+def _notify_many(
+    file: Path, batch_id: str, data_dir: Path | None, organization: str | None, *, wait: bool, as_json: bool
+) -> None:
+    routings = read_lines(file, CrossSystemRouting, organization)
+    owner = routings[0].organization_id if routings else ""
+    result = _run(
+        data_dir, lambda wedsync: wedsync.batches.start_many(owner, batch_id, routings), wait=wait, as_json=as_json
+    )
+    if result is None:
+        return
+    counts = result.counts
+    if not as_json:
+        facts(f"Batch {batch_id}", {"notifications": result.total, **counts.model_dump()})
+    if not counts.went_well:
+        note("Not everything arrived: the results of the batch say what did not, and why.")
         raise typer.Exit(1)
 
 

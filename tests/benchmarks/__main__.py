@@ -111,6 +111,19 @@ def notify() -> list[Row]:
     ]
 
 
+def batch() -> list[Row]:
+    """Return the figures of many notifications to three systems as one run."""
+    found = run("-m", "tests.benchmarks.bench_batch")
+    name = f"{found['items']:,} notifications to three systems"
+    return [
+        Row(f"{name}: ours", found["ours_s"], 12, "s"),
+        Row(f"{name}: plain script, one call each", found["bare_s"], None, "s"),
+        Row(f"{name}: ours / plain script", found["ratio"], 1, "x"),
+        Row(f"{name}: history events per notification and system", found["events_per_delivery"], 0.5, "events"),
+        Row(f"{name}: vendor calls", found["vendor_calls"], None, "calls"),
+    ]
+
+
 def health() -> list[Row]:
     """Return the figures of thousands of integrations checked in one round."""
     found = run("-m", "tests.benchmarks.bench_health")
@@ -184,6 +197,7 @@ def tokens() -> list[Row]:
 def measured(sizes: list[int]) -> Iterator[Row]:
     """Yield every row as it is measured."""
     yield from notify()
+    yield from batch()
     yield from health()
     yield from sync()
     yield from tokens()

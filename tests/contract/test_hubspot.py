@@ -13,6 +13,7 @@ from activities.ports.connector import OutboundRecord
 from contracts.effects import DeliveryIntent
 from contracts.errors import InvalidInput, OutcomeUnknown, Permanent
 from contracts.sync import RecordStatus
+from tests.support.deliveries import standing
 from tests.support.emulators import Emulators
 from tests.support.hubspot_account import PATIENCE_S, connection, delivery, patient, prepared, step_of, wedding
 from tests.support.specs import OpenApi, SentRequest, record_urllib3, specs_dir
@@ -259,8 +260,12 @@ async def everything_once(connector: HubSpot) -> None:
     await connector.read("weddings", ["wed-1", "wed-9"])
     for intent in DeliveryIntent:
         for step in connector.plan(delivery(intent=intent)):
-            await connector.apply(step)
+            outcome = await connector.apply(step)
             await connector.find(step)
+            effect = standing(step, outcome)
+            await connector.correct(effect, step)
+            if step.kind in connector.manifest.reversible:
+                await connector.retract(effect)
 
 
 async def test_every_request_is_one_the_vendors_description_allows(

@@ -16,7 +16,7 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from activities.connectors.communication.slack import Slack
 from contracts.effects import EffectStep, Rendered
 from contracts.errors import AuthExpired, OutcomeUnknown, Permanent, RateLimited, Transient, WedSyncError
-from tests.support.deliveries import PRIVATE_WORDS, connection, delivery
+from tests.support.deliveries import PRIVATE_WORDS, connection, delivery, standing
 from tests.support.emulators import Emulators
 from tests.support.specs import specs_dir
 
@@ -186,7 +186,21 @@ async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.Monke
 
 async def test_every_argument_is_one_the_vendor_describes(slack: Slack) -> None:
     with gzip.open(specs_dir("slack") / "slack_web_openapi_v2.json.gz") as packed:
-        described = json.load(packed)["paths"]["/chat.postMessage"]["post"]["parameters"]
-    message = step_for(slack).payload["message"]
+        described = json.load(packed)["paths"]
+    sent: list[tuple[str, set[str]]] = []
+    send = slack._web().api_call
+
+    async def record(method: str, **options: Any) -> Any:
+        sent.append((method, set(options.get("json") or options["params"])))
+        return await send(method, **options)
+
+    slack._web().api_call = record  # type: ignore[method-assign]
+    step = step_for(slack)
+    effect = standing(step, await slack.apply(step))
+    await slack.correct(effect, step)
+    await slack.retract(effect)
     # The description of 2021 predates message metadata, https://docs.slack.dev/messaging/message-metadata
-    assert set(message) - {one["name"] for one in described} == {"metadata"}  # type: ignore[arg-type]
+    found = {
+        method: names - {one["name"] for one in described[f"/{method}"]["post"]["parameters"]} for method, names in sent
+    }
+    assert found == {"chat.postMessage": {"metadata"}, "chat.update": {"metadata"}, "chat.delete": set()}

@@ -16,7 +16,7 @@ from activities.connectors.booking.tave import Tave
 from activities.transport.client import JsonClient
 from contracts.effects import EffectStep, Rendered
 from contracts.errors import AuthExpired, InvalidInput, OutcomeUnknown, Permanent, RateLimited, Transient, WedSyncError
-from tests.support.deliveries import PRIVATE_WORDS, ROUTING, connection, delivery
+from tests.support.deliveries import PRIVATE_WORDS, ROUTING, connection, delivery, standing
 from tests.support.emulators import Emulators
 from tests.support.specs import OpenApi, SentRequest, specs_dir
 
@@ -243,7 +243,10 @@ async def test_every_request_is_one_the_vendor_describes(tave: Tave, emulators: 
     tave._http._client.event_hooks["request"].append(record)
     await tave.probe()
     for step in [*moved_wedding(tave), note_step(tave)]:
-        await tave.apply(step)
+        effect = standing(step, await tave.apply(step))
         await tave.find(step)
+        if step.kind in tave.manifest.reversible:
+            await tave.correct(effect, step.model_copy(update={"payload": {**step.payload, "contentHtml": "<p>x</p>"}}))
+            await tave.retract(effect)
     problems = [(one.method, one.path, problem) for one in sent for problem in OpenApi(described).problems(one)]
-    assert (len(sent), problems) == (9, [])
+    assert (len(sent), problems) == (12, [])

@@ -38,6 +38,21 @@ def test_a_repeat_with_the_same_key_shows_once_at_the_vendor(
     assert emulators.messages(fresh) == 1
 
 
+def test_a_batch_posted_twice_leaves_each_of_its_notifications_once_with_its_result(
+    connected: RunningStack, api: httpx.Client, emulators: Emulators, fresh: str
+) -> None:
+    names = [f"{fresh}-{number}" for number in range(3)]
+    batch = {"batchId": fresh, "routings": [routing(name) for name in names]}
+    for _ in range(2):
+        view = finished(api, api.post(f"{BASE}/notification-batches", json=batch).headers["location"])
+    shown = api.get(f"{BASE}/notification-batches/{fresh}").raise_for_status().json()
+    results = api.get(f"{BASE}/notification-batches/{fresh}/results").raise_for_status().json()
+    assert (view["status"], shown["total"], shown["counts"]["success"]) == ("completed", 3, 3)
+    assert [result["routingId"] for result in results] == names
+    assert [emulators.messages(name) for name in names] == [1, 1, 1]
+    assert api.get(f"/v1/organizations/somebody-else/notification-batches/{fresh}").status_code == 404
+
+
 def test_a_run_is_not_found_through_another_organisation(api: httpx.Client, fresh: str) -> None:
     run_id = api.post(f"{BASE}/weddings", json=wedding(fresh)).json()["runId"]
     answer = api.get(f"/v1/organizations/somebody-else/runs/{run_id}")

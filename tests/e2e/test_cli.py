@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -116,3 +117,14 @@ def test_the_health_schedules_are_there(stack: RunningStack) -> None:
     schedules = stack.json("schedules", "list")["schedules"]
     mine = [one for one in schedules if one["scheduleId"].startswith("schedule/monitor-health/")]
     assert ({one["workflow"] for one in mine}, len(mine)) == ({"MonitorHealth"}, 9)
+
+
+def test_a_file_of_notifications_is_routed_as_a_batch_and_each_is_counted(
+    connected: RunningStack, emulators: Emulators, fresh: str
+) -> None:
+    names = [f"{fresh}-{number}" for number in range(2)]
+    file = connected.file(routing(names[0]))
+    Path(file).write_text("\n".join(json.dumps(routing(name)) for name in names))
+    summary = connected.json("notify", file, "--batch", fresh)
+    assert (summary["total"], summary["counts"]["success"]) == (2, 2)
+    assert [emulators.messages(name) for name in names] == [1, 1]

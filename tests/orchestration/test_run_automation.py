@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from random import Random
 from typing import Any
 
 import pytest
 from temporalio.client import WorkflowFailureError, WorkflowHandle
+from temporalio.worker import Replayer
 
-from contracts.automation_run import AutomationEvent, WorkflowResult
+from contracts.automation_run import ActionRecord, AutomationEvent, WorkflowResult
 from contracts.errors import Transient
 from tests.support.automations import action, chain, orchestration, stage, statuses, step, steps_of
+from tests.support.random_automations import random_chain
+from tests.support.temporal import PLAIN
+from workers.sandbox import workflow_runner
 from workflows import policies
+from workflows.run_automation import RunAutomation
 
 PACKAGE = {"conditionId": "package", "condition": "trigger.packageType == 'luxury'"}
 BRANCHED = chain(
@@ -20,6 +26,7 @@ BRANCHED = chain(
     step("list", action("send_list"), nextStep="close"),
     step("close", action("close")),
 )
+LUXURY = {"triggerData": {"packageType": "luxury"}}
 APPROVED = step("order", action("order"), approvalBy=["planner"], approval={"deadline": "P2D"})
 
 
@@ -319,3 +326,38 @@ async def test_a_condition_that_reads_what_is_not_there_fails_its_step_alone():
         result = await here.run(chain(guarded), chain(step("other", action("other")), chainId="other"))
     assert steps_of(result)["guarded"].reason == "condition_unevaluable"
     assert (result.status, here.systems.done) == ("partial_failure", ["other"])
+
+
+async def test_random_automations_end_with_every_step_accounted_for_once():
+    async with stage() as here:
+        chains = [random_chain(Random(seed)) for seed in range(40)]
+        handles = [await here.start(orchestration(one, triggerData={"size": 60})) for one in chains]
+        results = [await handle.result() for handle in handles]
+    for given, result in zip(chains, results, strict=True):
+        [ended] = result.results
+        assert [one.step_id for one in ended.steps] == [one["stepId"] for one in given["steps"]]
+        assert "pending" not in {one.status for one in ended.steps}
+        for one in ended.steps:
+            keys = [(item.action_id, item.run) for item in one.actions]
+            assert len(keys) == len(set(keys)) or ended.status == "compensated"
+    applied = [one.notification_id for result in results for one in notes(result) if one.effects]
+    assert len(applied) == len(set(applied)) == len(here.systems.applied)
+
+
+def notes(result: WorkflowResult) -> list[ActionRecord]:
+    return [item for ended in result.results for one in ended.steps for item in one.actions]
+
+
+async def test_a_worker_that_takes_over_decides_from_the_history_what_the_other_decided():
+    async with stage() as here:
+        waiting = step("later", action("later"), wait={"duration": "P2D"})
+        asked = orchestration(chain(APPROVED, waiting), random_chain(Random(7), "random"), sequences=[SEQUENCE])
+        handle = await here.start(asked.model_copy(update={"trigger_data": {"size": 60}}))
+        await until(handle, "order")
+        await here.answer(handle, "approve", value="order")
+        await handle.result()
+        history = await handle.fetch_history()
+    replayer = Replayer(
+        workflows=[RunAutomation], data_converter=PLAIN, workflow_runner=workflow_runner(), debug_mode=True
+    )
+    await replayer.replay_workflow(history)

@@ -54,9 +54,9 @@ class House:
         key = MasterKey(bytes(32))
         self.emulators = emulated
         self.database = Database(f"sqlite:///{folder}/store.db")
-        self._connections = ConnectionStore(self.database, key)
+        self.connections = ConnectionStore(self.database, key)
         self._secrets = SealedSecretStore(self.database, key)
-        self.access = Access(self._connections, self._secrets, self._endpoint, IN_DEVELOPMENT)
+        self.access = Access(self.connections, self._secrets, self._endpoint, IN_DEVELOPMENT)
         self.staging = Staging(f"file://{folder}/objects", key, folder / "scratch")
         self.receipts = Receipts(self.database)
         self.sources: list[WedSyncReports] = []
@@ -84,7 +84,7 @@ class House:
         return [
             *(steps.prepare, steps.extract, steps.push_records),
             *(steps.publish_dataset, steps.finish, steps.record_watermark),
-            build_health(self.database, self._connections, self.access, HealthRules()).observe_sync,
+            build_health(self.database, self.connections, self.access, HealthRules()).observe_sync,
         ]
 
     async def connect(self, platform: str, credential: dict[str, str], **rest: Any) -> None:
@@ -97,7 +97,7 @@ class House:
             "connectionConfig": {"credentialRef": reference.model_dump(by_alias=True), **settings},
             **rest,
         }
-        await self._connections.put(IntegrationConfiguration.model_validate(given), IntegrationState.ACTIVE)
+        await self.connections.put(IntegrationConfiguration.model_validate(given), IntegrationState.ACTIVE)
 
     async def sync_now(self, client: Client, **changes: Any) -> SynchronizationResult:
         return await run(client, asked(**changes))

@@ -13,14 +13,16 @@ from temporalio import activity
 from temporalio.client import WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 
+from activities import automation_starts
 from activities.automations import Automations, refused
 from activities.boundary import as_application_error
 from activities.connectors.registry import connector_class
 from activities.ports.manifest import Capability
 from activities.transform.automation_actions import compose
 from activities.transform.automation_check import Available, Surroundings, problems
+from activities.transform.automation_match import matches
 from contracts.actions import ActionAnswer, ActionTaken
-from contracts.automation import WorkflowOrchestration
+from contracts.automation import AutomationDefinition, WorkflowOrchestration
 from contracts.automation_check import AutomationCheck
 from contracts.automation_run import (
     ActionAccount,
@@ -32,6 +34,8 @@ from contracts.automation_run import (
     Judgement,
     NotificationKey,
     StepRecord,
+    TriggerEvent,
+    Triggering,
     WorkflowResult,
 )
 from contracts.effects import (
@@ -116,13 +120,15 @@ class FakeSystems:
         self.trouble: dict[str, list[WedSyncError]] = {}
         self.running: set[str] = set()
         self.routings: dict[str, CrossSystemRouting] = {}
+        self.definitions: list[AutomationDefinition] = []
         self._verbs = Automations(None, None, None, None)  # type: ignore[arg-type]
 
     def activities(self) -> list[Any]:
         """Return the verbs under their own names."""
         return [
             *(self.begin, self.compose, self.judge, self.instant, self.account, self.ended),
-            *(self.plan, self.apply_effect, self.retract),
+            *(self.plan, self.apply_effect, self.retract, self.match),
+            *(automation_starts.start, automation_starts.tell),
         ]
 
     @property
@@ -144,6 +150,11 @@ class FakeSystems:
     @activity.defn(name="automations.ended")
     async def ended(self, key: AutomationRunKey) -> None:
         self.running.discard(key.orchestration_id)
+
+    @activity.defn(name="automations.match")
+    async def match(self, event: TriggerEvent) -> Triggering:
+        told = [AutomationRunKey(organization_id=event.organization_id, orchestration_id=one) for one in self.running]
+        return Triggering(starts=matches(self.definitions, event), tell=told)
 
     @activity.defn(name="automations.compose")
     async def compose(self, request: ComposeAction) -> CrossSystemRouting:
@@ -243,10 +254,10 @@ class Stage:
 async def stage(*more: type) -> AsyncIterator[Stage]:
     """Yield a stage on a server of its own."""
     async with time_skipping() as environment:
-        systems = FakeSystems(environment)
+        here = Stage(environment, FakeSystems(environment))
         workflows = [RunAutomation, RouteNotification, *more]
-        async with polling(environment.client, workflows, systems.activities(), *QUEUES):
-            yield Stage(environment, systems)
+        async with polling(environment.client, workflows, here.systems.activities(), *QUEUES):
+            yield here
 
 
 def steps_of(result: WorkflowResult, chain_id: str = "chain") -> dict[str, StepRecord]:

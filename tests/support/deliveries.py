@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from activities.ports.connection import Connection
-from contracts.effects import Delivery, Rendered
+from contracts.effects import Delivery, EffectOutcome, EffectStep, Rendered, StandingEffect
 from contracts.notification import CrossSystemRouting, TargetSystem
 from tests.support.loopback import IN_DEVELOPMENT
 
@@ -92,6 +92,12 @@ def delivery(
         rendered=rendered or Rendered(),
         occurred_at=OCCURRED_AT,
     )
+
+
+def standing(step: EffectStep, outcome: EffectOutcome) -> StandingEffect:
+    """Return the effect that a step made."""
+    kept = step.model_dump(exclude={"payload", "reversible"})
+    return StandingEffect(**kept, remote_id=outcome.remote_id, workflow_id="run-1", applied_at=OCCURRED_AT)
 
 
 def connection(platform: str, base_url: str, credential: dict[str, str], **settings: Any) -> Connection:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from datetime import datetime
 from html import escape
+from http import HTTPStatus
 from typing import ClassVar
 from urllib.parse import quote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -17,13 +18,14 @@ from activities.ports.connection import Connection
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
 from activities.transport.client import JsonClient, open_client
 from contracts.base import JsonObject
-from contracts.effects import Delivery, EffectOutcome, EffectStep
+from contracts.effects import Delivery, EffectOutcome, EffectStep, StandingEffect
 from contracts.errors import InvalidInput, OutcomeUnknown, Permanent, Transient
 from contracts.integration import ConnectionProbe, IntegrationType, ProvisionResult
 from contracts.names import effect_id
 from contracts.notification import AffectedSession, NotificationMetadata, TimelineChanges
 
 _NOTE_PAGES = 10
+_NOTE = "note.create"
 _NOTED_TYPES = frozenset({"client_message", "payment_received"})
 
 
@@ -32,7 +34,7 @@ class Tave:
 
     Source: VSCO Workspace API v2.0.0, https://workspace.vsco.co/api/v2/openapi.json
     (operations getResourceMyStudio, getResourceJob, updateResourceJob, getResourceEvent, updateResourceEvent,
-    listResourceNote, createResourceNote).
+    listResourceNote, createResourceNote, getResourceNote, updateResourceNote, deleteResourceNote).
     """
 
     manifest: ClassVar[Manifest] = Manifest(
@@ -48,6 +50,8 @@ class Tave:
         rate_limit=RateLimit(requests=20, per_s=10.0),
         optional_settings=("studioId", "statusStages"),
         page_size=100,
+        reversible=frozenset({_NOTE}),
+        correctable=frozenset({_NOTE, "job.update", "job.status", "event.update"}),
         notes=(
             "Jobs and sessions are written by PUT to their id, which is repeatable.",
             "Notes have no key: a repeat first looks for the reference line that every note carries.",
@@ -55,6 +59,7 @@ class Tave:
             "Nothing is written when the object already holds the change.",
             "A job holds no time or place: those go to the named sessions, or to a note when none is named.",
             "The vendor publishes no number for its request quota; 20 requests per 10 s are our own choice.",
+            "Notes are taken back by deleting them; what a job or session said before is not kept.",
             "Notifications of other types plan nothing here.",
         ),
     )
@@ -141,30 +146,62 @@ class Tave:
         Idempotent: yes for jobs and sessions, by their id; no for notes, which are looked up before a repeat.
         Source: PUT /job/{id}, PUT /event/{id}, POST /note.
         """
-        if step.kind == "note.create":
+        if step.kind == _NOTE:
             made = await self._http.request_json("POST", "/note", operation=step.kind, json=step.payload, writes=True)
             if not isinstance(made, dict) or not made.get("id"):
                 raise OutcomeUnknown(
                     "vendor_bad_response", "tave took a note and named no id.", system="tave", operation=step.kind
                 )
             return EffectOutcome(remote_id=str(made["id"]))
-        path = _path(step)
+        return await self._put(step.kind, str(step.object_id), step.payload)
+
+    async def retract(self, effect: StandingEffect) -> None:
+        """Delete the note.
+
+        Idempotent: yes, a note that is not there counts as deleted; that the vendor answers 404 then is not documented.
+        Source: DELETE /note/{id}.
+        """
+        path = _path(effect.kind, str(effect.remote_id))
+        try:
+            await self._http.request_json("DELETE", path, operation="note.delete", writes=True)
+        except Permanent as refused:
+            if refused.detail.evidence.get("status") != HTTPStatus.NOT_FOUND:
+                raise
+
+    async def correct(self, effect: StandingEffect, step: EffectStep) -> EffectOutcome:
+        """Write the step's values over the note, job or session; a note keeps the reference of its effect.
+
+        Idempotent: yes.
+
+        Raises:
+            Permanent: the object is not there any more.
+
+        Source: PUT /note/{id}, PUT /job/{id}, PUT /event/{id}.
+        """
+        change = dict(step.payload)
+        if effect.kind == _NOTE:
+            change["contentHtml"] = str(change["contentHtml"]).replace(step.effect_id, effect.effect_id)
+        return await self._put(effect.kind, str(effect.remote_id), change)
+
+    async def _put(self, kind: str, object_id: str, change: JsonObject) -> EffectOutcome:
+        """Merge a change into an object, in one read and at most one write."""
+        path = _path(kind, object_id)
         async with self._connection.together(2):
-            current = await self._read(path, f"{step.kind}.read")
-            if holds(current, step.payload):
-                return EffectOutcome(remote_id=step.object_id, replayed=True)
-            body = merged(step.kind.partition(".")[0], current, step.payload)
-            await self._http.request_json("PUT", path, operation=step.kind, json=body, writes=True)
-        return EffectOutcome(remote_id=step.object_id)
+            current = await self._read(path, f"{kind}.read")
+            if holds(current, change):
+                return EffectOutcome(remote_id=object_id, replayed=True)
+            body = merged(kind.partition(".")[0], current, change)
+            await self._http.request_json("PUT", path, operation=kind, json=body, writes=True)
+        return EffectOutcome(remote_id=object_id)
 
     async def find(self, step: EffectStep) -> EffectOutcome | None:
         """Return the outcome when the object already holds the step's values, or the job its note.
 
         Source: GET /job/{id}, GET /event/{id}, GET /note?jobId=&sortBy=created desc.
         """
-        if step.kind == "note.create":
+        if step.kind == _NOTE:
             return await self._find_note(step)
-        current = await self._read(_path(step), f"{step.kind}.find")
+        current = await self._read(_path(step.kind, str(step.object_id)), f"{step.kind}.find")
         return EffectOutcome(remote_id=step.object_id, replayed=True) if holds(current, step.payload) else None
 
     async def _find_note(self, step: EffectStep) -> EffectOutcome | None:
@@ -235,7 +272,7 @@ class _Planner:
 
     def note(self, text: str) -> EffectStep:
         """Return the creation of a note on the job, dated by the wedding's own zone."""
-        step = self._step("note.create", self._job_id, {})
+        step = self._step(_NOTE, self._job_id, {})
         lines = "<br>".join(escape(line) for line in text.splitlines())
         content = f"<p>{lines}</p><p>{_reference(step.effect_id)}</p>"
         date = self._delivery.occurred_at.astimezone(self._zone()).date().isoformat()
@@ -297,8 +334,8 @@ def _reference(effect: str) -> str:
     return f"WedSync reference {effect}"
 
 
-def _path(step: EffectStep) -> str:
-    return f"/{step.kind.partition('.')[0]}/{quote(step.object_id or '', safe='')}"
+def _path(kind: str, object_id: str) -> str:
+    return f"/{kind.partition('.')[0]}/{quote(object_id, safe='')}"
 
 
 def _invalid(code: str, message: str) -> InvalidInput:

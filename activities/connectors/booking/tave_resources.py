@@ -20,6 +20,7 @@ _WRITABLE = {
         "allDay", "channel", "confirmed", "descriptionHtml", "endDate", "endTime", "galleryId", "jobId", "location",
         "name", "phoneNumber", "startDate", "startTime", "timezoneId", "timezoneName", "typeId", "virtualUrl",
     ),
+    "note": ("contentHtml", "date", "jobId"),
 }  # fmt: skip
 _ADDRESS = ("streetAddress", "village", "city", "state", "postalCode", "country")
 _TIMES = frozenset({"startTime", "endTime"})
@@ -32,7 +33,7 @@ def merged(resource: str, current: Mapping[str, JsonValue], change: Mapping[str,
     means the same.
 
     Args:
-        resource: `job` or `event`.
+        resource: `job`, `event` or `note`.
         current: the object as read.
         change: the fields to write.
 

@@ -22,7 +22,7 @@ from activities.transport.bounds import AnswerTooLargeError, Limits, too_large
 from activities.transport.classify import retry_after_s, status_error
 from activities.transport.tls import tls_context, tls_error
 from contracts.base import JsonObject
-from contracts.effects import Delivery, EffectOutcome, EffectStep
+from contracts.effects import Delivery, EffectOutcome, EffectStep, StandingEffect
 from contracts.errors import (
     AuthExpired,
     InvalidInput,
@@ -38,6 +38,8 @@ from contracts.names import effect_id
 from contracts.notification import CommunicationChannel, NotificationAction, SourceNotification
 
 EVENT_TYPE = "wedsync_notification"
+_POST = "message.post"
+_GONE = "message_not_found"
 _OK = 200
 _SECTION_LIMIT = 3_000
 _VALUE_LIMIT = 2_000
@@ -62,7 +64,7 @@ class Slack:
     """One Slack workspace, behind a bot token.
 
     Source: Slack Web API, https://docs.slack.dev/reference/methods (auth.test, chat.postMessage,
-    conversations.history) and https://docs.slack.dev/reference/block-kit.
+    chat.update, chat.delete, conversations.history) and https://docs.slack.dev/reference/block-kit.
     """
 
     manifest: ClassVar[Manifest] = Manifest(
@@ -79,11 +81,14 @@ class Slack:
         guarantee=EffectGuarantee.LOOK_BEFORE_RETRY,
         rate_limit=RateLimit(requests=1, per_s=1.0),
         page_size=200,
+        reversible=frozenset({_POST}),
+        correctable=frozenset({_POST}),
         notes=(
             "The limit is chat.postMessage's one message a second per channel, applied to the whole connection.",
             "Each message carries its effect id in its metadata; a repeat first reads the channel's history for it.",
             "That look-up needs the scope channels:history, and groups:history for private channels.",
             "Apps sold outside the Slack Marketplace may read history about once a minute.",
+            "A message is taken back by deleting it, and set right by editing it; a workspace may allow neither.",
         ),
     )
 
@@ -137,18 +142,15 @@ class Slack:
 
     def _step(self, delivery: Delivery, channel: CommunicationChannel) -> EffectStep:
         target = delivery.target
-        effect = effect_id(
-            delivery.organization_id, delivery.business_key, target.system_id, "message.post", channel.channel_id
-        )
-        message = message_of(delivery, channel)
-        message["metadata"] = {"event_type": EVENT_TYPE, "event_payload": {"effectId": effect}}
+        effect = effect_id(delivery.organization_id, delivery.business_key, target.system_id, _POST, channel.channel_id)
+        message = {**message_of(delivery, channel), "metadata": _metadata(effect)}
         oldest = (delivery.occurred_at - _LOOK_BACK).timestamp()
         return EffectStep(
             effect_id=effect,
             organization_id=delivery.organization_id,
             integration_id=target.integration_id,
             system="slack",
-            kind="message.post",
+            kind=_POST,
             object_id=channel.channel_id,
             payload={"message": message, "oldest": f"{oldest:.6f}"},
         )
@@ -192,6 +194,38 @@ class Slack:
             system="slack",
             operation="conversations.history",
         )
+
+    async def retract(self, effect: StandingEffect) -> None:
+        """Delete the message.
+
+        Idempotent: yes, a message that is not there counts as deleted.
+
+        Raises:
+            Permanent: the workspace lets no app delete messages, or keeps them by law.
+
+        Source: https://docs.slack.dev/reference/methods/chat.delete
+        """
+        try:
+            await self._call("chat.delete", writes=True, body={"channel": effect.object_id, "ts": effect.remote_id})
+        except Permanent as refused:
+            if refused.detail.evidence.get("vendorCode") != _GONE:
+                raise
+
+    async def correct(self, effect: StandingEffect, step: EffectStep) -> EffectOutcome:
+        """Edit the message; it keeps the id of the effect it stands for.
+
+        Idempotent: yes.
+
+        Raises:
+            Permanent: the message is not there any more, or may not be edited.
+
+        Source: https://docs.slack.dev/reference/methods/chat.update
+        """
+        message = cast("JsonObject", step.payload["message"])
+        said: JsonObject = {name: message[name] for name in ("text", "blocks") if name in message}
+        where = {"channel": effect.object_id, "ts": effect.remote_id}
+        await self._call("chat.update", writes=True, body={**said, **where, "metadata": _metadata(effect.effect_id)})
+        return EffectOutcome(remote_id=effect.remote_id)
 
     async def _call(
         self, method: str, *, writes: bool, body: JsonObject | None = None, query: dict[str, Any] | None = None
@@ -321,6 +355,10 @@ def _button(notification: SourceNotification, action: NotificationAction) -> Jso
     return button
 
 
+def _metadata(effect: str) -> JsonObject:
+    return {"event_type": EVENT_TYPE, "event_payload": {"effectId": effect}}
+
+
 def _effect_of(message: object) -> str:
     metadata = message.get("metadata") if isinstance(message, dict) else None
     if not isinstance(metadata, dict) or metadata.get("event_type") != EVENT_TYPE:
@@ -368,6 +406,8 @@ def _word_error(method: str, word: str, wait: str | None, *, writes: bool) -> We
     if word in _FORBIDDEN:
         action = "Invite the app to the channel or grant the missing scope."
         code, owner = "missing_permission", Owner.TENANT
+    elif word == _GONE:
+        code, owner, action = "not_found", Owner.NOBODY, "Nothing: somebody has deleted the message."
     elif word in _ABSENT:
         code, owner, action = "not_found", Owner.TENANT, "Check the channel's id in the request."
     message = f"slack refused {method} ({word})."

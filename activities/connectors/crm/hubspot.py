@@ -11,8 +11,9 @@ from typing import ClassVar
 from pydantic import JsonValue
 
 from activities.connectors.crm.hubspot_api import SYSTEM, HubSpotApi
-from activities.connectors.crm.hubspot_delivery import apply_step, find_step
-from activities.connectors.crm.hubspot_effects import plan_steps
+from activities.connectors.crm.hubspot_delivery import apply_step, correct_effect, find_step, retract_effect
+from activities.connectors.crm.hubspot_delivery_batch import BATCH, apply_steps
+from activities.connectors.crm.hubspot_effects import CREATING_KINDS, OBJECT_OF_KIND, plan_steps
 from activities.connectors.crm.hubspot_mapping import formatted, wedding_name
 from activities.connectors.crm.hubspot_provision import MOST_CALLS, Provisioner
 from activities.connectors.crm.hubspot_records import Records
@@ -20,8 +21,8 @@ from activities.connectors.crm.hubspot_schema import RECORD_ID_PROPERTY, WEDDING
 from activities.ports.connection import Connection
 from activities.ports.connector import OutboundRecord, UpsertAnswer
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, OAuth, RateLimit
-from contracts.effects import Delivery, EffectOutcome, EffectStep
-from contracts.errors import Permanent
+from contracts.effects import Delivery, EffectOutcome, EffectStep, StandingEffect
+from contracts.errors import Permanent, WedSyncError
 from contracts.integration import ConnectionProbe, IntegrationType, ProvisionResult
 
 _PROBE_CALLS = 4
@@ -64,11 +65,15 @@ class HubSpot:
         rate_limit=RateLimit(requests=190, per_s=10.0),
         batch_size=100,
         page_size=100,
+        delivery_batch=dict.fromkeys(OBJECT_OF_KIND, BATCH),
+        reversible=CREATING_KINDS,
+        correctable=frozenset(OBJECT_OF_KIND),
         notes=(
             "The official SDK 12.0.0 speaks v3 paths (associations v4) and has none of the date-based ones.",
             "HubSpot ends v1 to v4 in September 2027.",
             "190 requests per 10 s hold for private apps on Professional and Enterprise plans; the others have 100.",
             "Custom objects need an Enterprise plan.",
+            "Notes and tasks are taken back by archiving them; what a contact or deal said before is not kept.",
             "A probe makes four reads; a batch makes one upsert, plus one call per kind of association it carries.",
         ),
     )
@@ -165,9 +170,21 @@ class HubSpot:
         """Make the one write of `step`, as `apply_step` says."""
         return await apply_step(self._api, step)
 
+    async def apply_batch(self, steps: Sequence[EffectStep]) -> Mapping[str, EffectOutcome | WedSyncError]:
+        """Make at most 100 effects of one kind stand in one call, as `apply_steps` says."""
+        return await apply_steps(self._api, steps)
+
     async def find(self, step: EffectStep) -> EffectOutcome | None:
         """Ask HubSpot whether the effect of `step` stands, as `find_step` says."""
         return await find_step(self._api, step)
+
+    async def retract(self, effect: StandingEffect) -> None:
+        """Archive the note or task, as `retract_effect` says."""
+        await retract_effect(self._api, effect)
+
+    async def correct(self, effect: StandingEffect, step: EffectStep) -> EffectOutcome:
+        """Write the step's values over what stands, as `correct_effect` says."""
+        return await correct_effect(self._api, effect, step)
 
     async def _allowed(self, feature: str, endpoint: str, *args: object, **options: object) -> str:
         try:

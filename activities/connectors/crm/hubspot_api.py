@@ -119,6 +119,11 @@ class HubSpotApi:
         """
         return await self._request(operation, partial(self._send, endpoint, args, options), writes=writes)
 
+    async def archive(self, operation: str, object_type: str, object_id: str) -> None:
+        """Archive one record, which is answered without a body; errors as `call`."""
+        send = partial(self._send, "objects.archive", (object_type, object_id), {})
+        await self._request(operation, send, writes=True, empty=True)
+
     async def get(self, operation: str, path: str) -> Answer:
         """Read a path the SDK has no method for, by the SDK's own transport; errors as `call`."""
         return await self._request(operation, partial(self._get, path), writes=False)
@@ -134,11 +139,13 @@ class HubSpotApi:
         for api in apis.values():
             await offload_to(SYSTEM, api.api_client.rest_client.pool_manager.clear)
 
-    async def _request(self, operation: str, send: partial[tuple[int, bytes]], *, writes: bool) -> Answer:
+    async def _request(
+        self, operation: str, send: partial[tuple[int, bytes]], *, writes: bool, empty: bool = False
+    ) -> Answer:
         await self._connection.admit()
         try:
             status, raw = await offload_to(SYSTEM, send)
-            body = _json_object(raw)
+            body = {} if empty and status == HTTPStatus.NO_CONTENT else _json_object(raw)
         except _REFUSALS as refused:
             failure = _refusal(operation, refused, writes=writes)
         except _NEVER_SENT:

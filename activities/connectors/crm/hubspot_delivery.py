@@ -1,4 +1,4 @@
-"""The one vendor call that carries out, or looks for, a planned effect at HubSpot."""
+"""The one vendor call that carries out, looks for, takes back or corrects an effect at HubSpot."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from activities.connectors.crm.hubspot_effects import CREATING_KINDS, OBJECT_OF_
 from activities.connectors.crm.hubspot_mapping import same_values
 from activities.connectors.crm.hubspot_schema import EFFECT_ID_PROPERTY, known_properties
 from contracts.base import Instant
-from contracts.effects import EffectOutcome, EffectStep
+from contracts.effects import EffectOutcome, EffectStep, StandingEffect
 from contracts.errors import InvalidInput, Permanent
 
 _CLASH_STATUSES = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT})
@@ -30,7 +30,7 @@ async def apply_step(api: HubSpotApi, step: EffectStep) -> EffectOutcome:
     Source: https://developers.hubspot.com/docs/api-reference/crm-notes-v3/guide,
         https://developers.hubspot.com/docs/api-reference/crm-tasks-v3/guide (v3).
     """
-    object_type = _object_type(step)
+    object_type = _object_type(step.kind)
     if step.kind not in CREATING_KINDS:
         changed = await api.call(
             step.kind, "objects.update", object_type, step.object_id, dict(step.payload), writes=True
@@ -52,7 +52,7 @@ async def find_step(api: HubSpotApi, step: EffectStep) -> EffectOutcome | None:
     Raises:
         InvalidInput: `unknown_step`.
     """
-    object_type, creates = _object_type(step), step.kind in CREATING_KINDS
+    object_type, creates = _object_type(step.kind), step.kind in CREATING_KINDS
     wanted = _wanted(step)
     names = [EFFECT_ID_PROPERTY] if creates else list(wanted)
     options = {"id_property": EFFECT_ID_PROPERTY} if creates else {}
@@ -75,12 +75,50 @@ async def find_step(api: HubSpotApi, step: EffectStep) -> EffectOutcome | None:
     return _outcome(answer, "createdAt" if creates else "updatedAt", replayed=True)
 
 
-def _object_type(step: EffectStep) -> str:
-    if step.kind in OBJECT_OF_KIND:
-        return OBJECT_OF_KIND[step.kind]
+async def retract_effect(api: HubSpotApi, effect: StandingEffect) -> None:
+    """Archive a note or task.
+
+    Idempotent: yes, HubSpot answers the same when it is archived already.
+
+    Source: https://developers.hubspot.com/docs/api-reference/crm-notes-v3/guide (v3).
+    """
+    operation = f"{effect.kind}.retract"
+    try:
+        await api.archive(operation, _object_type(effect.kind), str(effect.remote_id))
+    except Permanent as refused:
+        if refused.detail.evidence.get("status") != HTTPStatus.NOT_FOUND:
+            raise
+
+
+async def correct_effect(api: HubSpotApi, effect: StandingEffect, step: EffectStep) -> EffectOutcome:
+    """Write the values of `step` over the note, task, contact or deal; a note keeps the id of its effect.
+
+    Idempotent: yes.
+
+    Raises:
+        Permanent: `not_found`, the record is not there any more.
+
+    Source: https://developers.hubspot.com/docs/api-reference/crm-notes-v3/guide (v3).
+    """
+    values: dict[str, JsonValue] = {name: value for name, value in _wanted(step).items() if name != EFFECT_ID_PROPERTY}
+    record_id = effect.remote_id or effect.object_id
+    changed = await api.call(
+        f"{effect.kind}.correct",
+        "objects.update",
+        _object_type(effect.kind),
+        record_id,
+        {"properties": values},
+        writes=True,
+    )
+    return _outcome(changed, "updatedAt")
+
+
+def _object_type(kind: str) -> str:
+    if kind in OBJECT_OF_KIND:
+        return OBJECT_OF_KIND[kind]
     raise InvalidInput(
         "unknown_step",
-        f"HubSpot has no effect of the kind {step.kind}.",
+        f"HubSpot has no effect of the kind {kind}.",
         action="Plan the delivery again with this version.",
         system=SYSTEM,
         operation="apply",

@@ -11,7 +11,16 @@ from pydantic import JsonValue
 
 from activities.connectors.crm.salesforce_api import API_VERSION, SYSTEM, SalesforceApi
 from activities.connectors.crm.salesforce_bulk import BulkRecords
-from activities.connectors.crm.salesforce_delivery import apply_step, find_step, plan_steps
+from activities.connectors.crm.salesforce_delivery import (
+    OPPORTUNITY_UPDATE,
+    TASK_UPSERT,
+    apply_step,
+    correct_effect,
+    find_step,
+    plan_steps,
+    retract_effect,
+)
+from activities.connectors.crm.salesforce_delivery_batch import BATCH, upsert_tasks
 from activities.connectors.crm.salesforce_records import Records
 from activities.connectors.crm.salesforce_schema import (
     EFFECT_ID_FIELD,
@@ -24,8 +33,8 @@ from activities.connectors.crm.salesforce_schema import (
 from activities.ports.connection import Connection
 from activities.ports.connector import BulkStage, OutboundRecord, UpsertAnswer
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, OAuth, RateLimit
-from contracts.effects import Delivery, EffectOutcome, EffectStep
-from contracts.errors import InvalidInput
+from contracts.effects import Delivery, EffectOutcome, EffectStep, StandingEffect
+from contracts.errors import InvalidInput, WedSyncError
 from contracts.integration import ConnectionProbe, IntegrationType, ProvisionResult
 
 _DAY_S = 86_400.0
@@ -62,8 +71,11 @@ class Salesforce:
         rate_limit=RateLimit(requests=100_000, per_s=_DAY_S),
         batch_size=200,
         page_size=200,
+        delivery_batch={TASK_UPSERT: BATCH},
         bulk_from=2_000,
         bulk_size=10_000,
+        reversible=frozenset({TASK_UPSERT}),
+        correctable=frozenset({TASK_UPSERT, OPPORTUNITY_UPDATE}),
         # Triggers of the org run inside every write.
         timeout_s=60.0,
         notes=(
@@ -71,6 +83,7 @@ class Salesforce:
             "An administrator creates the object and the fields for our ids, because the REST API creates neither.",
             "The fields are WedSync_Id__c there and WedSync_Effect_Id__c on Activity: Text(64), External ID, Unique.",
             "100,000 requests a day are those of an Enterprise org without user licences; each licence adds to them.",
+            "An activity is taken back by deleting it, into the recycle bin; a stage before the last is not kept.",
             "A probe makes three reads; a bulk job makes three writes, one look per wait and four reads.",
         ),
     )
@@ -183,9 +196,21 @@ class Salesforce:
         """Make the one write of `step`, as `apply_step` says."""
         return await apply_step(self._api, step)
 
+    async def apply_batch(self, steps: Sequence[EffectStep]) -> Mapping[str, EffectOutcome | WedSyncError]:
+        """Create or update at most 200 activities in one call, as `upsert_tasks` says."""
+        return await upsert_tasks(self._api, steps)
+
     async def find(self, step: EffectStep) -> EffectOutcome | None:
         """Ask Salesforce whether the effect of `step` stands, as `find_step` says."""
         return await find_step(self._api, step)
+
+    async def retract(self, effect: StandingEffect) -> None:
+        """Delete the activity, as `retract_effect` says."""
+        await retract_effect(self._api, effect)
+
+    async def correct(self, effect: StandingEffect, step: EffectStep) -> EffectOutcome:
+        """Write the step's fields over what stands, as `correct_effect` says."""
+        return await correct_effect(self._api, effect, step)
 
     async def _ready(self, object_type: str, id_field: str) -> bool:
         try:

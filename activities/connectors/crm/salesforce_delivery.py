@@ -9,7 +9,7 @@ from pydantic import JsonValue, ValidationError
 
 from activities.connectors.crm.salesforce_api import Answer, SalesforceApi
 from activities.connectors.crm.salesforce_schema import EFFECT_ID_FIELD, SYSTEM, TASK_OBJECT
-from contracts.effects import Delivery, DeliveryIntent, EffectOutcome, EffectStep
+from contracts.effects import Delivery, DeliveryIntent, EffectOutcome, EffectStep, StandingEffect
 from contracts.errors import InvalidInput, Permanent
 from contracts.names import effect_id
 from contracts.notification import NotificationMetadata
@@ -84,6 +84,40 @@ async def find_step(api: SalesforceApi, step: EffectStep) -> EffectOutcome | Non
     return EffectOutcome(remote_id=answer.text("Id"), replayed=True)
 
 
+async def retract_effect(api: SalesforceApi, effect: StandingEffect) -> None:
+    """Delete the activity.
+
+    Idempotent: yes, what is deleted already is answered with 404 (`NOT_FOUND` or `ENTITY_IS_DELETED`).
+
+    Source: https://developer.salesforce.com/docs/platform/api-rest/guide/dome-delete-record.html (v67.0).
+    """
+    try:
+        await api.call(f"{effect.kind}.retract", "DELETE", _row(TASK_OBJECT, str(effect.remote_id)), writes=True)
+    except Permanent as refused:
+        if refused.detail.evidence.get("status") != HTTPStatus.NOT_FOUND:
+            raise
+
+
+async def correct_effect(api: SalesforceApi, effect: StandingEffect, step: EffectStep) -> EffectOutcome:
+    """Write the fields of `step` over the activity, or the stage over the opportunity's.
+
+    Idempotent: yes.
+
+    Raises:
+        Permanent: `not_found`, the record is not there any more.
+
+    Source: https://developer.salesforce.com/docs/platform/api-rest/guide/dome-update-fields.html (v67.0).
+    """
+    sobject = TASK_OBJECT if effect.kind == TASK_UPSERT else "Opportunity"
+    path = _row(sobject, str(effect.remote_id))
+    await api.call(f"{effect.kind}.correct", "PATCH", path, body=dict(step.payload), writes=True)
+    return EffectOutcome(remote_id=effect.remote_id)
+
+
+def _row(sobject: str, record_id: str) -> str:
+    return f"sobjects/{sobject}/{quote(record_id, safe='')}"
+
+
 def _holds(answer: Answer, step: EffectStep) -> bool:
     return answer.text("StageName") == step.payload.get("StageName")
 
@@ -92,7 +126,7 @@ def _path(step: EffectStep) -> str:
     if step.kind == TASK_UPSERT:
         return f"sobjects/{TASK_OBJECT}/{EFFECT_ID_FIELD}/{quote(step.effect_id, safe='')}"
     if step.kind == OPPORTUNITY_UPDATE and step.object_id:
-        return f"sobjects/Opportunity/{quote(step.object_id, safe='')}"
+        return _row("Opportunity", step.object_id)
     raise InvalidInput(
         "unknown_step",
         f"Salesforce has no effect of the kind {step.kind}.",

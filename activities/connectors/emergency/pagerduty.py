@@ -11,7 +11,7 @@ from activities.ports.connection import Connection
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
 from activities.transport.client import JsonClient, open_client
 from contracts.base import JsonObject
-from contracts.effects import Delivery, EffectOutcome, EffectStep
+from contracts.effects import Delivery, EffectOutcome, EffectStep, StandingEffect
 from contracts.errors import AuthExpired, InvalidInput, Permanent
 from contracts.integration import ConnectionProbe, IntegrationType, ProvisionResult
 from contracts.names import effect_id
@@ -51,10 +51,12 @@ class PagerDuty:
         guarantee=EffectGuarantee.IDEMPOTENCY_KEY,
         rate_limit=RateLimit(requests=2, per_s=1.0),
         timeout_s=20.0,
+        reversible=frozenset({"event.trigger"}),
         notes=(
             "The incident's id is the dedup_key: an event of the same key joins the alert that is open.",
             "The vendor throttles dynamically and publishes no figure; two events a second per service are ours.",
             "The probe resolves an alert that does not exist, which the vendor accepts and which changes nothing.",
+            "A trigger is taken back by resolving its incident, which ends it for whoever else triggered it too.",
             "Accounts in the European region need the base URL https://events.eu.pagerduty.com.",
         ),
     )
@@ -123,6 +125,15 @@ class PagerDuty:
     async def find(self, step: EffectStep) -> EffectOutcome | None:  # noqa: ARG002
         """Return None: the Events API shows nothing, and a repeat changes nothing."""
         return None
+
+    async def retract(self, effect: StandingEffect) -> None:
+        """Resolve the incident that the event triggered.
+
+        Idempotent: yes, resolving what is not open changes nothing.
+        Source: https://developer.pagerduty.com/docs/send-alert-event
+        """
+        event: JsonObject = {"event_action": "resolve", "dedup_key": effect.remote_id or effect.object_id}
+        await self._enqueue(event, operation="event.resolve", writes=True)
 
     async def _enqueue(self, event: JsonObject, *, operation: str, writes: bool) -> JsonValue:
         await self._connection.admit()

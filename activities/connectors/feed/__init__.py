@@ -1,0 +1,1 @@
+"""Connectors of systems that tell what happens in the world."""
