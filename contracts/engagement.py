@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from contracts.base import Contract, Instant, OpaqueId, ShortText
 from contracts.errors import ErrorDetail
@@ -19,6 +19,11 @@ class NotificationState(StrEnum):
     DELIVERED = "delivered"
     READ = "read"
     ACKNOWLEDGED = "acknowledged"
+
+    @property
+    def rank(self) -> int:
+        """How far it is: a state never goes back to a smaller one."""
+        return list(NotificationState).index(self)
 
 
 class ObservedState(Contract):
@@ -36,35 +41,6 @@ class StateTarget(Contract):
     system_id: OpaqueId
     system_type: Platform
     integration_id: OpaqueId
-
-
-class StateSynchronization(Contract):
-    """Carry the furthest known state of notifications to the systems that show it."""
-
-    sync_id: OpaqueId
-    organization_id: OpaqueId
-    states: Annotated[list[ObservedState], Field(min_length=1, max_length=1_000)]
-    target_systems: Annotated[list[StateTarget], Field(min_length=1, max_length=50)]
-
-
-class StateSyncDetail(Contract):
-    """What became of one notification at one system."""
-
-    notification_id: OpaqueId
-    system_id: OpaqueId
-    state: NotificationState
-    changed: bool
-    """False where the system knew a state as far already."""
-    error: ErrorDetail | None = None
-
-
-class StateSyncResult(Contract):
-    """The brief's SyncResult of synchronizeNotificationStates."""
-
-    sync_id: OpaqueId
-    successful_syncs: int = Field(ge=0)
-    failed_syncs: int = Field(ge=0)
-    sync_details: Annotated[list[StateSyncDetail], Field(max_length=50_000)] = []
 
 
 class EngagementTracking(Contract):
@@ -93,3 +69,81 @@ class EngagementResult(Contract):
     """None where the platform does not tell, as Slack does not."""
     engagement_score: float = Field(default=0, ge=0)
     tracked_at: Instant
+
+
+class EngagementSource(Contract):
+    """A message, and the system it stands at."""
+
+    system_id: OpaqueId
+    system_type: Platform
+    integration_id: OpaqueId
+    tracking: EngagementTracking
+
+
+class StateSynchronization(Contract):
+    """Carry the furthest known state of notifications to the systems that show it."""
+
+    sync_id: OpaqueId
+    organization_id: OpaqueId
+    states: Annotated[list[ObservedState], Field(max_length=1_000)] = []
+    engagement: Annotated[list[EngagementSource], Field(max_length=100)] = []
+    """Messages whose readers are asked for first; what they did counts as their notification's state."""
+    target_systems: Annotated[list[StateTarget], Field(max_length=50)] = []
+
+    @model_validator(mode="after")
+    def _knows_something(self) -> Self:
+        if not self.states and not self.engagement:
+            message = "there is neither a state nor a message to ask about"
+            raise ValueError(message)
+        return self
+
+
+class TrackEngagement(Contract):
+    """Input of `states.track`."""
+
+    organization_id: OpaqueId
+    source: EngagementSource
+
+
+class TrackedEngagement(Contract):
+    """What people made of a message, and what that says of its notification."""
+
+    result: EngagementResult
+    states: Annotated[list[ObservedState], Field(max_length=50)] = []
+
+
+class CarryStates(Contract):
+    """Input of `states.carry`: the furthest state of each notification, to be shown by one system."""
+
+    organization_id: OpaqueId
+    target: StateTarget
+    states: Annotated[list[ObservedState], Field(min_length=1, max_length=1_000)]
+
+
+class StateSyncDetail(Contract):
+    """What became of one notification at one system."""
+
+    notification_id: OpaqueId
+    system_id: OpaqueId
+    state: NotificationState
+    changed: bool
+    """False where the system knew a state as far already."""
+    reason: ShortText = ""
+    """`nothing_stands_there`, `cannot_show_it`, or the code of the error."""
+    error: ErrorDetail | None = None
+
+
+class CarriedStates(Contract):
+    """What became of each notification at one system."""
+
+    details: Annotated[list[StateSyncDetail], Field(max_length=1_000)] = []
+
+
+class StateSyncResult(Contract):
+    """The brief's SyncResult of synchronizeNotificationStates."""
+
+    sync_id: OpaqueId
+    successful_syncs: int = Field(ge=0)
+    failed_syncs: int = Field(ge=0)
+    sync_details: Annotated[list[StateSyncDetail], Field(max_length=50_000)] = []
+    engagement: Annotated[list[EngagementResult], Field(max_length=100)] = []

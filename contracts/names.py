@@ -27,6 +27,7 @@ class WorkflowType(StrEnum):
     RUN_WAREHOUSE_ETL = "RunWarehouseEtl"
     ROUTE_NOTIFICATION = "RouteNotification"
     ROUTE_NOTIFICATION_BATCH = "RouteNotificationBatch"
+    SYNC_NOTIFICATION_STATES = "SyncNotificationStates"
     WEDDING_TIMELINE = "WeddingTimeline"
     RUN_AUTOMATION = "RunAutomation"
     TRIGGER_AUTOMATIONS = "TriggerAutomations"
@@ -69,6 +70,11 @@ def routing_workflow_id(organization_id: str, routing_id: str) -> str:
 def batch_workflow_id(organization_id: str, batch_id: str) -> str:
     """Return the id of a batch of notifications."""
     return f"route-notification-batch/{organization_id}/{batch_id}"
+
+
+def state_sync_workflow_id(organization_id: str, sync_id: str) -> str:
+    """Return the id of a run that carries states between systems."""
+    return f"sync-notification-states/{organization_id}/{sync_id}"
 
 
 def wedding_workflow_id(organization_id: str, wedding_id: str) -> str:

@@ -88,6 +88,7 @@ class NotificationMetadata(Contract):
     new_status: ShortText = ""
     tave_job_id: OpaqueId | None = None
     tripleseat_event_id: OpaqueId | None = None
+    square_order_id: OpaqueId | None = None
     booking_id: OpaqueId | None = None
     timeline_changes: TimelineChanges | None = None
     wedding_package_type: ShortText = ""

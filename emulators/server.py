@@ -23,9 +23,11 @@ SYSTEMS = (
     "pagerduty",
     "twilio",
     "weather",
+    "whatsapp",
     "caldav",
     "asana",
     "tripleseat",
+    "square",
 )
 
 

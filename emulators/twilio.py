@@ -2,7 +2,8 @@
 
 From the vendor's OpenAPI description: paths, forms, the fields of messages and calls, paging, the statuses. From its
 guide to test credentials: the numbers that are refused and their error codes. From its guide to opt-outs: STOP and
-START. From its security guide: the signature of webhooks. Unconfirmed: bodies of errors beside `code`, `message`,
+START. From its guide to smart encoding: what a messaging service replaces. From its security guide: the signature of
+webhooks. Unconfirmed: that the body of a message shows the replacements; bodies of errors beside `code`, `message`,
 `more_info` and `status`; that lists show the newest first; that a call which is over answers an update with 21220;
 20404 for a call that does not exist. Messages stay queued and calls stay queued until a control request moves them.
 """
@@ -30,6 +31,7 @@ ACCOUNT_SID = "AC" + "5a" * 16
 AUTH_TOKEN = "sandbox-twilio-auth-token"
 API_KEY = ("SK" + "5a" * 16, "sandbox-twilio-api-secret")
 NUMBER, SERVICE_SID = "+447700900100", "MG" + "5a" * 16
+_SMART = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-", "\u2026": "..."})
 _OVER = ("completed", "busy", "failed", "no-answer", "canceled")
 _MAX_BODY, _MAX_TWIML = 1_600, 4_000
 _PAGE, _MAX_PAGE = 50, 1_000
@@ -101,6 +103,8 @@ def create_message(emulator: Emulator, form: Form) -> dict[str, Any]:
     if opted_out(emulator, to):
         raise RefusedError(21610, "Attempt to send to unsubscribed recipient")
     sid, at, service = f"SM{uuid.uuid4().hex}", now_rfc2822(), form.get("MessagingServiceSid")
+    if service and form.get("SmartEncoded") != "false":
+        body = body.translate(_SMART)
     message = {
         "sid": sid, "account_sid": ACCOUNT_SID, "api_version": "2010-04-01", "to": to, "from": form.get("From"),
         "messaging_service_sid": service, "body": body, "status": "accepted" if service else "queued",

@@ -78,13 +78,13 @@ def _spelled_otherwise(text: str) -> str:
     return ",".join(f"{float(one):.4f}".rstrip("0").rstrip(".") for one in text.split(","))
 
 
-def _feature(alert: Body) -> Body:
-    return {
-        "id": f"https://api.weather.gov/alerts/{alert['id']}",
-        "type": "Feature",
-        "geometry": None,
-        "properties": alert,
-    }
+def _feature(held: Body) -> Body:
+    west, east = held["longitude"] - _NEAR_DEGREES, held["longitude"] + _NEAR_DEGREES
+    south, north = held["latitude"] - _NEAR_DEGREES, held["latitude"] + _NEAR_DEGREES
+    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    link = f"https://api.weather.gov/alerts/{held['alert']['id']}"
+    geometry = {"type": "Polygon", "coordinates": [ring]}
+    return {"id": link, "type": "Feature", "geometry": geometry, "properties": held["alert"]}
 
 
 def _active(emulator: Emulator, request: Request) -> Response:
@@ -100,13 +100,14 @@ def _active(emulator: Emulator, request: Request) -> Response:
         return _problem(400, "InvalidParameter", "Parameter point is invalid: out of bounds")
     if _spelled_otherwise(point) != point:
         return RedirectResponse(f"/alerts/active?point={_spelled_otherwise(point)}", 301)
-    held = [one["alert"] for one in emulator.list("alerts") if _near(one, latitude, longitude)]
-    shown = [one for one in held if one["status"].lower() == request.query_params.get("status", "actual")]
-    replaced = {earlier["identifier"] for one in shown for earlier in one["references"]}
+    status = request.query_params.get("status", "actual")
+    near = [one for one in emulator.list("alerts") if _near(one, latitude, longitude)]
+    shown = [one for one in near if one["alert"]["status"].lower() == status]
+    replaced = {earlier["identifier"] for one in shown for earlier in one["alert"]["references"]}
     body = {
         "@context": {}, "type": "FeatureCollection", "title": "Current watches, warnings, and advisories",
         "updated": datetime.now(UTC).isoformat(timespec="seconds"),
-        "features": [_feature(one) for one in shown if one["id"] not in replaced],
+        "features": [_feature(one) for one in shown if one["alert"]["id"] not in replaced],
     }  # fmt: skip
     return JSONResponse(body, media_type="application/geo+json")
 

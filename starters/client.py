@@ -17,9 +17,13 @@ from activities.ports.secrets import SecretStore
 from activities.storage.authorizations import AuthorizationStore
 from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database
+from activities.storage.ledger import EffectLedger
+from activities.storage.root_keys import StoredRootKeys
+from activities.storage.states import StateStore
 from contracts import names
 from contracts.base import Contract
 from contracts.batch import BatchSummary, NotificationBatch
+from contracts.engagement import StateSynchronization, StateSyncResult
 from contracts.errors import InvalidInput, WedSyncError
 from contracts.etl import EtlRequest, ETLResult
 from contracts.health import MonitorHealthInput, MonitorHealthResult
@@ -29,6 +33,7 @@ from contracts.sync import DataSynchronizationRequest, SynchronizationResult, Sy
 from contracts.wedding import Wedding, WeddingEvent, WeddingState
 from starters.authorizations import Authorizations
 from starters.failures import as_error, detail_of, translated
+from starters.hooks import Hooks
 from starters.integrations import Integrations
 from starters.notification_batches import NotificationBatches
 from starters.runs import Run, RunView, view_run, workflow_id_of
@@ -72,6 +77,16 @@ class WedSync:
             settings.public_url or settings.api_url,
         )
         self.batches = NotificationBatches(client, settings, self._start_batch)
+        self.hooks = Hooks(
+            client,
+            store.connections,
+            store.secrets,
+            EffectLedger(store.database),
+            StateStore(store.database),
+            StoredRootKeys(settings.database_url, settings.load_master_keys()).eldest,
+            self.start_state_sync,
+        )
+        self._public_url = settings.public_url or settings.api_url
         self._answer_timeout_s = answer_timeout_s
 
     async def start_sync(self, request: DataSynchronizationRequest) -> Run[SynchronizationResult]:
@@ -108,6 +123,27 @@ class WedSync:
             _fair(routing.source_notification.priority, routing.organization_id),
             f"Route {routing.source_notification.notification_id} to {len(routing.target_systems)} systems",
         )
+
+    async def start_state_sync(self, sync: StateSynchronization) -> Run[StateSyncResult]:
+        """Start to carry the states of notifications between systems, or join the run of the same sync id."""
+        return await self._start(
+            WorkflowType.SYNC_NOTIFICATION_STATES,
+            sync,
+            StateSyncResult,
+            names.state_sync_workflow_id(sync.organization_id, sync.sync_id),
+            _fair(SyncPriority.LOW, sync.organization_id),
+            f"Carry states to {len(sync.target_systems)} systems",
+        )
+
+    async def hook_url(self, organization_id: str, integration_id: str) -> str:
+        """Return the address that an integration's vendor is to send its webhooks to.
+
+        Raises:
+            InvalidInput: no such integration.
+        """
+        found = await self.integrations.show(organization_id, integration_id)
+        token = self.hooks.token(organization_id, integration_id)
+        return f"{self._public_url.rstrip('/')}/v1/hooks/{found.platform}/{token}"
 
     async def _start_batch(self, batch: NotificationBatch) -> Run[BatchSummary]:
         return await self._start(

@@ -14,6 +14,7 @@ from temporalio.common import SearchAttributeKey
 
 from contracts.base import Contract, Instant
 from contracts.batch import BatchSummary
+from contracts.engagement import StateSyncResult
 from contracts.errors import RECONNECT_REQUIRED, ErrorDetail, ErrorKind, Owner, WedSyncError
 from contracts.etl import ETLResult
 from contracts.health import MonitorHealthResult
@@ -52,6 +53,7 @@ _RESULTS: dict[str, type[Contract]] = {
     "run-warehouse-etl": ETLResult,
     "route-notification": RoutingResult,
     "route-notification-batch": BatchSummary,
+    "sync-notification-states": StateSyncResult,
     "wedding-timeline": WeddingState,
     "monitor-health": MonitorHealthResult,
 }

@@ -33,6 +33,7 @@ from activities.ports.connection import Connection
 from activities.ports.connector import SourceConnector
 from activities.recall import Recall
 from activities.refusals import Refusals
+from activities.states import States
 from activities.storage.alert_routes import AlertRouteStore
 from activities.storage.automations import AutomationStore
 from activities.storage.connections import ConnectionStore
@@ -45,6 +46,7 @@ from activities.storage.receipts import Receipts
 from activities.storage.root_keys import StoredRootKeys
 from activities.storage.sealed_rows import SealedRows
 from activities.storage.staging import Staging
+from activities.storage.states import StateStore
 from activities.storage.sync_runs import SyncRuns
 from activities.sync import Sync
 from activities.tokens import Tokens
@@ -95,6 +97,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     notify, recall = Notify(access, connections, ledger), Recall(access, ledger)
     automations = Automations(access, connections, ledger, AutomationStore(database, masters))
     batches = Batches(access, notify, ledger, staging)
+    states = States(access, ledger, StateStore(database))
     tokens = Tokens(access, connections, secrets, settings.oauth_apps)
     operator = settings.alerts_organization
     alerts = Alerts(AlertRouteStore(database, masters), connections, operator=operator)
@@ -103,7 +106,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     migrations = Migrations(access, connections, Receipts(database), fingerprint_key=eldest.derive("fingerprints"))
     groups = [
         *(Connect(access, connections, secrets), tokens, migrations, health, alerts),
-        *(notify, recall, batches, automations, sync, etl, keys),
+        *(notify, recall, batches, states, automations, sync, etl, keys),
     ]
     try:
         yield Parts(

@@ -21,6 +21,7 @@ from workflows.route_notification import RouteNotification
 from workflows.route_notification_batch import RouteNotificationBatch
 from workflows.run_automation import RunAutomation
 from workflows.run_warehouse_etl import RunWarehouseEtl
+from workflows.sync_notification_states import SyncNotificationStates
 from workflows.sync_report import SyncReport
 from workflows.trigger_automations import TriggerAutomations
 from workflows.wedding_timeline import WeddingTimeline
@@ -33,6 +34,7 @@ WORKFLOWS = [
     RouteNotificationBatch,
     RunAutomation,
     RunWarehouseEtl,
+    SyncNotificationStates,
     SyncReport,
     TriggerAutomations,
     WeddingTimeline,

@@ -19,14 +19,16 @@ CONNECTORS = {
     "hubspot": "activities.connectors.crm.hubspot:HubSpot",
     "pagerduty": "activities.connectors.emergency.pagerduty:PagerDuty",
     "salesforce": "activities.connectors.crm.salesforce:Salesforce",
-    "slack": "activities.connectors.communication.slack:Slack",
+    "slack": "activities.connectors.communication.slack.connector:Slack",
     "snowflake": "activities.connectors.warehouse.snowflake:Snowflake",
+    "square": "activities.connectors.payments.square:Square",
     "tableau": "activities.connectors.bi.tableau:Tableau",
     "tave": "activities.connectors.booking.tave:Tave",
     "tripleseat": "activities.connectors.booking.tripleseat:Tripleseat",
     "twilio": "activities.connectors.communication.twilio.connector:Twilio",
     "weather": "activities.connectors.feed.weather:Weather",
     "wedsync": "activities.connectors.source.wedsync:WedSyncReports",
+    "whatsapp": "activities.connectors.communication.whatsapp.connector:WhatsApp",
 }
 """System name -> module and class; modules load on first use because vendor SDKs are heavy."""
 

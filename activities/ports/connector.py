@@ -14,6 +14,7 @@ from pydantic import JsonValue
 from activities.ports.connection import Connection
 from activities.ports.manifest import Manifest
 from contracts.effects import Delivery, EffectOutcome, EffectStep, StandingEffect
+from contracts.engagement import EngagementResult, EngagementTracking, NotificationState
 from contracts.errors import WedSyncError
 from contracts.integration import ConnectionProbe, ProvisionResult
 from contracts.sync import RecordResult
@@ -113,6 +114,34 @@ class CorrectingConnector(DeliveryConnector, Protocol):
 
         Raises:
             Permanent: the effect no longer stands.
+        """
+        ...
+
+
+@runtime_checkable
+class StateConnector(DeliveryConnector, Protocol):
+    """A system that shows how far a notification came elsewhere."""
+
+    async def show_state(self, effect: StandingEffect, state: NotificationState) -> bool:
+        """Show the state at what the effect made, and return whether that changed anything.
+
+        Idempotent: yes. False, too, where the system has no way to show this state at this kind of effect.
+
+        Raises:
+            Permanent: the effect no longer stands.
+        """
+        ...
+
+
+@runtime_checkable
+class EngagementConnector(Connector, Protocol):
+    """A system that tells what people made of a message."""
+
+    async def engagement(self, tracking: EngagementTracking) -> EngagementResult:
+        """Return reactions and replies of one message.
+
+        Raises:
+            Permanent: there is no such message.
         """
         ...
 

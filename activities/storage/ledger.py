@@ -162,6 +162,14 @@ class EffectLedger:
             organization_id, effects.c.integration_id == integration_id, effects.c.remote_id == remote_id
         )
 
+    async def by_effect_id(self, organization_id: str, integration_id: str, beginning: str) -> list[LedgerEntry]:
+        """Return the effects of an integration whose ids begin so: all of one id, or its first digits."""
+        return await self._entries(
+            organization_id,
+            effects.c.integration_id == integration_id,
+            effects.c.effect_id.startswith(beginning, autoescape=True),
+        )
+
     async def standing(self, organization_id: str, effect_ids: Sequence[str]) -> list[StandingEffect]:
         """Return those of a few hundred effects that stand."""
         if not effect_ids:

@@ -66,13 +66,20 @@ def reference(effect_id: str) -> str:
 
 
 def ways_to_answer(actions: Sequence[NotificationAction], effect_id: str) -> list[str]:
-    """Return one line per action that says which words to reply, as `read_answer` understands them."""
-    return [f"Reply {action.action_id} {reference(effect_id)}: {action.label}" for action in actions]
+    """Return one line per action that says which words to reply, as `read_answer` understands them.
+
+    Phones begin sentences with a capital by themselves: only actions whose ids have none can be answered.
+    """
+    return [
+        f"Reply {action.action_id} {reference(effect_id)}: {action.label}"
+        for action in actions
+        if action.action_id == action.action_id.lower()
+    ]
 
 
 @dataclass(frozen=True)
 class WrittenAnswer:
-    """An answer by reply: the action's id as it was typed, and how the id of the message's effect begins."""
+    """An answer by reply: the action's id, and how the id of the message's effect begins, both in lower case."""
 
     action_id: str
     effect_prefix: str
@@ -81,7 +88,7 @@ class WrittenAnswer:
 def read_answer(text: str) -> WrittenAnswer | None:
     """Return what a reply answers, or None when it is some other text."""
     found = _ANSWER.fullmatch(text)
-    return WrittenAnswer(found[1], found[2].lower()) if found else None
+    return WrittenAnswer(found[1].lower(), found[2].lower()) if found else None
 
 
 def _invalid(code: str, message: str, system: str) -> InvalidInput:

@@ -49,6 +49,10 @@ class Gateway:
                 self._wedsync = WedSync(client, self._store, self.settings)
             return self._wedsync
 
+    def public_url(self, path: str) -> str:
+        """Return a path of the API as others call it."""
+        return f"{(self.settings.public_url or self.settings.api_url).rstrip('/')}{path}"
+
     async def check_store(self) -> None:
         """Read from the store.
 

@@ -19,6 +19,8 @@ MEDIA_TYPE = "application/problem+json"
 _BY_CODE = {
     "credential_missing_bearer": 401,
     "api_key_refused": 401,
+    "signature_refused": 401,
+    "hook_unreadable": 400,
     "not_found": 404,
     "run_not_found": 404,
     "integration_not_found": 404,

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from activities.storage.idempotency import Answer
+from contracts.engagement import StateSynchronization
 from contracts.etl import EtlRequest
 from contracts.health import MonitorHealthResult
 from contracts.notification import CrossSystemRouting
@@ -54,6 +55,16 @@ async def start_etl(request: Request, org: Organization, idempotency_key: Idempo
         return accepted(request, org, await wedsync.start_etl(wanted))
 
     return await once(request, org, idempotency_key, EtlRequest, act)
+
+
+@router.post("/notification-states", status_code=202, response_model=Accepted, openapi_extra=body(StateSynchronization))
+async def sync_states(request: Request, org: Organization, idempotency_key: IdempotencyKey = None) -> Response:
+    """Carry how far notifications came to the systems that show it."""
+
+    async def act(wedsync: WedSync, sync: StateSynchronization) -> Answer:
+        return accepted(request, org, await wedsync.start_state_sync(sync))
+
+    return await once(request, org, idempotency_key, StateSynchronization, act)
 
 
 @router.get("/runs/{run_id}", response_model=RunView)

@@ -13,7 +13,7 @@ from contracts.integration import ConnectionActionKind, ConnectionResult, Integr
 from starters.api.views import IntegrationList, IntegrationSummary
 from starters.cli.limits import limits
 from starters.cli.options import DataDir, File, Json, Organization, organization_of, with_wedsync
-from starters.cli.output import facts, line, note, print_json, table
+from starters.cli.output import facts, line, note, print_json, say, table
 from starters.client import WedSync
 from starters.documents import read_file
 from starters.failures import as_error
@@ -139,6 +139,23 @@ def show(
         return await wedsync.integrations.show(await organization_of(wedsync, organization), integration_id)
 
     _show(with_wedsync(data_dir, act), as_json=json)
+
+
+@app.command("hook")
+def hook(
+    integration_id: IntegrationId, data_dir: DataDir = None, organization: Organization = None, *, json: Json = False
+) -> None:
+    """Show the address that the vendor is to send its webhooks to."""
+
+    async def act(wedsync: WedSync) -> str:
+        org = await organization_of(wedsync, organization)
+        return await wedsync.hook_url(org, integration_id)
+
+    url = with_wedsync(data_dir, act)
+    if json:
+        print_json({"integrationId": integration_id, "url": url})
+    else:
+        say(url)
 
 
 @app.command("test")

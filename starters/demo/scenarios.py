@@ -18,6 +18,7 @@ from contracts.wedding import Wedding, WeddingEvent, WeddingEventType
 from starters.demo.connections import connections
 from starters.demo.stage import ORGANIZATION, ROOT, Check, Scenario, Stage, example, integration
 from starters.demo.vendors import Vendors
+from starters.demo.venue import venue_coordination
 from starters.failures import translated
 from starters.skipped_clock import skipped_clock
 from workers import roster
@@ -188,4 +189,5 @@ SCENARIOS: dict[str, Scenario] = {
     "studio-notify": studio_notify,
     "planner-survey": planner_survey,
     "connections": connections,
+    "venue-coordination": venue_coordination,
 }

@@ -13,7 +13,7 @@ import pytest
 from activities.connectors.bi.tableau import Tableau
 from activities.connectors.booking.tave import Tave
 from activities.connectors.communication.email import Email
-from activities.connectors.communication.slack import Slack
+from activities.connectors.communication.slack.connector import Slack
 from activities.connectors.crm.hubspot import HubSpot
 from activities.connectors.source.wedsync import WedSyncReports
 from activities.ports.connection import Connection

@@ -14,8 +14,10 @@ from urllib.parse import parse_qs
 import httpx
 import pytest
 import yaml
+from pydantic import SecretStr
 
 from activities.connectors.crm.asana import Asana
+from activities.transport.oauth import OAuthClient, TokenEndpoint
 from contracts.effects import Delivery, DeliveryIntent, EffectOutcome, EffectStep, Rendered, StandingEffect
 from contracts.errors import AuthExpired, InvalidInput, OutcomeUnknown, Permanent, RateLimited, Transient, WedSyncError
 from tests.support.admissions import Counting
@@ -222,6 +224,20 @@ async def test_a_token_that_does_not_live_asks_for_a_new_connection(emulators: E
     token = emulators.grant("asana", lifetimeS=0)["accessToken"] if given == "expired" else "sandbox-other-token"
     connector = Asana(connection("asana", emulators.base_url("asana"), {"accessToken": token}, projectGid=PROJECT))
     assert type(await failure(connector.probe())) is AuthExpired
+    await connector.aclose()
+
+
+async def test_an_access_that_was_consented_to_is_renewed_and_opens_the_api(emulators: Emulators) -> None:
+    root = emulators.base_url("asana")
+    app = OAuthClient("sandbox-asana-client", SecretStr("sandbox-asana-secret"))
+    profile = Asana.manifest.oauth
+    assert profile is not None
+    endpoint = TokenEndpoint(connection("asana", root, {}), profile, app)
+    renewed = await endpoint.refresh(emulators.grant("asana")["refreshToken"])
+    await endpoint.aclose()
+    connector = Asana(connection("asana", root, {"accessToken": renewed.access_token}, projectGid=PROJECT))
+    assert (await connector.probe()).ok
+    assert renewed.life_s == profile.default_life_s
     await connector.aclose()
 
 

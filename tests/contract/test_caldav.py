@@ -17,7 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from icalendar import Calendar
 
+from activities.connectors.calendar import caldav_dav
 from activities.connectors.calendar.caldav import CalDav
+from activities.connectors.calendar.caldav_events import taken
 from contracts.effects import Delivery, DeliveryIntent, EffectStep, StandingEffect
 from contracts.errors import AuthExpired, InvalidInput, OutcomeUnknown, Permanent, RateLimited, Transient, WedSyncError
 from tests.support.admissions import Counting
@@ -123,6 +125,13 @@ async def test_a_moved_wedding_moves_its_event_and_makes_no_second_one(caldav: C
     [event] = shown(emulators)
     assert (event["dtstart"], event["sequence"]) == ("20270619T153000", "1")
     assert kinds(emulators) == ["event.created", "event.updated"]
+
+
+async def test_a_wedding_moved_by_years_brings_its_zone_s_rules_along(caldav: CalDav, emulators: Emulators) -> None:
+    await caldav.apply(upsert(caldav))
+    await caldav.apply(upsert(caldav, "2031-06-14", createdAt="2027-06-02T00:00:00Z"))
+    [event] = shown(emulators)
+    assert ("RDATE" in event["ics"], event["ics"].count("TZID:"), "20310330T" in event["ics"]) == (True, 1, True)
 
 
 async def test_the_changes_of_a_timeline_come_before_the_wedding_s_context(
@@ -249,6 +258,7 @@ async def test_busy_times_are_those_of_events_that_stand(caldav: CalDav, people:
     people("floating", "DTSTART:20270612T090000", "DURATION:PT1H")
     people("cancelled", "DTSTART:20270612T090000Z", "DURATION:PT1H", "STATUS:CANCELLED")
     people("free", "DTSTART:20270612T090000Z", "DURATION:PT1H", "TRANSP:TRANSPARENT")
+    people("instant", "DTSTART:20270612T110000Z")
     people("before", "DTSTART:20270610T100000Z", "DTEND:20270611T100000Z")
     await caldav.apply(hold(caldav, NOON + timedelta(days=4)))
     found = await caldav.busy("orangery", datetime(2027, 6, 11, 10, tzinfo=UTC), datetime(2027, 6, 26, tzinfo=UTC))
@@ -272,12 +282,34 @@ async def test_a_day_without_a_time_lies_in_the_zone_of_the_calendar(
     await connector.aclose()
 
 
-@pytest.mark.parametrize("rule", ["RRULE:FREQ=SECONDLY", "RRULE:FREQ=MINUTELY;INTERVAL=2"])
-async def test_an_event_whose_times_cannot_be_read_is_not_taken_for_free(
-    caldav: CalDav, people: Callable[..., str], rule: str
-) -> None:
-    people("odd", "DTSTART:20270612T090000Z", "DTEND:20270612T090001Z", rule)
-    assert (await failure(caldav.busy("orangery", NOON, NOON + timedelta(hours=1)))).detail.code == "event_unreadable"
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("DTSTART:20270612T090000Z", "DTEND:20270612T090001Z", "RRULE:FREQ=SECONDLY"),
+        ("DTSTART:20270612T090000Z", "DTEND:20270612T091000Z", "RRULE:FREQ=HOURLY"),
+        ("DTSTART:20270612T090000Z", "RRULE:FREQ=WEEKLY;BYDAY=XX"),
+        ("SUMMARY:No times at all",),
+    ],
+)
+def test_an_event_whose_times_cannot_be_read_is_not_taken_for_free(lines: tuple[str, ...]) -> None:
+    event = ["BEGIN:VCALENDAR", "VERSION:2.0", "BEGIN:VEVENT", "UID:odd", *lines, "END:VEVENT", "END:VCALENDAR", ""]
+    with pytest.raises(Permanent) as caught:
+        taken(["\r\n".join(event).encode()], NOON, NOON + timedelta(hours=1), ZoneInfo("UTC"))
+    assert caught.value.detail.code == "event_unreadable"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b'<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><multistatus xmlns="DAV:">&b;</multistatus>',
+        b'<multistatus xmlns="DAV:"><response><status>HTTP/1.1 507 More</status></response></multistatus>',
+        b"<html></html>",
+        b"no XML",
+    ],
+)
+def test_an_answer_that_is_hostile_or_not_whole_is_not_taken_for_free_time(answer: bytes) -> None:
+    with pytest.raises(Transient):
+        list(caldav_dav._properties(answer, "events.query"))
 
 
 async def test_a_hold_is_tentative_and_held_once(caldav: CalDav, emulators: Emulators) -> None:

@@ -6,14 +6,16 @@ import gzip
 import json
 import os
 from collections.abc import AsyncIterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import yaml
 from jsonschema import Draft4Validator
 
-from emulators import hubspot, slack, tave
+from emulators import asana, hubspot, slack, square, tave
 from emulators.core import State, build_app
 
 SPECS = Path(os.environ.get("WEDSYNC_SPECS_DIR", Path(__file__).parents[2].parent / "shared" / "specs"))
@@ -35,11 +37,14 @@ WEDDINGS: dict[str, Any] = {
 }
 
 
+@cache
 def spec(name: str) -> dict[str, Any]:
     path = SPECS / name
     if not path.exists():
         pytest.skip(f"The vendor's description {name} is not here; WEDSYNC_SPECS_DIR says where to look.")
     raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    if ".yaml" in path.suffixes:
+        raw = json.dumps(yaml.load(raw, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)), default=str).encode()
     found: dict[str, Any] = json.loads(raw)
     return found
 
@@ -77,7 +82,7 @@ def documented(document: dict[str, Any], path: str, method: str, answer: httpx.R
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     state = State()
-    app = build_app([build(state) for build in (hubspot.build, slack.build, tave.build)])
+    app = build_app([build(state) for build in (hubspot.build, slack.build, tave.build, asana.build, square.build)])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://vendors.test") as opened:
         yield opened
     state.close()
@@ -203,6 +208,60 @@ async def test_a_vsco_workspace_quota_answer_has_the_documented_shape(client: ht
     answer = await client.get("/tave/api/v2/studio/me", headers=TAVE)
     assert objections(document, document["components"]["schemas"]["Error"], answer.json()) == []
     assert (answer.json()["type"], answer.headers["Retry-After"]) == ("quota-limit", "5")
+
+
+TASK = {
+    "data": {"name": "W", "due_on": "2027-06-12", "projects": [asana.PROJECT], "external": {"gid": "e", "data": "x"}}
+}
+
+
+async def test_every_asana_answer_has_the_documented_shape(client: httpx.AsyncClient) -> None:
+    document, found = spec("asana/asana_oas.yaml.gz"), []
+
+    async def ask(path: str, method: str, url: str, body: Any = None) -> Any:
+        headers = {"Authorization": f"Bearer {asana.TOKEN}"}
+        answer = await client.request(method, f"/asana/api/1.0{url}", json=body, headers=headers)
+        declared = documented(document, path, method, answer)
+        found.append((path, method, answer.status_code, objections(document, declared, answer.json())))
+        return answer.json()
+
+    task, stories, story = "/tasks/{task_gid}", "/tasks/{task_gid}/stories", "/stories/{story_gid}"
+    await ask("/projects/{project_gid}", "get", f"/projects/{asana.PROJECT}")
+    await ask("/tasks", "post", "/tasks", TASK)
+    await ask("/tasks", "post", "/tasks", {"data": {"name": 7, "projects": [asana.PROJECT]}})
+    await ask(task, "get", "/tasks/external:e")
+    await ask(task, "get", "/tasks/external:none")
+    await ask(task, "put", "/tasks/external:e", {"data": {"completed": True}})
+    made = await ask(stories, "post", "/tasks/external:e/stories", {"data": {"text": "x"}})
+    await ask(stories, "post", "/tasks/external:e/stories", {"data": {"text": "y"}})
+    await ask(stories, "get", "/tasks/external:e/stories?limit=1")
+    await ask(story, "put", f"/stories/{made['data']['gid']}", {"data": {"text": "z"}})
+    await ask(story, "delete", f"/stories/{made['data']['gid']}")
+    statuses = [status for _, _, status, _ in found]
+    assert [one for one in found if one[3]] == []
+    assert statuses == [200, 201, 400, 200, 404, 200, 201, 201, 200, 200, 200]
+
+
+async def test_every_square_answer_has_the_documented_shape(client: httpx.AsyncClient) -> None:
+    document, headers = spec("square/api.json.gz"), {"Authorization": f"Bearer {square.TOKEN}"}
+    order = {"order": {"location_id": square.LOCATION, "version": 1, "ticket_name": "F"}, "idempotency_key": "k"}
+    asked = [
+        ("/v2/merchants/{merchant_id}", "get", "/v2/merchants/me", None, 200),
+        ("/v2/orders/{order_id}", "get", f"/v2/orders/{square.ORDER}", None, 200),
+        ("/v2/orders/{order_id}", "put", f"/v2/orders/{square.ORDER}", order, 200),
+        (
+            "/v2/orders/{order_id}",
+            "put",
+            f"/v2/orders/{square.ORDER}",
+            {"order": {"location_id": square.LOCATION}},
+            400,
+        ),
+        ("/v2/orders/{order_id}", "get", "/v2/orders/none", None, 404),
+    ]
+    for path, method, url, body, status in asked:
+        answer = await client.request(method, f"/square{url}", json=body, headers=headers)
+        schema = document["paths"][path][method]["responses"]["200"]["content"]["application/json"]["schema"]
+        assert (url, answer.status_code, objections(document, schema, answer.json())) == (url, status, [])
 
 
 SLACK_CALLS: list[tuple[str, dict[str, str]]] = [

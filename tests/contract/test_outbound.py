@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from activities.connectors.bi.tableau import Tableau
 from activities.connectors.booking.tave import Tave
 from activities.connectors.communication.email import Email
-from activities.connectors.communication.slack import Slack
+from activities.connectors.communication.slack.connector import Slack
 from activities.connectors.crm.hubspot import HubSpot
 from activities.connectors.registry import connector_class
 from activities.connectors.warehouse import snowflake_session

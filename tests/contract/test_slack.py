@@ -13,7 +13,7 @@ import pytest
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
-from activities.connectors.communication.slack import Slack
+from activities.connectors.communication.slack.connector import Slack
 from contracts.effects import EffectStep, Rendered
 from contracts.errors import AuthExpired, OutcomeUnknown, Permanent, RateLimited, Transient, WedSyncError
 from tests.support.deliveries import PRIVATE_WORDS, connection, delivery, standing

@@ -11,9 +11,11 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from activities.connectors.booking.tripleseat import Tripleseat
 from activities.connectors.booking.tripleseat_events import moved, stands
+from activities.transport.oauth import OAuthClient, TokenEndpoint
 from contracts.effects import EffectOutcome, EffectStep, Rendered, StandingEffect
 from contracts.errors import AuthExpired, InvalidInput, OutcomeUnknown, Permanent, RateLimited, Transient, WedSyncError
 from emulators import tripleseat as site
@@ -250,6 +252,22 @@ async def test_a_token_that_does_not_live_asks_for_a_new_connection(emulators: E
     token = "sandbox-other-token" if lives else emulators.grant("tripleseat", lifetimeS=0)["accessToken"]
     connector = Tripleseat(connection("tripleseat", emulators.base_url("tripleseat"), {"accessToken": token}))
     assert type(await failure(connector.probe())) is AuthExpired
+    await connector.aclose()
+
+
+async def test_an_access_that_was_consented_to_is_renewed_and_opens_the_api(emulators: Emulators) -> None:
+    root, app = (
+        emulators.base_url("tripleseat"),
+        OAuthClient("sandbox-tripleseat-client", SecretStr("sandbox-tripleseat-secret")),
+    )
+    profile = Tripleseat.manifest.oauth
+    assert profile is not None
+    endpoint = TokenEndpoint(connection("tripleseat", root, {}), profile, app)
+    renewed = await endpoint.refresh(emulators.grant("tripleseat")["refreshToken"])
+    await endpoint.aclose()
+    connector = Tripleseat(connection("tripleseat", root, {"accessToken": renewed.access_token}))
+    assert (await connector.probe()).ok
+    assert renewed.life_s == profile.default_life_s
     await connector.aclose()
 
 

@@ -234,10 +234,12 @@ async def test_a_sender_that_is_wrong_or_busy_is_told_apart(
     await connector.aclose()
 
 
-async def test_a_messaging_service_sends_in_the_place_of_a_number(emulators: Emulators) -> None:
+async def test_a_text_is_found_although_the_messaging_service_replaces_characters(
+    emulators: Emulators,
+) -> None:
     service = {"messagingServiceSid": "MG" + "5a" * 16}
     connector = Twilio(connection("twilio", emulators.base_url("twilio"), CREDENTIAL, **service))
-    step = step_of(connector)
+    step = step_of(connector, title="Anna\u2019s ceremony \u2013 moved\u2026")
     sent = await connector.apply(step)
     found = await connector.find(step)
     assert found is not None

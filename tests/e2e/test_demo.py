@@ -11,6 +11,7 @@ from starters.demo.connections import connections
 from starters.demo.scenarios import planner_survey
 from starters.demo.stage import Scenario, Stage
 from starters.demo.vendors import Vendors
+from starters.demo.venue import venue_coordination
 from starters.stack import SANDBOX_REPORT_TOKEN
 from tests.e2e.conftest import RunningStack
 from workers.settings import Settings
@@ -38,3 +39,9 @@ async def test_the_survey_is_mailed_48_hours_after_the_wedding_and_not_before(st
 
 async def test_f32_a_revoked_connection_parks_its_work_and_loses_none_of_it(stack: RunningStack, tmp_path: Path):
     assert await differences(connections, stack, tmp_path) == []
+
+
+async def test_a_venue_s_change_reaches_everybody_once_and_a_moved_date_moves_the_event(
+    stack: RunningStack, tmp_path: Path
+):
+    assert await differences(venue_coordination, stack, tmp_path) == []

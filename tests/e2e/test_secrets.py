@@ -25,7 +25,7 @@ VENDORS = ("emulators", "snowflake")
 STUMBLE = """
 import sys
 if "workers" in sys.orig_argv:
-    from activities.connectors.communication.slack import Slack
+    from activities.connectors.communication.slack.connector import Slack
     probe, stumbled = Slack.probe, []
     async def stumbling(self):
         secret = self._connection.credential["signingSecret"].get_secret_value()

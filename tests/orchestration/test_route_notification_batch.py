@@ -16,7 +16,6 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from activities.batch import KIND, Batches
 from activities.notify import Notify
 from activities.ports.connector import DeliveryConnector
-from activities.storage.database import metadata
 from activities.storage.ledger import EffectLedger
 from activities.sync_parts import Parts
 from contracts.batch import (
@@ -127,14 +126,11 @@ class FakeBatches:
 
 @pytest.fixture
 async def office(emulators: Emulators, tmp_path: Path) -> AsyncIterator[Office]:  # noqa: F811
-    house = House(emulators, tmp_path)
-    async with house.database.engine.begin() as connection:
-        await connection.run_sync(metadata.create_all)
-    await house.connect("hubspot", {"accessToken": "sandbox-hubspot-token"})
-    await house.connect("slack", {"botToken": "sandbox-slack-token"})
-    await (await house.access.connector(ORGANIZATION, "hubspot-main", DeliveryConnector)).provision()
-    yield Office(house)
-    await house.aclose()
+    async with House.opened(emulators, tmp_path) as house:
+        await house.connect("hubspot", {"accessToken": "sandbox-hubspot-token"})
+        await house.connect("slack", {"botToken": "sandbox-slack-token"})
+        await (await house.access.connector(ORGANIZATION, "hubspot-main", DeliveryConnector)).provision()
+        yield Office(house)
 
 
 @asynccontextmanager

@@ -69,6 +69,18 @@ class House:
             fingerprint_key=key.derive("fingerprint"),
         )
 
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, emulated: Emulators, folder: Path) -> AsyncIterator[House]:
+        """Yield a house with an empty store."""
+        house = cls(emulated, folder)
+        async with house.database.engine.begin() as connection:
+            await connection.run_sync(metadata.create_all)
+        try:
+            yield house
+        finally:
+            await house.aclose()
+
     async def _endpoint(self, platform: str) -> str:
         return self.emulators.base_url(platform)
 

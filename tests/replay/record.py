@@ -23,6 +23,7 @@ from tests.orchestration import test_route_notification as routing
 from tests.orchestration import test_route_notification_batch as batch
 from tests.orchestration import test_run_automation as automation
 from tests.orchestration import test_run_warehouse_etl as etl
+from tests.orchestration import test_sync_notification_states as states
 from tests.orchestration import test_sync_report as sync
 from tests.orchestration import test_trigger_automations as triggers
 from tests.orchestration import test_wedding_timeline as wedding
@@ -191,6 +192,14 @@ async def batch_of_two_parts() -> AsyncIterator[WorkflowHandle[Any, Any]]:
 
 
 @asynccontextmanager
+async def states_carried() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    async with states.stage(states.FakeStates()) as client:
+        handle = await states.carry(client, "recorded", states=[states.known("read", "mail")])
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
 async def routing_with_failover() -> AsyncIterator[WorkflowHandle[Any, Any]]:
     fake = routing.FakeNotify()
     fake.trouble = {"team-chat-0": [routing.refused()]}
@@ -253,6 +262,7 @@ PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, An
         load_with_a_lost_part,
         load_with_steps_side_by_side,
         routing_with_failover,
+        states_carried,
         sync_as_bulk_jobs,
         sync_of_two_parts,
         wedding_moved_and_completed,

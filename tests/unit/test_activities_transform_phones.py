@@ -14,7 +14,7 @@ from contracts.notification import NotificationAction
 from tests.support.deliveries import delivery
 
 EFFECT_IDS = st.text("0123456789abcdef", min_size=32, max_size=32)
-ACTION_IDS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:\-]{0,63}", fullmatch=True)
+ACTION_IDS = st.from_regex(r"[a-z0-9][a-z0-9._:\-]{0,63}", fullmatch=True)
 
 
 @pytest.mark.parametrize("written", ["+44 7700 900101", "+44-7700-900.101", "(+44) 7700900101"])
@@ -55,7 +55,12 @@ def test_what_a_text_asks_to_reply_is_read_back(action_id: str, effect_id: str) 
 def test_people_type_answers_in_their_own_way(typed: str) -> None:
     answer = read_answer(typed)
     assert answer is not None
-    assert (answer.action_id.lower(), answer.effect_prefix) == ("ack", "3f9a2c")
+    assert (answer.action_id, answer.effect_prefix) == ("ack", "3f9a2c")
+
+
+def test_an_action_that_a_phone_would_misspell_is_not_offered() -> None:
+    action = NotificationAction(action_id="confirmDate", label="Yes", type="choose")
+    assert ways_to_answer([action], "0" * 32) == []
 
 
 @pytest.mark.parametrize("text", ["", "Thanks!", "ack", "3F9A2C", "I will be there at 3F9A2C o'clock", "STOP"])

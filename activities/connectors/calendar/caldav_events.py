@@ -19,7 +19,7 @@ PRODUCT = "-//WedSync//Orchestrator//EN"
 EFFECT, BOOKING, AS_OF = "X-WEDSYNC-EFFECT", "X-WEDSYNC-BOOKING", "X-WEDSYNC-AS-OF"
 """Effects that the event shows, the wedding it is about, and the instant its facts are of."""
 _WORDS = ("SUMMARY", "DESCRIPTION", "LOCATION", "STATUS")
-_TOO_OFTEN = {"SECONDLY", "MINUTELY"}
+_TOO_OFTEN = {"SECONDLY", "MINUTELY", "HOURLY"}
 _DAY, _YEAR = timedelta(days=1), timedelta(days=366)
 
 
@@ -37,14 +37,17 @@ def parsed(body: bytes, operation: str) -> Calendar:
         Transient: `vendor_bad_response`, it is no iCalendar.
     """
     try:
-        return Calendar.from_ical(body)
+        found = Calendar.from_ical(body)
     except (ValueError, IndexError, KeyError):
+        found = None
+    if not isinstance(found, Calendar):
         raise Transient(
             "vendor_bad_response",
             f"caldav answered {operation} with something other than iCalendar.",
             system="caldav",
             operation=operation,
-        ) from None
+        )
+    return found
 
 
 def effects_of(standing: Calendar) -> frozenset[str]:
@@ -113,8 +116,7 @@ def written(standing: Calendar | None, wanted: Mapping[str, JsonValue], effects:
     for name, value in values.items():
         if value not in {None, ""}:
             event.add(name, value)
-    day = start.date() if isinstance(start, datetime) else start
-    calendar.add_missing_timezones(day - _YEAR, day + _YEAR)
+    _describe_zone(calendar, start, str(wanted["timeZone"]))
     return bytes(calendar.to_ical())
 
 
@@ -143,15 +145,16 @@ def taken(bodies: list[bytes], starts_at: datetime, ends_at: datetime, zone: Zon
             if _text(event, "TRANSP") == "TRANSPARENT" or _text(event, "STATUS") == "CANCELLED":
                 continue
             begin, finish = _instant(event.start, zone), _instant(event.end, zone)
-            if begin < ends_at and finish > starts_at:
+            if begin < min(finish, ends_at) and finish > starts_at:
                 found.append(Taken(begin, finish, _text(event, BOOKING) or None, _effects(event)))
     return sorted(found, key=lambda slot: (slot.starts_at, slot.ends_at))
 
 
 def _occurrences(calendar: Calendar, starts_at: datetime, ends_at: datetime) -> list[Event]:
-    if any(_TOO_OFTEN & {str(freq) for freq in rule.get("FREQ", [])} for one in calendar.events for rule in one.rrules):
-        raise _unreadable()
     try:
+        often = {str(freq) for one in calendar.events for rule in one.rrules for freq in rule.get("FREQ", [])}
+        if often & _TOO_OFTEN:
+            raise _unreadable()
         return [one for one in recurring_ical_events.of(calendar).between(starts_at, ends_at) if one.name == "VEVENT"]
     except (ValueError, TypeError, KeyError, ArithmeticError):
         raise _unreadable() from None
@@ -162,10 +165,19 @@ def _unreadable() -> WedSyncError:
         "event_unreadable",
         "The calendar holds an event whose times cannot be read.",
         owner=Owner.TENANT,
-        action="Look for an event with broken times, or one repeated every minute, and correct or remove it.",
+        action="Look for an event with broken times, or one repeated by the hour or oftener, and correct or remove it.",
         system="caldav",
         operation="events.query",
     )
+
+
+def _describe_zone(calendar: Calendar, start: date | datetime, zone: str) -> None:
+    """Describe the zones for the years around the event; an older description need not reach there."""
+    calendar.subcomponents = [
+        one for one in calendar.subcomponents if one.name != "VTIMEZONE" or one.get("TZID") != zone
+    ]
+    day = start.date() if isinstance(start, datetime) else start
+    calendar.add_missing_timezones(day - _YEAR, day + _YEAR)
 
 
 def _empty() -> Calendar:

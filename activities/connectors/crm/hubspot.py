@@ -11,7 +11,7 @@ from typing import ClassVar
 from pydantic import JsonValue
 
 from activities.connectors.crm.hubspot_api import SYSTEM, HubSpotApi
-from activities.connectors.crm.hubspot_delivery import apply_step, correct_effect, find_step, retract_effect
+from activities.connectors.crm.hubspot_delivery import apply_step, correct_effect, find_step, retract_effect, show_state
 from activities.connectors.crm.hubspot_delivery_batch import BATCH, apply_steps
 from activities.connectors.crm.hubspot_effects import CREATING_KINDS, OBJECT_OF_KIND, plan_steps
 from activities.connectors.crm.hubspot_mapping import formatted, wedding_name
@@ -22,6 +22,7 @@ from activities.ports.connection import Connection
 from activities.ports.connector import OutboundRecord, UpsertAnswer
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, OAuth, RateLimit
 from contracts.effects import Delivery, EffectOutcome, EffectStep, StandingEffect
+from contracts.engagement import NotificationState
 from contracts.errors import Permanent, WedSyncError
 from contracts.integration import ConnectionProbe, IntegrationType, ProvisionResult
 
@@ -185,6 +186,10 @@ class HubSpot:
     async def correct(self, effect: StandingEffect, step: EffectStep) -> EffectOutcome:
         """Write the step's values over what stands, as `correct_effect` says."""
         return await correct_effect(self._api, effect, step)
+
+    async def show_state(self, effect: StandingEffect, state: NotificationState) -> bool:
+        """Write into a note or task how far its notification came, as `show_state` says."""
+        return await show_state(self._api, effect, state)
 
     async def _allowed(self, feature: str, endpoint: str, *args: object, **options: object) -> str:
         try:

@@ -10,9 +10,10 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 from activities.connectors.crm.hubspot_api import SYSTEM, Answer, HubSpotApi, bad_response
 from activities.connectors.crm.hubspot_effects import CREATING_KINDS, OBJECT_OF_KIND
 from activities.connectors.crm.hubspot_mapping import same_values
-from activities.connectors.crm.hubspot_schema import EFFECT_ID_PROPERTY, known_properties
+from activities.connectors.crm.hubspot_schema import EFFECT_ID_PROPERTY, STATE_PROPERTY, known_properties
 from contracts.base import Instant
 from contracts.effects import EffectOutcome, EffectStep, StandingEffect
+from contracts.engagement import NotificationState
 from contracts.errors import InvalidInput, Permanent
 
 _CLASH_STATUSES = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT})
@@ -88,6 +89,24 @@ async def retract_effect(api: HubSpotApi, effect: StandingEffect) -> None:
     except Permanent as refused:
         if refused.detail.evidence.get("status") != HTTPStatus.NOT_FOUND:
             raise
+
+
+async def show_state(api: HubSpotApi, effect: StandingEffect, state: NotificationState) -> bool:
+    """Write into a note or task how far its notification came; contacts and deals stand for more than one.
+
+    Idempotent: yes.
+
+    Raises:
+        Permanent: `not_found`, the record is not there any more.
+
+    Source: https://developers.hubspot.com/docs/api-reference/crm-notes-v3/guide (v3).
+    """
+    if effect.kind not in CREATING_KINDS:
+        return False
+    values: dict[str, JsonValue] = {STATE_PROPERTY: state.value}
+    operation, body = f"{effect.kind}.state", {"properties": values}
+    await api.call(operation, "objects.update", _object_type(effect.kind), effect.remote_id, body, writes=True)
+    return True
 
 
 async def correct_effect(api: HubSpotApi, effect: StandingEffect, step: EffectStep) -> EffectOutcome:

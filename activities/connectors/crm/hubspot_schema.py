@@ -13,6 +13,8 @@ RECORD_ID_PROPERTY = "wedsync_id"
 """Unique property of our custom objects: the record's id at the source."""
 EFFECT_ID_PROPERTY = "wedsync_effect_id"
 """Unique property of notes and tasks: the id of the effect that created them."""
+STATE_PROPERTY = "wedsync_state"
+"""Property of notes and tasks: how far their notification came elsewhere."""
 ASSOCIATION_TARGETS: Mapping[str, str] = MappingProxyType(
     {"association_contact_id": "contacts", "association_company_id": "companies"}
 )
@@ -110,6 +112,7 @@ _INFORMATION, _TRACKING = "wedding_information", "communication_tracking"
 _TRACKING_LABEL = "Communication Tracking"
 _RECORD_ID = PropertySpec(RECORD_ID_PROPERTY, "WedSync ID", unique=True)
 _EFFECT_ID = PropertySpec(EFFECT_ID_PROPERTY, "WedSync Effect ID", group=_TRACKING, unique=True)
+_STATE = PropertySpec(STATE_PROPERTY, "WedSync State", group=_TRACKING)
 _STAGES = ("inquiry", "booked", "in_progress", "completed", "cancelled")
 _CATEGORIES = (
     *("photography", "venue", "planning", "catering", "florist", "music", "videography", "cake", "beauty"),
@@ -179,8 +182,8 @@ CONTACTS = StandardObjectSpec(
 )
 STANDARD_OBJECTS = (
     CONTACTS,
-    StandardObjectSpec("notes", MappingProxyType({_TRACKING: _TRACKING_LABEL}), (_EFFECT_ID,)),
-    StandardObjectSpec("tasks", MappingProxyType({_TRACKING: _TRACKING_LABEL}), (_EFFECT_ID,)),
+    StandardObjectSpec("notes", MappingProxyType({_TRACKING: _TRACKING_LABEL}), (_EFFECT_ID, _STATE)),
+    StandardObjectSpec("tasks", MappingProxyType({_TRACKING: _TRACKING_LABEL}), (_EFFECT_ID, _STATE)),
 )
 
 

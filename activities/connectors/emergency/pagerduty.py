@@ -7,11 +7,14 @@ from typing import ClassVar
 
 from pydantic import JsonValue
 
+from activities.connectors.emergency.pagerduty_inbound import INBOUND
 from activities.ports.connection import Connection
+from activities.ports.inbound import Inbound
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
 from activities.transport.client import JsonClient, open_client
 from contracts.base import JsonObject
 from contracts.effects import Delivery, EffectOutcome, EffectStep, StandingEffect
+from contracts.engagement import NotificationState
 from contracts.errors import AuthExpired, InvalidInput, Permanent
 from contracts.integration import ConnectionProbe, IntegrationType, ProvisionResult
 from contracts.names import effect_id
@@ -45,6 +48,7 @@ class PagerDuty:
         api_version="Events API v2",
         documentation_url="https://developer.pagerduty.com/docs/events-api-v2-overview",
         credential_fields=("routingKey",),
+        optional_credential_fields=("webhookSecret",),
         default_base_url="https://events.pagerduty.com",
         hosts=("events.pagerduty.com", "events.eu.pagerduty.com"),
         capabilities=frozenset({Capability.DELIVER}),
@@ -60,6 +64,7 @@ class PagerDuty:
             "Accounts in the European region need the base URL https://events.eu.pagerduty.com.",
         ),
     )
+    inbound: ClassVar[Inbound] = INBOUND
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -134,6 +139,18 @@ class PagerDuty:
         """
         event: JsonObject = {"event_action": "resolve", "dedup_key": effect.remote_id or effect.object_id}
         await self._enqueue(event, operation="event.resolve", writes=True)
+
+    async def show_state(self, effect: StandingEffect, state: NotificationState) -> bool:
+        """Acknowledge the incident when somebody has acknowledged the notification elsewhere.
+
+        Idempotent: yes.
+        Source: https://developer.pagerduty.com/docs/send-alert-event
+        """
+        if state is not NotificationState.ACKNOWLEDGED:
+            return False
+        event: JsonObject = {"event_action": "acknowledge", "dedup_key": effect.remote_id or effect.object_id}
+        await self._enqueue(event, operation="event.acknowledge", writes=True)
+        return True
 
     async def _enqueue(self, event: JsonObject, *, operation: str, writes: bool) -> JsonValue:
         await self._connection.admit()

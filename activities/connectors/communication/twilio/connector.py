@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import time
+import unicodedata
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
+from activities.connectors.communication.twilio.inbound import INBOUND
 from activities.connectors.communication.twilio.refusals import (
     CALL_IS_OVER,
     UNDELIVERED,
@@ -23,6 +25,7 @@ from activities.connectors.communication.twilio.refusals import (
 )
 from activities.connectors.communication.twilio.words import spoken, written
 from activities.ports.connection import Connection
+from activities.ports.inbound import Inbound
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
 from activities.transform import phones
 from activities.transport.client import JsonClient, open_client
@@ -79,6 +82,7 @@ class Twilio:
             "Numbers of emergency services are never called: alerts go to people.",
         ),
     )
+    inbound: ClassVar[Inbound] = INBOUND
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -268,8 +272,13 @@ def _created(item: JsonObject) -> datetime:
 
 
 def _same_words(item: JsonObject, form: dict[str, str]) -> bool:
-    # A trial account puts a sentence of Twilio's before the text.
-    return str(item.get("body") or "").strip().endswith(form["Body"])
+    # A trial account puts a sentence of Twilio's before the text, and smart encoding replaces characters in it.
+    ours = _letters(form["Body"])
+    return bool(ours) and _letters(str(item.get("body") or "")).endswith(ours)
+
+
+def _letters(text: str) -> str:
+    return "".join(one for one in unicodedata.normalize("NFKD", text) if one.isalnum())
 
 
 def _found(item: JsonObject, operation: str) -> EffectOutcome:

@@ -6,7 +6,7 @@ import json
 import logging
 import re
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, cast
 
 import aiohttp
@@ -15,7 +15,9 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
+from activities.connectors.communication.slack.inbound import INBOUND
 from activities.ports.connection import Connection
+from activities.ports.inbound import Inbound
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
 from activities.transport.aio import open_session
 from activities.transport.bounds import AnswerTooLargeError, Limits, too_large
@@ -23,6 +25,7 @@ from activities.transport.classify import retry_after_s, status_error
 from activities.transport.tls import tls_context, tls_error
 from contracts.base import JsonObject
 from contracts.effects import Delivery, EffectOutcome, EffectStep, StandingEffect
+from contracts.engagement import EngagementResult, EngagementTracking, NotificationState, Reaction
 from contracts.errors import (
     AuthExpired,
     InvalidInput,
@@ -60,6 +63,9 @@ _FORBIDDEN = frozenset({
 _ABSENT = frozenset({"channel_not_found", "thread_not_found", "user_not_found"})
 
 
+_REACTIONS = {NotificationState.READ: "eyes", NotificationState.ACKNOWLEDGED: "white_check_mark"}
+
+
 class Slack:
     """One Slack workspace, behind a bot token.
 
@@ -91,6 +97,7 @@ class Slack:
             "A message is taken back by deleting it, and set right by editing it; a workspace may allow neither.",
         ),
     )
+    inbound: ClassVar[Inbound] = INBOUND
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -226,6 +233,48 @@ class Slack:
         where = {"channel": effect.object_id, "ts": effect.remote_id}
         await self._call("chat.update", writes=True, body={**said, **where, "metadata": _metadata(effect.effect_id)})
         return EffectOutcome(remote_id=effect.remote_id)
+
+    async def show_state(self, effect: StandingEffect, state: NotificationState) -> bool:
+        """React to the message for everybody in the channel to see: eyes when read, a tick when acknowledged.
+
+        Idempotent: yes, an app reacts once with each emoji. Needs the scope reactions:write.
+
+        Source: https://docs.slack.dev/reference/methods/reactions.add
+        """
+        if state not in _REACTIONS:
+            return False
+        about: JsonObject = {"channel": effect.object_id, "timestamp": effect.remote_id, "name": _REACTIONS[state]}
+        try:
+            await self._call("reactions.add", writes=True, body=about)
+        except Permanent as refused:
+            if refused.detail.evidence.get("vendorCode") != "already_reacted":
+                raise
+            return False
+        return True
+
+    async def engagement(self, tracking: EngagementTracking) -> EngagementResult:
+        """Return the reactions and replies of one message; Slack tells nobody how many have seen it.
+
+        The score is one point per reaction and two per reply. Needs reactions:read and the channel's history.
+
+        Source: https://docs.slack.dev/reference/methods/reactions.get and
+        https://docs.slack.dev/reference/methods/conversations.replies
+        """
+        channel, ts = tracking.channel_id, tracking.message_timestamp
+        seen = await self._call(
+            "reactions.get", writes=False, query={"channel": channel, "timestamp": ts, "full": True}
+        )
+        thread = await self._call("conversations.replies", writes=False, query={"channel": channel, "ts": ts})
+        given = (seen.get("message") or {}).get("reactions") or []
+        reactions = [Reaction(name=str(item["name"]), count=int(item["count"])) for item in given]
+        replies = max(0, len(thread.get("messages") or []) - 1)
+        return EngagementResult(
+            message_id=tracking.message_id,
+            reactions=reactions,
+            reply_count=replies,
+            engagement_score=sum(one.count for one in reactions) + 2 * replies,
+            tracked_at=datetime.now(UTC),
+        )
 
     async def _call(
         self, method: str, *, writes: bool, body: JsonObject | None = None, query: dict[str, Any] | None = None

@@ -1,0 +1,101 @@
+"""Webhooks against a real stack: whom they concern, who may send them, and what comes of them."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import time
+from typing import Any
+from urllib.parse import urlencode
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import RunningStack
+from tests.e2e.documents import HUBSPOT, ORGANIZATION, routing
+from tests.support.emulators import Emulators
+
+SECRET = "sandbox-slack-signing-secret"
+
+
+@pytest.fixture
+def url(connected: RunningStack) -> str:
+    return str(connected.json("integrations", "hook", "slack-main", "--organization", ORGANIZATION)["url"])
+
+
+def pressed(message: dict[str, Any], action: str = "ack", user: str = "U0PLANNER") -> bytes:
+    [button] = [
+        element
+        for block in message["blocks"]
+        if block["type"] == "actions"
+        for element in block["elements"]
+        if element["action_id"] == f"wedding_action_{action}"
+    ]
+    payload = {
+        "type": "block_actions",
+        "user": {"id": user},
+        "message": {"ts": message["ts"]},
+        "actions": [{**button, "action_ts": "1700000000.000001"}],
+    }
+    return urlencode({"payload": json.dumps(payload)}).encode()
+
+
+def send(url: str, body: bytes, secret: str = SECRET, age_s: float = 0) -> httpx.Response:
+    instant = str(int(time.time() - age_s))
+    mac = hmac.new(secret.encode(), f"v0:{instant}:".encode() + body, hashlib.sha256).hexdigest()
+    headers = {
+        "Content-Type": "application/x-www-form-urlencoded",
+        "X-Slack-Request-Timestamp": instant,
+        "X-Slack-Signature": f"v0={mac}",
+    }
+    return httpx.post(url, content=body, headers=headers, trust_env=False, timeout=60)
+
+
+def asked(connected: RunningStack, fresh: str, emulators: Emulators) -> dict[str, Any]:
+    """Send a notification that asks for an acknowledgement and return the message it became."""
+    connected.json("integrations", "connect", connected.file(HUBSPOT))
+    given = routing(fresh)
+    given["sourceNotification"]["actions"] = [{"actionId": "ack", "label": "Got it", "type": "acknowledge"}]
+    crm = {"systemId": "crm", "systemType": "hubspot", "integrationId": "hubspot-main"}
+    given["targetSystems"].append({**crm, "contacts": [{"crmContactId": "501"}]})
+    assert connected.json("notify", connected.file(given))["overallStatus"] == "success"
+    [message] = [item for item in emulators.objects("slack", "messages") if fresh in item["text"]]
+    return message
+
+
+def states(emulators: Emulators, fresh: str) -> list[str | None]:
+    notes = [note["properties"] for note in emulators.objects("hubspot", "notes")]
+    return [note.get("wedsync_state") for note in notes if fresh in note["hs_note_body"]]
+
+
+def test_a_pressed_button_is_shown_by_the_other_systems_of_its_notification(
+    connected: RunningStack, url: str, emulators: Emulators, fresh: str
+) -> None:
+    message = asked(connected, fresh, emulators)
+    body = pressed(message)
+    for _ in range(2):
+        assert send(url, body).status_code == 200
+    while states(emulators, fresh) != ["acknowledged"]:
+        time.sleep(0.2)  # noqa: TID251 - a test outside Temporal
+    shown = [item for item in emulators.effects("hubspot") if item["kind"] == "note.updated"]
+    assert len([item for item in shown if "acknowledged" in json.dumps(item["body"])]) == 1
+
+
+def test_f72_what_is_not_signed_by_the_vendor_now_changes_nothing(
+    connected: RunningStack, url: str, emulators: Emulators, fresh: str
+) -> None:
+    body = pressed(asked(connected, fresh, emulators))
+    refused = [send(url, body, secret="somebody-elses"), send(url, body, age_s=3_600)]
+    foreign = url.replace("/slack/", "/twilio/"), f"{url[:-4]}AAAA"
+    assert [answer.status_code for answer in refused] == [401, 401]
+    assert {answer.json()["code"] for answer in refused} == {"signature_refused"}
+    assert [send(address, body).status_code for address in foreign] == [404, 404]
+    assert states(emulators, fresh) == [None]
+
+
+def test_a_signed_body_that_is_no_document_of_the_vendor_is_refused_without_a_trace(
+    connected: RunningStack, url: str
+) -> None:
+    answer = send(url, b"payload=%7B%22type%22%3A%22block_actions%22%7D")
+    assert (answer.status_code, answer.json()["code"]) == (400, "hook_unreadable")
