@@ -8,7 +8,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from contracts.automation import WorkflowOrchestration
-from contracts.automation_run import StartAutomation, StartedAutomation, TellAutomation, ToldAutomation
+from contracts.automation_steps import StartAutomation, StartedAutomation, TellAutomation, ToldAutomation
 from contracts.names import ORCHESTRATION_QUEUE, WorkflowType, automation_workflow_id
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from temporalio import activity
 
-from activities.access import Access
+from activities.connectors.registry import connector_class
 from activities.storage.automations import AutomationStore
 from activities.storage.connections import ConnectionStore
 from activities.storage.ledger import EffectLedger
@@ -14,7 +14,7 @@ from activities.transform.automation_check import Available, Surroundings, probl
 from activities.transform.automation_match import matches
 from contracts.automation import AutomationPlan, WorkflowOrchestration
 from contracts.automation_check import AutomationCheck
-from contracts.automation_run import (
+from contracts.automation_steps import (
     ActionAccount,
     AutomationRunKey,
     ComposeAction,
@@ -37,10 +37,7 @@ _SHOWN = 5
 class Automations:
     """The verbs."""
 
-    def __init__(
-        self, access: Access, connections: ConnectionStore, ledger: EffectLedger, store: AutomationStore
-    ) -> None:
-        self._access = access
+    def __init__(self, connections: ConnectionStore, ledger: EffectLedger, store: AutomationStore) -> None:
         self._connections = connections
         self._ledger = ledger
         self._store = store
@@ -54,17 +51,10 @@ class Automations:
         Raises:
             InvalidInput: `automation_invalid`; the evidence names every place.
         """
-        found = await self.check(asked.organization_id, asked, asked.participants)
+        found = await check(self._connections, asked.organization_id, asked, asked.participants)
         if found.problems:
             raise refused(found)
         await self._store.register(_key(asked), asked.wedding_id)
-
-    async def check(
-        self, organization_id: str, plan: AutomationPlan, participants: list[Participant] | None
-    ) -> AutomationCheck:
-        """Return every reason why the plan is refused; without participants, what does not depend on a wedding."""
-        around = Surroundings(await self._available(organization_id), participants)
-        return AutomationCheck(problems=problems(plan, around))
 
     @activity.defn(name="automations.compose")
     async def compose(self, request: ComposeAction) -> CrossSystemRouting:
@@ -75,7 +65,7 @@ class Automations:
         Raises:
             InvalidInput: no system can carry it out, nobody is there to write to, or its words cannot be filled in.
         """
-        return compose(request, await self._available(request.organization_id, at_work=True))
+        return compose(request, await available(self._connections, request.organization_id))
 
     @activity.defn(name="automations.judge")
     async def judge(self, request: Judge) -> Judgement:
@@ -140,17 +130,25 @@ class Automations:
         fresh = {asked.orchestration_id for asked in starts}
         return Triggering(starts=starts, tell=[key for key in told if key.orchestration_id not in fresh])
 
-    async def _available(self, organization_id: str, *, at_work: bool = False) -> list[Available]:
-        """Return the integrations; those at work alone when there is no time to wait for the others."""
-        stored = await self._connections.of_organization(organization_id)
-        kept = [one for one in stored if one.state is not IntegrationState.DISCONNECTED]
-        if at_work:
-            kept.sort(key=lambda one: one.state.refuses_work)
-        return [
-            Available(one.configuration.integration_id, manifest.system, manifest.family, manifest.capabilities)
-            for one in kept
-            for manifest in [self._access.manifest(one.configuration.platform)]
-        ]
+
+async def check(
+    connections: ConnectionStore, organization_id: str, plan: AutomationPlan, participants: list[Participant] | None
+) -> AutomationCheck:
+    """Return every reason why a plan is refused; without participants, those that do not depend on a wedding."""
+    around = Surroundings(await available(connections, organization_id), participants)
+    return AutomationCheck(problems=problems(plan, around))
+
+
+async def available(connections: ConnectionStore, organization_id: str) -> list[Available]:
+    """Return the connected integrations, those that are at work first."""
+    stored = await connections.of_organization(organization_id)
+    kept = [one for one in stored if one.state is not IntegrationState.DISCONNECTED]
+    kept.sort(key=lambda one: one.state.refuses_work)
+    return [
+        Available(one.configuration.integration_id, manifest.system, manifest.family, manifest.capabilities)
+        for one in kept
+        for manifest in [connector_class(one.configuration.platform).manifest]
+    ]
 
 
 def refused(check: AutomationCheck) -> InvalidInput:

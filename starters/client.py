@@ -15,6 +15,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from activities.ports.secrets import SecretStore
 from activities.storage.authorizations import AuthorizationStore
+from activities.storage.automations import AutomationStore
 from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database
 from activities.storage.ledger import EffectLedger
@@ -32,6 +33,7 @@ from contracts.notification import CrossSystemRouting, RoutingResult
 from contracts.sync import DataSynchronizationRequest, SynchronizationResult, SyncPriority
 from contracts.wedding import Wedding, WeddingEvent, WeddingState
 from starters.authorizations import Authorizations
+from starters.automations import Automations, changed, planned
 from starters.failures import as_error, detail_of, translated
 from starters.hooks import Hooks
 from starters.integrations import Integrations
@@ -69,6 +71,7 @@ class WedSync:
             answer_timeout_s=answer_timeout_s,
             outbound=settings.outbound_rules(),
         )
+        self.automations = Automations(client, store.connections, store.automations, answer_timeout_s=answer_timeout_s)
         self.authorizations = Authorizations(
             store.authorizations,
             self.integrations,
@@ -157,7 +160,7 @@ class WedSync:
 
     async def start_wedding(self, wedding: Wedding) -> Run[WeddingState]:
         """Start a wedding's timeline, or join it when it runs or has run to its end."""
-        return await self._start(
+        run = await self._start(
             WorkflowType.WEDDING_TIMELINE,
             wedding,
             WeddingState,
@@ -166,6 +169,8 @@ class WedSync:
             f"Timeline of {wedding.wedding_id}",
             execution_timeout=None,
         )
+        await self.automations.happened(planned(wedding))
+        return run
 
     async def wedding_event(self, organization_id: str, wedding_id: str, event: WeddingEvent) -> WeddingState:
         """Tell a wedding what happened to it and return its state afterwards.
@@ -183,6 +188,7 @@ class WedSync:
             raise await self._no_wedding(error, handle) from error
         except Exception as error:
             raise as_error(detail_of(error)) from error
+        await self.automations.happened(changed(event, state))
         return state
 
     async def wedding_state(self, organization_id: str, wedding_id: str) -> WeddingState:
@@ -301,6 +307,7 @@ class Store:
     secrets: SecretStore
     connections: ConnectionStore
     authorizations: AuthorizationStore
+    automations: AutomationStore
 
 
 def open_store(settings: Settings) -> Store:
@@ -312,6 +319,7 @@ def open_store(settings: Settings) -> Store:
         open_secret_store(settings, database, keys),
         ConnectionStore(database, keys),
         AuthorizationStore(database, keys),
+        AutomationStore(database, keys),
     )
 
 

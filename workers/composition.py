@@ -95,7 +95,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     etl = Etl(access, staging, import_dirs, wedsync=reports)
     ledger = EffectLedger(database)
     notify, recall = Notify(access, connections, ledger), Recall(access, ledger)
-    automations = Automations(access, connections, ledger, AutomationStore(database, masters))
+    automations = Automations(connections, ledger, AutomationStore(database, masters))
     batches = Batches(access, notify, ledger, staging)
     states = States(access, ledger, StateStore(database))
     tokens = Tokens(access, connections, secrets, settings.oauth_apps)

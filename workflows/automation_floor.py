@@ -9,19 +9,15 @@ from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflow
 
 with workflow.unsafe.imports_passed_through():
     from contracts.automation import Anchor, SystemAction, WorkflowOrchestration
-    from contracts.automation_run import (
+    from contracts.automation_run import ActionRecord, ActionStatus, ArrivedEvent, StepRecord, Undone
+    from contracts.automation_steps import (
         ActionAccount,
-        ActionRecord,
-        ActionStatus,
-        ArrivedEvent,
         ComposeAction,
         FindInstant,
         FoundInstant,
         Judge,
         Judgement,
         NotificationKey,
-        StepRecord,
-        Undone,
     )
     from contracts.base import JsonObject
     from contracts.effects import RetractOutcome, RetractStatus, StandingEffect

@@ -14,7 +14,6 @@ with workflow.unsafe.imports_passed_through():
         ArrivedEvent,
         AutomationEvent,
         AutomationRun,
-        AutomationRunKey,
         AutomationState,
         ChainResult,
         RunStatus,
@@ -25,6 +24,7 @@ with workflow.unsafe.imports_passed_through():
         WorkflowFailure,
         WorkflowResult,
     )
+    from contracts.automation_steps import AutomationRunKey
     from contracts.names import WorkflowType
     from workflows import policies
     from workflows.automation_floor import Floor

@@ -6,8 +6,8 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from contracts.automation import WorkflowOrchestration
-    from contracts.automation_run import (
-        AutomationEvent,
+    from contracts.automation_run import AutomationEvent
+    from contracts.automation_steps import (
         AutomationRunKey,
         StartAutomation,
         StartedAutomation,

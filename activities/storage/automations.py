@@ -24,7 +24,7 @@ from activities.security.records import Sealer
 from activities.storage.database import Database, metadata
 from activities.storage.master_keys import refuse_retired
 from contracts.automation import AutomationDefinition
-from contracts.automation_run import AutomationRunKey
+from contracts.automation_steps import AutomationRunKey
 from contracts.errors import Transient
 
 automation_definitions = Table(

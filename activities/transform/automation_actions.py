@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from activities.transform import templates
 from activities.transform.automation_check import Available, addressed, reachable
 from contracts.automation import ActionKind, ActionParameters
-from contracts.automation_run import ComposeAction
+from contracts.automation_steps import ComposeAction
 from contracts.errors import InvalidInput
 from contracts.notification import (
     CommunicationChannel,

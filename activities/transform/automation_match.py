@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from contracts.automation import AutomationDefinition, Triggered, TriggerKind, WorkflowOrchestration
-from contracts.automation_run import TriggerEvent
+from contracts.automation_steps import TriggerEvent
 from contracts.base import JsonObject
 from contracts.names import effect_id
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from activities.boundary import invalid_input
 from contracts.errors import ErrorDetail, InvalidInput, Owner, Permanent, WedSyncError
-from starters.cli import health, integrations, keys, operations, processes, runs, weddings
+from starters.cli import automations, health, integrations, keys, operations, processes, runs, weddings
 from starters.cli.output import fail, note
 from starters.failures import detail_of
 from workers.privacy import leave_no_core_dump
@@ -44,6 +44,7 @@ app.add_typer(integrations.app, name="integrations")
 app.add_typer(runs.sync_app, name="sync")
 app.add_typer(runs.etl_app, name="etl")
 app.add_typer(weddings.app, name="weddings")
+app.add_typer(automations.app, name="automations")
 app.add_typer(operations.schedules_app, name="schedules")
 app.add_typer(keys.app, name="keys")
 

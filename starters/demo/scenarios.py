@@ -16,6 +16,7 @@ from contracts.notification import CrossSystemRouting
 from contracts.sync import DataSynchronizationRequest
 from contracts.wedding import Wedding, WeddingEvent, WeddingEventType
 from starters.demo.connections import connections
+from starters.demo.planner import planner_sequences
 from starters.demo.stage import ORGANIZATION, ROOT, Check, Scenario, Stage, example, integration
 from starters.demo.vendors import Vendors
 from starters.demo.venue import venue_coordination
@@ -190,4 +191,5 @@ SCENARIOS: dict[str, Scenario] = {
     "planner-survey": planner_survey,
     "connections": connections,
     "venue-coordination": venue_coordination,
+    "planner-sequences": planner_sequences,
 }

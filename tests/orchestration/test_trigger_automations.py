@@ -9,7 +9,8 @@ from uuid import uuid4
 from temporalio.client import WorkflowHandle
 
 from contracts.automation import AutomationDefinition
-from contracts.automation_run import TriggerEvent, TriggerResult, WorkflowResult
+from contracts.automation_run import WorkflowResult
+from contracts.automation_steps import TriggerEvent, TriggerResult
 from contracts.names import ORCHESTRATION_QUEUE, automation_workflow_id
 from tests.support.automations import COUPLE, ORGANIZATION, Stage, action, chain, stage, step
 from workflows.trigger_automations import TriggerAutomations

@@ -24,7 +24,8 @@ from activities.transform.automation_match import matches
 from contracts.actions import ActionAnswer, ActionTaken
 from contracts.automation import AutomationDefinition, WorkflowOrchestration
 from contracts.automation_check import AutomationCheck
-from contracts.automation_run import (
+from contracts.automation_run import StepRecord, WorkflowResult
+from contracts.automation_steps import (
     ActionAccount,
     AutomationRunKey,
     ComposeAction,
@@ -33,10 +34,8 @@ from contracts.automation_run import (
     Judge,
     Judgement,
     NotificationKey,
-    StepRecord,
     TriggerEvent,
     Triggering,
-    WorkflowResult,
 )
 from contracts.effects import (
     EffectOutcome,
@@ -121,7 +120,7 @@ class FakeSystems:
         self.running: set[str] = set()
         self.routings: dict[str, CrossSystemRouting] = {}
         self.definitions: list[AutomationDefinition] = []
-        self._verbs = Automations(None, None, None, None)  # type: ignore[arg-type]
+        self._verbs = Automations(None, None, None)  # type: ignore[arg-type]
 
     def activities(self) -> list[Any]:
         """Return the verbs under their own names."""
