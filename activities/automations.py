@@ -8,7 +8,7 @@ from activities.connectors.registry import connector_class
 from activities.storage.automations import AutomationStore
 from activities.storage.connections import ConnectionStore
 from activities.storage.ledger import EffectLedger
-from activities.transform import rules, timeline
+from activities.transform import instants, rules
 from activities.transform.automation_actions import compose
 from activities.transform.automation_check import Available, Surroundings, problems
 from activities.transform.automation_match import matches
@@ -29,7 +29,7 @@ from contracts.automation_steps import (
 from contracts.errors import InvalidInput
 from contracts.integration import IntegrationState
 from contracts.notification import CrossSystemRouting
-from contracts.wedding import Participant, Wedding
+from contracts.wedding import Anchor, Participant, Wedding
 
 _SHOWN = 5
 
@@ -84,8 +84,8 @@ class Automations:
 
         Idempotent: yes, it changes nothing.
         """
-        context = request.wedding
-        if context is None:
+        context, anchored = request.wedding, request.anchor
+        if context is None or (anchored.anchor == Anchor.CEREMONY_TIME and context.wedding_time is None):
             return FoundInstant()
         wedding = Wedding(
             organization_id="any",
@@ -94,7 +94,7 @@ class Automations:
             ceremony_time=context.wedding_time,
             time_zone=context.time_zone,
         )
-        return FoundInstant(instant=timeline.local_instant(wedding, request.anchor.offset, request.anchor.at))
+        return FoundInstant(instant=instants.local_instant(wedding, anchored.offset, anchored.at))
 
     @activity.defn(name="automations.account")
     async def account(self, key: NotificationKey) -> ActionAccount:

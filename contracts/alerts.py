@@ -21,6 +21,9 @@ class AlertKind(StrEnum):
     RECONNECT_REQUIRED = "reconnect_required"
     RUN_MISSING = "run_missing"
     VOLUME_ODD = "volume_odd"
+    DECISION_NEEDED = "decision_needed"
+    ESCALATION_STOPPED = "escalation_stopped"
+    ESCALATION_RESUMED = "escalation_resumed"
 
 
 class Severity(StrEnum):

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import time, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field
 
 from contracts.base import Contract, Instant, JsonObject, OpaqueId, ShortText, Text
+from contracts.facts import LocalTime
 from contracts.integration import Platform
 from contracts.notification import CRMContact, WeddingContext
 from contracts.sync import SyncPriority
-from contracts.wedding import Participant
+from contracts.wedding import LONGEST_OFFSET, Anchor, Participant
 
 _LONGEST_DELAY_MS = 315_360_000_000
 MOST_RUNS = 1_000
@@ -110,13 +111,13 @@ class WorkflowCondition(Contract):
     else_step: OpaqueId | None = None
 
 
-class Anchor(Contract):
-    """An instant that belongs to the wedding and moves with it, see `activities.transform.timeline.local_instant`."""
+class AnchoredInstant(Contract):
+    """An instant that belongs to the wedding and moves with it, counted as `activities.transform.instants` says."""
 
-    anchor: ShortText = "wedding_date"
-    """`wedding_date`, which with a ceremony time is that time."""
-    offset: timedelta = timedelta()
-    at: time | None = None
+    anchor: ShortText = Anchor.WEDDING_DATE.value
+    """`wedding_date` or `ceremony_time`."""
+    offset: timedelta = Field(default=timedelta(), ge=-LONGEST_OFFSET, le=LONGEST_OFFSET)
+    at: LocalTime | None = None
     """The clock at the venue on the day that `offset` leads to."""
     send_when_past: bool = False
     """Whether what waits is carried out although its instant was past when the wait began."""
@@ -127,7 +128,7 @@ class StepWait(Contract):
 
     duration: timedelta | None = None
     until: Instant | None = None
-    anchor: Anchor | None = None
+    anchor: AnchoredInstant | None = None
     event: ShortText = ""
     timeout: timedelta | None = None
     """How long an event is waited for."""
@@ -181,7 +182,7 @@ class Triggered(Contract):
     """Of `property_change`: the wedding's property, such as `bookingStatus`."""
     trigger_value: ShortText = ""
     """Of `property_change`: its new value; of `event`: the event's name."""
-    anchor: Anchor | None = None
+    anchor: AnchoredInstant | None = None
     condition: Text = "true"
     """CEL over the trigger's data; the chain does not run unless it holds."""
     on_cancel: OnCancel = OnCancel.KEEP

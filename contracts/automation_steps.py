@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from contracts.automation import Anchor, SystemAction, WorkflowOrchestration
+from contracts.automation import AnchoredInstant, SystemAction, WorkflowOrchestration
 from contracts.automation_run import AutomationEvent, WeddingNews
 from contracts.base import Contract, Instant, JsonObject, OpaqueId, ShortText, Text
 from contracts.effects import StandingEffect
@@ -66,7 +66,7 @@ class Judgement(Contract):
 class FindInstant(Contract):
     """Input of `automations.instant`."""
 
-    anchor: Anchor
+    anchor: AnchoredInstant
     wedding: WeddingContext | None = None
 
 

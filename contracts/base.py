@@ -31,7 +31,11 @@ def _as_utc(value: datetime) -> datetime:
     if value.tzinfo is None:
         message = "the instant has no zone: write it with an offset, such as 2027-06-12T14:00:00+01:00"
         raise ValueError(message)
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError as error:
+        message = "the instant is not within the years 1 to 9999 in UTC"
+        raise ValueError(message) from error
 
 
 OpaqueId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:\-]{0,63}$")]

@@ -10,6 +10,7 @@ from pydantic import Field
 from contracts.base import Contract, Instant, JsonObject, OpaqueId, ShortText, Text
 from contracts.decisions import ContactId, Decision
 from contracts.errors import ErrorDetail
+from contracts.facts import Follower
 from contracts.identity import SenderIdentity
 from contracts.integration import Platform
 from contracts.notification import CrossSystemRouting, DeliveryStatus, SourceNotification, TargetSystem
@@ -147,6 +148,14 @@ class ActionRequest(Contract):
 
     wedding: Wedding
     step: TimelineStep
+    occurred_at: Instant
+
+
+class FollowerRequest(Contract):
+    """Input of `followers.plan`: one round that brings a follower to the wedding's facts."""
+
+    wedding: Wedding
+    follower: Follower
     occurred_at: Instant
 
 

@@ -33,6 +33,9 @@ class WorkflowType(StrEnum):
     TRIGGER_AUTOMATIONS = "TriggerAutomations"
     MONITOR_HEALTH = "MonitorHealth"
     ROTATE_KEYS = "RotateKeys"
+    RECALL_WEDDING = "RecallWedding"
+    RAISE_EMERGENCY = "RaiseEmergency"
+    AUDIT_ESCALATION = "AuditEscalation"
 
 
 class SearchAttribute(StrEnum):
@@ -90,6 +93,22 @@ def automation_workflow_id(organization_id: str, orchestration_id: str) -> str:
 def trigger_workflow_id(organization_id: str, event_id: str) -> str:
     """Return the id of what starts automations for an event."""
     return f"trigger-automations/{organization_id}/{event_id}"
+
+
+def recall_workflow_id(organization_id: str, wedding_id: str, recall_id: str) -> str:
+    """Return the id of a recall; the same key joins it."""
+    return f"recall-wedding/{organization_id}/{wedding_id}/{recall_id}"
+
+
+def emergency_workflow_id(organization_id: str, alert_id: str) -> str:
+    """Return the id of an emergency; the same alert joins it."""
+    return f"raise-emergency/{organization_id}/{alert_id}"
+
+
+EMERGENCY_DUE = "due"
+"""The memo of an emergency that says when its next alert is due; empty once none is."""
+AUDIT_WORKFLOW_ID = "audit-escalation/all"
+AUDIT_SCHEDULE_ID = "schedule/audit-escalation"
 
 
 def health_workflow_id(shard: str) -> str:

@@ -10,9 +10,10 @@ from pydantic import AfterValidator, Field
 
 from contracts.base import Contract, OpaqueId, ShortText
 from contracts.decisions import ContactId
+from contracts.facts import ZoneName
 from contracts.identity import SenderIdentity
 from contracts.sync import SyncPriority
-from contracts.wedding import QuietHours, ZoneName
+from contracts.wedding import QuietHours
 
 _Channel = ShortText
 """A platform, such as `email` or `twilio`, or what it does: `email`, `message`, `call`."""

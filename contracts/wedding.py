@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import date, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 from typing import Annotated, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from contracts.base import Contract, Instant, OpaqueId, ShortText, Text
 from contracts.errors import ErrorDetail
+from contracts.facts import Facts, FactStamp, Follower, LocalTime, StepAnswer, WeddingDay, ZoneName
+from contracts.notification import TargetSystem
 
-
-def _known_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        message = f"{name!r} is not an IANA time zone such as Europe/London"
-        raise ValueError(message) from error
-    return name
-
-
-ZoneName = Annotated[ShortText, AfterValidator(_known_zone)]
+LONGEST_OFFSET = timedelta(days=3_660)
 
 
 class QuietHours(Contract):
@@ -68,25 +59,70 @@ class AutomationAction(Contract):
     delay: int = Field(default=0, ge=0, le=315_360_000_000)
 
 
+class Anchor(StrEnum):
+    """What an anchored automation counts from; `property=value` names when a property first took a value."""
+
+    WEDDING_DATE = "wedding_date"
+    CEREMONY_TIME = "ceremony_time"
+    BOOKING_CONFIRMED = "booking_confirmed"
+    COMPLETED = "completed"
+
+
+_TRIGGER_OF = {Anchor.BOOKING_CONFIRMED: "booking_status=confirmed", Anchor.COMPLETED: "completion_status=completed"}
+
+
 class Automation(Contract):
-    """Actions that follow a property's value, or a day of the wedding."""
+    """Actions at an instant of the wedding: its anchor, or when a property took a value, plus `offset`.
+
+    Without `at` the offset is elapsed time. With it, the offset's whole days are counted on the venue's calendar and
+    the clock there shows `at`.
+    """
 
     name: ShortText
     trigger: Trigger
     trigger_property: ShortText = ""
     trigger_value: ShortText = ""
-    anchor: ShortText = "wedding_date"
-    offset: timedelta = timedelta()
-    at: time | None = None
+    anchor: ShortText = Anchor.WEDDING_DATE.value
+    offset: timedelta = Field(default=timedelta(), ge=-LONGEST_OFFSET, le=LONGEST_OFFSET)
+    at: LocalTime | None = None
     actions: Annotated[list[AutomationAction], Field(min_length=1, max_length=20)]
-    when_past: WhenPast = WhenPast.SKIP
+    when_past: WhenPast | None = None
+    """`skip` for anchored automations, `send_now` for those that follow a property, when absent."""
+    resend_on_move: bool = False
+    """Whether a step that was sent for one day is sent again for the next one."""
 
     @model_validator(mode="after")
-    def _property_named(self) -> Self:
+    def _anchored(self) -> Self:
         if self.trigger is Trigger.PROPERTY_CHANGE and not (self.trigger_property and self.trigger_value):
             message = f"the automation {self.name!r} needs triggerProperty and triggerValue"
             raise ValueError(message)
+        if self.anchor not in set(Anchor) and not all(self.anchor.partition("=")):
+            message = f"the automation {self.name!r} has an unknown anchor: use {', '.join(Anchor)} or property=value"
+            raise ValueError(message)
         return self
+
+    @property
+    def follows(self) -> str | None:
+        """The `property=value` it counts from, None when that is the wedding's day or ceremony."""
+        if self.trigger is Trigger.PROPERTY_CHANGE:
+            return f"{self.trigger_property}={self.trigger_value}"
+        if self.anchor in {Anchor.WEDDING_DATE, Anchor.CEREMONY_TIME}:
+            return None
+        return _TRIGGER_OF[Anchor(self.anchor)] if self.anchor in set(Anchor) else self.anchor
+
+    @property
+    def past_policy(self) -> WhenPast:
+        """What happens to a step that is past when it is planned."""
+        default = WhenPast.SKIP if self.trigger is Trigger.ANCHOR else WhenPast.SEND_NOW
+        return self.when_past or default
+
+
+class AtOnce(StrEnum):
+    """Whose word stands when two systems change the same fact within minutes of each other."""
+
+    NEWEST = "newest"
+    SOURCE_WINS = "source_wins"
+    MANUAL = "manual"
 
 
 class Wedding(Contract):
@@ -94,15 +130,24 @@ class Wedding(Contract):
 
     organization_id: OpaqueId
     wedding_id: OpaqueId
-    wedding_date: date | None = None
-    ceremony_time: time | None = None
+    wedding_date: WeddingDay | None = None
+    ceremony_time: LocalTime | None = None
     time_zone: ZoneName = "UTC"
+    """The venue's."""
     booking_status: ShortText = "inquiry"
     completion_status: ShortText = ""
     participants: Annotated[list[Participant], Field(max_length=100)] = []
     automations: Annotated[list[Automation], Field(max_length=50)] = []
     venue_name: ShortText = ""
     client_name: ShortText = ""
+    systems: Annotated[list[TargetSystem], Field(max_length=20)] = []
+    """The followers: systems that carry the wedding's day, time and place, and get every change of them.
+
+    A target's `settings` are the metadata its connector needs, such as `taveJobId`.
+    """
+    at_once: AtOnce = AtOnce.NEWEST
+    sequence: int | None = Field(default=None, ge=0)
+    """The number of the last event that these facts contain, where the source numbers a wedding's events."""
 
 
 class WeddingEventType(StrEnum):
@@ -112,26 +157,43 @@ class WeddingEventType(StrEnum):
     POSTPONED = "postponed"
     CANCELLED = "cancelled"
     COMPLETED = "completed"
+    REOPENED = "reopened"
     STATUS_CHANGED = "status_changed"
+    RESTATED = "restated"
+    """All facts as they are now; what the event leaves out of day, time and booking is open."""
 
 
 class WeddingEvent(Contract):
-    """A change of the wedding; `event_id` makes a repeat harmless, `occurred_at` orders events."""
+    """A change of the wedding.
+
+    `event_id` makes a repeat harmless. Of two events about the same fact the newer one counts, whichever arrives
+    first: by `sequence` where both have one, otherwise by `occurred_at`.
+    """
 
     event_id: OpaqueId
     type: WeddingEventType
-    occurred_at: Instant | None = None
-    """When it happened at the source; the time of arrival when absent."""
-    wedding_date: date | None = None
-    ceremony_time: time | None = None
+    occurred_at: Annotated[Instant, Field(ge=datetime(1900, 1, 1, tzinfo=UTC))] | None = None
+    """When it happened at the source; the time of arrival when absent, or when it lies more than minutes ahead."""
+    sequence: int | None = Field(default=None, ge=1)
+    """Its number among the wedding's events at the source, counted from 1 without gaps; a gap shows what is missing."""
+    origin: OpaqueId | None = None
+    """The `systemId` of the follower that the change was made in; WedSync itself when absent."""
+    wedding_date: WeddingDay | None = None
+    ceremony_time: LocalTime | None = None
     time_zone: ZoneName | None = None
+    venue_name: ShortText | None = None
     booking_status: ShortText | None = None
+    cancelled: bool = False
+    """Of a restated wedding: whether it is cancelled."""
+    completed: bool = False
+    """Of a restated wedding: whether it has taken place."""
     reason: Text = ""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if self.type is WeddingEventType.MOVED and self.wedding_date is None and self.ceremony_time is None:
-            message = "a moved wedding needs its new weddingDate or ceremonyTime"
+        moved = (self.wedding_date, self.ceremony_time, self.time_zone, self.venue_name)
+        if self.type is WeddingEventType.MOVED and all(fact is None for fact in moved):
+            message = "a moved wedding needs its new weddingDate, ceremonyTime, timeZone or venueName"
             raise ValueError(message)
         if self.type is WeddingEventType.STATUS_CHANGED and self.booking_status is None:
             message = "a status change needs its new bookingStatus"
@@ -143,6 +205,7 @@ class StepStatus(StrEnum):
     """Where a step stands."""
 
     PENDING = "pending"
+    ASKED = "asked"
     SENT = "sent"
     SKIPPED = "skipped"
     CANCELLED = "cancelled"
@@ -154,12 +217,30 @@ class TimelineStep(Contract):
 
     step_id: OpaqueId
     automation: ShortText
+    index: int | None = None
+    """Which of the automation's actions it is, from 0."""
     action: AutomationAction
     due_at: Instant
     status: StepStatus = StepStatus.PENDING
     reason: ShortText = ""
     done_at: Instant | None = None
     error: ErrorDetail | None = None
+    told: Facts | None = None
+    """What the wedding was when the step went out, in whole or in part."""
+    outdated: Annotated[list[ShortText], Field(max_length=10)] = []
+    """Which of the facts it told are no longer so: what a recall or a correction is for."""
+    asked_at: Instant | None = None
+    answer: StepAnswer | None = None
+    decided_by: OpaqueId | None = None
+
+
+class Dispute(Contract):
+    """A change that was made at once with another one, and waits for a person."""
+
+    dispute_id: OpaqueId
+    event: WeddingEvent
+    since: Instant
+    asked: bool = False
 
 
 class WeddingState(Contract):
@@ -167,12 +248,30 @@ class WeddingState(Contract):
 
     wedding: Wedding
     status: ShortText = "planned"
-    """planned, postponed, cancelled, completed."""
+    """planned, postponed, cancelled, completed, recalled."""
     steps: Annotated[list[TimelineStep], Field(max_length=1_000)] = []
     triggers: Annotated[dict[str, Instant], Field(max_length=100)] = {}
     """`property=value` -> when it became so."""
     seen_events: Annotated[list[OpaqueId], Field(max_length=500)] = []
     last_event_at: Instant | None = None
+    """Of a run from before every fact had a stamp of its own: the newest event then."""
+    stamps: Annotated[dict[str, FactStamp], Field(max_length=20)] = {}
+    """Fact -> the event it is from; those the wedding began with have none."""
+    cancelled: bool = False
+    completed: bool = False
+    recalled: bool = False
+    taken: int = Field(default=0, ge=0)
+    """How many different events have been taken in."""
+    sequence: int | None = None
+    """The highest number up to which no event is missing."""
+    ahead: Annotated[list[int], Field(max_length=1_000)] = []
+    """Numbers of events that arrived before others that are missing."""
+    gap_since: Instant | None = None
+    """Since when events are missing; a restated wedding closes the gap."""
+    followers: Annotated[list[Follower], Field(max_length=20)] = []
+    disputes: Annotated[list[Dispute], Field(max_length=20)] = []
+    closes_at: Instant | None = None
+    """When the timeline ends, unless something happens before."""
 
 
 class WeddingRun(Wedding):

@@ -266,7 +266,8 @@ def planned(wedding: Wedding) -> TriggerEvent:
 
 def changed(event: WeddingEvent, state: WeddingState) -> TriggerEvent:
     """Return what a wedding's event may trigger, with the facts as they are after it."""
-    properties = {"booking_status": event.booking_status} if event.booking_status else {}
+    stands = event.booking_status is not None and state.wedding.booking_status == event.booking_status
+    properties = {"booking_status": str(event.booking_status)} if stands else {}
     if event.type is WeddingEventType.COMPLETED:
         properties["completion_status"] = "completed"
     return _trigger(state.wedding, event.event_id, event.type.value, state.status, properties)

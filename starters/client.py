@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
-from temporalio.client import Client, RPCError, WorkflowHandle
+from temporalio.client import Client, WorkflowHandle
 from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
@@ -25,20 +25,22 @@ from contracts import names
 from contracts.base import Contract
 from contracts.batch import BatchSummary, NotificationBatch
 from contracts.engagement import StateSynchronization, StateSyncResult
-from contracts.errors import InvalidInput, WedSyncError
 from contracts.etl import EtlRequest, ETLResult
 from contracts.health import MonitorHealthInput, MonitorHealthResult
 from contracts.names import WorkflowType
 from contracts.notification import CrossSystemRouting, RoutingResult
+from contracts.recall import RecallReport, RecallRequest
 from contracts.sync import DataSynchronizationRequest, SynchronizationResult, SyncPriority
-from contracts.wedding import Wedding, WeddingEvent, WeddingState
+from contracts.wedding import Wedding, WeddingState
 from starters.authorizations import Authorizations
-from starters.automations import Automations, changed, planned
-from starters.failures import as_error, detail_of, translated
+from starters.automations import Automations, planned
+from starters.emergencies import Emergencies
+from starters.failures import translated
 from starters.hooks import Hooks
 from starters.integrations import Integrations
 from starters.notification_batches import NotificationBatches
 from starters.runs import Run, RunView, view_run, workflow_id_of
+from starters.weddings import Weddings
 from workers.composition import endpoint_resolver
 from workers.secret_store import open_secret_store
 from workers.settings import Settings
@@ -90,6 +92,8 @@ class WedSync:
             self.start_state_sync,
         )
         self._public_url = settings.public_url or settings.api_url
+        self.weddings = Weddings(client, self.automations, answer_timeout_s=answer_timeout_s)
+        self.emergencies = Emergencies(client, answer_timeout_s=answer_timeout_s)
         self._answer_timeout_s = answer_timeout_s
 
     async def start_sync(self, request: DataSynchronizationRequest) -> Run[SynchronizationResult]:
@@ -172,61 +176,15 @@ class WedSync:
         await self.automations.happened(planned(wedding))
         return run
 
-    async def wedding_event(self, organization_id: str, wedding_id: str, event: WeddingEvent) -> WeddingState:
-        """Tell a wedding what happened to it and return its state afterwards.
-
-        Idempotent: yes, by `event.event_id`.
-
-        Raises:
-            InvalidInput: there is no such wedding, or its timeline has ended.
-        """
-        handle = self.client.get_workflow_handle(names.wedding_workflow_id(organization_id, wedding_id))
-        try:
-            async with asyncio.timeout(self._answer_timeout_s):
-                state: WeddingState = await handle.execute_update("apply_event", event, result_type=WeddingState)
-        except RPCError as error:
-            raise await self._no_wedding(error, handle) from error
-        except Exception as error:
-            raise as_error(detail_of(error)) from error
-        await self.automations.happened(changed(event, state))
-        return state
-
-    async def wedding_state(self, organization_id: str, wedding_id: str) -> WeddingState:
-        """Return a wedding's timeline.
-
-        Raises:
-            InvalidInput: there is no such wedding.
-            Transient: no worker answers.
-        """
-        handle = self.client.get_workflow_handle(names.wedding_workflow_id(organization_id, wedding_id))
-        try:
-            async with asyncio.timeout(self._answer_timeout_s):
-                state: WeddingState = await handle.query("state", result_type=WeddingState)
-        except RPCError as error:
-            raise await self._no_wedding(error, handle) from error
-        except Exception as error:
-            raise as_error(detail_of(error)) from error
-        return state
-
-    async def _no_wedding(self, error: RPCError, handle: WorkflowHandle[object, object]) -> WedSyncError:
-        detail = detail_of(error)
-        if detail.code != "run_not_found":
-            return as_error(detail)
-        try:
-            await handle.describe()
-        except RPCError as missing:
-            detail = detail_of(missing)
-            if detail.code != "run_not_found":
-                return as_error(detail)
-            return InvalidInput(
-                "wedding_not_found",
-                "There is no such wedding in this organisation.",
-                action="Start its timeline first with `wedsync weddings start FILE`.",
-            )
-        return InvalidInput(
-            "wedding_closed",
-            "The wedding's timeline has ended and takes no more events.",
-            action="Nothing is left to do for it.",
+    async def start_recall(self, request: RecallRequest) -> Run[RecallReport]:
+        """Start the recall of a wedding or of one notification about it, or join the recall of the same key."""
+        return await self._start(
+            WorkflowType.RECALL_WEDDING,
+            request,
+            RecallReport,
+            names.recall_workflow_id(request.organization_id, request.wedding_id, request.recall_id),
+            _fair(SyncPriority.CRITICAL, request.organization_id),
+            f"Recall {request.wedding_id}",
         )
 
     async def run(self, organization_id: str, run_id: str) -> RunView:

@@ -120,7 +120,9 @@ async def _health_checks(client: Client, settings: Settings) -> Check:
     missing = await silent_schedules(client, settings.health_shards)
     if missing:
         return _problem("health checks", f"Not running: {', '.join(missing)}.", "Run `wedsync schedules apply`.")
-    return _ok("health checks", f"All {settings.health_shards} shards are checked, and alerts are told.")
+    return _ok(
+        "health checks", f"All {settings.health_shards} shards are checked, alerts are told, emergencies are watched."
+    )
 
 
 async def _emulators(settings: Settings) -> Check:

@@ -1,19 +1,12 @@
-"""Whether anybody polls a task queue."""
+"""Whether anybody polls a task queue, for the doors."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
-from temporalio.api.enums.v1 import TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 
+from activities.queues import polls
 from contracts.names import ORCHESTRATION_QUEUE
 from starters.failures import translated
-
-_POLL_FRESH = timedelta(seconds=75)
-"""A long poll lasts a minute: an older one belongs to a worker that has gone."""
 
 
 async def is_polled(client: Client, queue: str = ORCHESTRATION_QUEUE, *, activities: bool = False) -> bool:
@@ -22,11 +15,5 @@ async def is_polled(client: Client, queue: str = ORCHESTRATION_QUEUE, *, activit
     Raises:
         Transient: Temporal does not answer.
     """
-    kind = TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY if activities else TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW
-    request = DescribeTaskQueueRequest(
-        namespace=client.namespace, task_queue=TaskQueue(name=queue), task_queue_type=kind
-    )
     with translated():
-        found = await client.workflow_service.describe_task_queue(request)
-    oldest = datetime.now(UTC) - _POLL_FRESH
-    return any(poller.last_access_time.ToDatetime(UTC) > oldest for poller in found.pollers)
+        return await polls(client, queue, activities=activities)

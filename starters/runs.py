@@ -15,12 +15,14 @@ from temporalio.common import SearchAttributeKey
 from contracts.automation_run import WorkflowResult
 from contracts.base import Contract, Instant
 from contracts.batch import BatchSummary
+from contracts.emergency import EmergencyResult
 from contracts.engagement import StateSyncResult
 from contracts.errors import RECONNECT_REQUIRED, ErrorDetail, ErrorKind, Owner, WedSyncError
 from contracts.etl import ETLResult
 from contracts.health import MonitorHealthResult
 from contracts.names import WAITING_FOR_RECONNECTION, SearchAttribute
 from contracts.notification import RoutingResult
+from contracts.recall import RecallReport
 from contracts.sync import SynchronizationResult
 from contracts.wedding import WeddingState
 from starters.failures import AWAY, detail_of, not_found, translated
@@ -57,7 +59,9 @@ _RESULTS: dict[str, type[Contract]] = {
     "sync-notification-states": StateSyncResult,
     "run-automation": WorkflowResult,
     "wedding-timeline": WeddingState,
+    "recall-wedding": RecallReport,
     "monitor-health": MonitorHealthResult,
+    "raise-emergency": EmergencyResult,
 }
 """First part of the workflow id -> result; other workflows are not runs."""
 
@@ -183,5 +187,5 @@ async def view_run(client: Client, workflow_id: str) -> RunView:
             raise
         return view.model_copy(update={"error": error.detail})
     words = result.model_dump(mode="json")
-    status = words.get("status") or words.get("overallStatus")
+    status = words.get("status") or words.get("overallStatus") or words.get("outcome")
     return view.model_copy(update={"result": words, "outcome": status if isinstance(status, str) else None})

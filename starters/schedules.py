@@ -22,6 +22,7 @@ from temporalio.service import RPCStatusCode
 
 from contracts import names
 from contracts.base import Contract, Instant
+from contracts.emergency import AuditRequest
 from contracts.health import MonitorHealthInput
 from contracts.names import WorkflowType
 from contracts.sync import SyncPriority
@@ -30,8 +31,10 @@ from workflows.policies import priority
 
 HEALTH_EVERY = timedelta(minutes=5)
 ALERTS_EVERY = timedelta(minutes=1)
+AUDIT_EVERY = timedelta(seconds=30)
 _JITTER = timedelta(seconds=20)
 _FAIRNESS_KEY = "health"
+_AUDIT_KEY = "audit"
 
 
 class ScheduleView(Contract):
@@ -65,6 +68,28 @@ def health_schedules(shards: int) -> dict[str, Schedule]:
     return {**schedules, names.health_schedule_id(alerts): telling}
 
 
+def audit_schedule() -> Schedule:
+    """Return the schedule that looks whether emergencies still escalate."""
+    return Schedule(
+        action=ScheduleActionStartWorkflow(
+            WorkflowType.AUDIT_ESCALATION.value,
+            AuditRequest(),
+            id=names.AUDIT_WORKFLOW_ID,
+            task_queue=names.ORCHESTRATION_QUEUE,
+            execution_timeout=AUDIT_EVERY * 10,
+            static_summary="See whether emergencies still escalate",
+            priority=priority(SyncPriority.HIGH, _AUDIT_KEY),
+        ),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=AUDIT_EVERY)]),
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=AUDIT_EVERY),
+    )
+
+
+def installed_schedules(shards: int) -> dict[str, Schedule]:
+    """Return, by id, every schedule of the installation."""
+    return {**health_schedules(shards), names.AUDIT_SCHEDULE_ID: audit_schedule()}
+
+
 def _every(interval: timedelta, shard: str, request: MonitorHealthInput, summary: str) -> Schedule:
     return Schedule(
         action=ScheduleActionStartWorkflow(
@@ -91,7 +116,7 @@ async def apply_schedules(client: Client, shards: int) -> list[str]:
     Raises:
         Transient: Temporal does not answer.
     """
-    wanted = health_schedules(shards)
+    wanted = installed_schedules(shards)
     with translated():
         for schedule_id, schedule in wanted.items():
             try:
@@ -113,14 +138,14 @@ async def _delete(client: Client, schedule_id: str) -> None:
 
 
 async def silent_schedules(client: Client, shards: int) -> list[str]:
-    """Return the health schedules that are absent or paused, or let two of their times pass without a run.
+    """Return the installation's schedules that are absent or paused, or let two of their times pass without a run.
 
     Raises:
         Transient: Temporal does not answer.
     """
     found = []
     with translated():
-        for schedule_id, wanted in health_schedules(shards).items():
+        for schedule_id, wanted in installed_schedules(shards).items():
             every = wanted.spec.intervals[0].every
             try:
                 seen = await client.get_schedule_handle(schedule_id).describe()

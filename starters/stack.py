@@ -18,7 +18,7 @@ from temporalio.client import Client
 from activities.storage.api_keys import ApiKeyStore
 from activities.storage.database import Database, migrate
 from contracts.errors import InvalidInput, Owner, Permanent, RateLimited, Transient
-from contracts.names import ORCHESTRATION_QUEUE
+from contracts.names import EMERGENCY_QUEUE, ORCHESTRATION_QUEUE
 from starters.locks import alone
 from starters.ports import choose_ports
 from starters.private_files import write_private
@@ -196,6 +196,7 @@ class _Stack:
 
     def _parts(self) -> Iterator[Part]:
         yield self._worker()
+        yield self._emergency_worker()
         yield self._part("api", [sys.executable, "-m", "starters.api"], self._api_environment())
         if self._emulated:
             yield from self._stand_ins()
@@ -224,7 +225,13 @@ class _Stack:
     def _worker(self) -> Part:
         environment = self._own_environment()
         environment["WEDSYNC_METRICS_ADDRESS"] = f"127.0.0.1:{self._ports['worker_metrics']}"
-        return self._part("worker", [sys.executable, "-m", "workers"], environment)
+        others = ",".join(name for name in queues() if name != EMERGENCY_QUEUE)
+        return self._part("worker", [sys.executable, "-m", "workers", "--queues", others], environment)
+
+    def _emergency_worker(self) -> Part:
+        """A process of its own: an interpreter that is busy with everything else delays no emergency."""
+        command = [sys.executable, "-m", "workers", "--queues", EMERGENCY_QUEUE]
+        return self._part("emergency-worker", command, self._own_environment())
 
     def _api_environment(self) -> dict[str, str]:
         return self._own_environment() | {

@@ -14,7 +14,7 @@ from activities.connectors import registry
 from activities.storage.database import migrate
 from activities.transform import rules
 from contracts.errors import WedSyncError
-from contracts.names import system_queue
+from contracts.names import EMERGENCY_QUEUE, system_queue
 from workers import roster
 from workers.composition import compose
 from workers.privacy import keep_secrets_in
@@ -48,7 +48,8 @@ async def run(settings: Settings, only: Sequence[str]) -> None:
 
 def _warm_up(only: Sequence[str]) -> None:
     """Pay for vendors' SDKs and for the CEL grammar before the first call, which would wait for them."""
-    registry.load(name for name in registry.CONNECTORS if not only or system_queue(name) in only)
+    everything = not only or EMERGENCY_QUEUE in only  # an emergency speaks to any vendor from its own queue
+    registry.load(name for name in registry.CONNECTORS if everything or system_queue(name) in only)
     rules.holds("true", {}, name="warm-up")
 
 

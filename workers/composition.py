@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
-from activities import automation_starts, timeline
+from activities import automation_starts, emergency_audit, timeline
 from activities.access import Access, EndpointResolver
 from activities.admission import Admissions
 from activities.alerts import Alerts
@@ -20,7 +20,9 @@ from activities.automations import Automations
 from activities.batch import Batches
 from activities.connect import Connect
 from activities.connectors.registry import connector_class
+from activities.emergency import Emergency
 from activities.etl import Etl
+from activities.followers import Followers
 from activities.headroom import StoredHeadroom
 from activities.health import Health
 from activities.health_check import Examiner
@@ -32,12 +34,14 @@ from activities.notify import Notify
 from activities.ports.connection import Connection
 from activities.ports.connector import SourceConnector
 from activities.recall import Recall
+from activities.recall_wedding import WeddingRecall
 from activities.refusals import Refusals
 from activities.states import States
 from activities.storage.alert_routes import AlertRouteStore
 from activities.storage.automations import AutomationStore
 from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database
+from activities.storage.escalation_policies import EscalationPolicyStore
 from activities.storage.health import HealthStore
 from activities.storage.incidents import IncidentStore
 from activities.storage.ledger import EffectLedger
@@ -98,6 +102,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     automations = Automations(connections, ledger, AutomationStore(database, masters))
     batches = Batches(access, notify, ledger, staging)
     states = States(access, ledger, StateStore(database))
+    emergency = Emergency(access, ledger, EscalationPolicyStore(database, masters))
     tokens = Tokens(access, connections, secrets, settings.oauth_apps)
     operator = settings.alerts_organization
     alerts = Alerts(AlertRouteStore(database, masters), connections, operator=operator)
@@ -106,14 +111,13 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     migrations = Migrations(access, connections, Receipts(database), fingerprint_key=eldest.derive("fingerprints"))
     groups = [
         *(Connect(access, connections, secrets), tokens, migrations, health, alerts),
-        *(notify, recall, batches, states, automations, sync, etl, keys),
+        *(notify, recall, batches, states, emergency, WeddingRecall(access, ledger), Followers(access)),
+        *(automations, sync, etl, keys),
     ]
     try:
         yield Parts(
             activities=[
-                timeline.plan,
-                automation_starts.start,
-                automation_starts.tell,
+                *(timeline.plan, emergency_audit.audit, automation_starts.start, automation_starts.tell),
                 *(verb for group in groups for verb in verbs(group)),
             ],
             connections=connections,

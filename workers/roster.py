@@ -11,11 +11,14 @@ from temporalio.worker import Worker
 
 from activities.boundary import BoundaryInterceptor
 from activities.connectors.registry import CONNECTORS
-from contracts.names import DATA_QUEUE, ORCHESTRATION_QUEUE, system_queue
+from contracts.names import DATA_QUEUE, EMERGENCY_QUEUE, ORCHESTRATION_QUEUE, system_queue
 from workers.composition import Parts
 from workers.sandbox import workflow_runner
+from workflows.audit_escalation import AuditEscalation
 from workflows.integration import Integration
 from workflows.monitor_health import MonitorHealth
+from workflows.raise_emergency import RaiseEmergency
+from workflows.recall_wedding import RecallWedding
 from workflows.rotate_keys import RotateKeys
 from workflows.route_notification import RouteNotification
 from workflows.route_notification_batch import RouteNotificationBatch
@@ -26,9 +29,11 @@ from workflows.sync_report import SyncReport
 from workflows.trigger_automations import TriggerAutomations
 from workflows.wedding_timeline import WeddingTimeline
 
-WORKFLOWS = [
+DECISIONS: list[type] = [
+    AuditEscalation,
     Integration,
     MonitorHealth,
+    RecallWedding,
     RotateKeys,
     RouteNotification,
     RouteNotificationBatch,
@@ -39,6 +44,9 @@ WORKFLOWS = [
     TriggerAutomations,
     WeddingTimeline,
 ]
+EMERGENCIES: list[type] = [RaiseEmergency]
+WORKFLOWS = [*DECISIONS, *EMERGENCIES]
+_WORKFLOWS_OF: dict[str, list[type]] = {ORCHESTRATION_QUEUE: DECISIONS, EMERGENCY_QUEUE: EMERGENCIES}
 GRACE = timedelta(seconds=8)
 _DATA_SLOTS = 2
 _ORCHESTRATION_SLOTS = 20
@@ -46,14 +54,17 @@ _SYSTEM_SLOTS = 100
 """Vendor calls mostly wait: with a few at most for one connection, hanging ones leave slots for the healthy."""
 _WORKFLOW_SLOTS = 4
 _CACHED_WORKFLOWS = 500
+_STICKY = timedelta(seconds=10)
+_STICKY_OF_EMERGENCIES = timedelta(seconds=1)
+"""How long an emergency waits for the worker that knows it before another one takes it up."""
 _SLOTS = {ORCHESTRATION_QUEUE: _ORCHESTRATION_SLOTS, DATA_QUEUE: _DATA_SLOTS}
 _SOURCES = {"wedsync"}
 _PACKAGE = "wedsync-orchestrator"
 
 
 def queues() -> list[str]:
-    """Return every queue of the house: decisions, heavy data, and one per vendor."""
-    return [ORCHESTRATION_QUEUE, DATA_QUEUE, *(system_queue(name) for name in systems())]
+    """Return every queue of the house: decisions, emergencies, heavy data, and one per vendor."""
+    return [ORCHESTRATION_QUEUE, EMERGENCY_QUEUE, DATA_QUEUE, *(system_queue(name) for name in systems())]
 
 
 def systems() -> list[str]:
@@ -73,19 +84,20 @@ def workers(client: Client, parts: Parts, only: Sequence[str] = ()) -> list[Work
 
 
 def _worker(client: Client, parts: Parts, queue: str) -> Worker:
-    decides = queue == ORCHESTRATION_QUEUE
+    decisions = _WORKFLOWS_OF.get(queue, [])
     return Worker(
         client,
         task_queue=queue,
-        workflows=WORKFLOWS if decides else [],
+        workflows=decisions,
         activities=parts.activities,
         workflow_runner=workflow_runner(),
         interceptors=[BoundaryInterceptor(parts.watchers)],
         # The default hashes the bytecode of every loaded module, which delays a start by seconds.
         build_id=f"{_PACKAGE}@{version(_PACKAGE)}",
         max_concurrent_activities=_SLOTS.get(queue, _SYSTEM_SLOTS),
-        max_concurrent_workflow_tasks=_WORKFLOW_SLOTS if decides else None,
-        max_cached_workflows=_CACHED_WORKFLOWS if decides else 0,
+        max_concurrent_workflow_tasks=_WORKFLOW_SLOTS if decisions else None,
+        max_cached_workflows=_CACHED_WORKFLOWS if decisions else 0,
+        sticky_queue_schedule_to_start_timeout=_STICKY_OF_EMERGENCIES if queue == EMERGENCY_QUEUE else _STICKY,
         graceful_shutdown_timeout=GRACE,
         # Resume points are only as fresh as the last heartbeat that was really sent.
         default_heartbeat_throttle_interval=timedelta(seconds=2),

@@ -10,9 +10,13 @@ PASSED_THROUGH = (
     "pydantic",
     "pydantic_core",  # native code cannot be loaded twice
     "workflows.alerts",  # pure helpers
+    "workflows.closing",  # pure helpers
+    "workflows.escalation",  # pure helpers
     "workflows.health_round",  # pure helpers
     "workflows.policies",  # constants
     "workflows.visibility",  # pure helpers
+    "workflows.wedding_facts",  # pure decisions
+    "workflows.wedding_followers",  # pure decisions
 )
 
 

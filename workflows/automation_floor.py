@@ -8,7 +8,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from contracts.automation import Anchor, SystemAction, WorkflowOrchestration
+    from contracts.automation import AnchoredInstant, SystemAction, WorkflowOrchestration
     from contracts.automation_run import ActionRecord, ActionStatus, ArrivedEvent, StepRecord, Undone
     from contracts.automation_steps import (
         ActionAccount,
@@ -102,7 +102,7 @@ class Floor:
         )
         return judgement.holds
 
-    async def instant(self, anchor: Anchor) -> datetime | None:
+    async def instant(self, anchor: AnchoredInstant) -> datetime | None:
         """Return when an anchor comes by the wedding's facts of now; None while it has no day."""
         found: FoundInstant = await workflow.execute_local_activity(
             "automations.instant",

@@ -15,7 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.automation import (
         KEEP,
         RETRACT,
-        Anchor,
+        AnchoredInstant,
         MultiSystemAction,
         OnCancel,
         OnDeadline,
@@ -197,7 +197,7 @@ class Track:
         found, last = self._floor.events.get(name), self._book.of(step).last_run_at
         return found is not None and (last is None or found.arrived_at > last)
 
-    async def _anchored(self, anchor: Anchor) -> bool:
+    async def _anchored(self, anchor: AnchoredInstant) -> bool:
         """Return whether the anchor has come; False when it was past before, or the run is interrupted."""
         since = self._book.began()
         while True:

@@ -93,6 +93,25 @@ AUTOMATION_TIMEOUT = timedelta(days=3 * 366)
 MOST_ACTIONS_OF_A_RUN = 500
 """After so many, an automation goes on in a new run, whose history is short again."""
 
+EMERGENCY = Policy(
+    attempt=timedelta(seconds=10),
+    total=timedelta(hours=1),
+    first_retry=timedelta(seconds=1),
+    longest_retry=timedelta(seconds=15),
+)
+"""A vendor call of an emergency, taken again and again while others stand in for it."""
+
+EMERGENCY_PLAN = Policy(
+    attempt=timedelta(seconds=5),
+    total=timedelta(days=1),
+    first_retry=timedelta(milliseconds=200),
+    longest_retry=timedelta(seconds=2),
+)
+"""Planning whom to alert: nothing happens before it."""
+
+FAILS_OVER_AFTER = timedelta(seconds=3)
+"""How long a target of an emergency has to answer before the next one is tried."""
+
 _PRIORITY_KEYS = {SyncPriority.CRITICAL: 1, SyncPriority.HIGH: 2, SyncPriority.NORMAL: 3, SyncPriority.LOW: 4}
 
 
@@ -108,6 +127,13 @@ HOUSEKEEPING = priority(SyncPriority.NORMAL, "housekeeping")
 def connection_priority(word: SyncPriority, organization_id: str, integration_id: str) -> Priority:
     """Return the priority in a system's queue, which is fair among connections and limits each of them."""
     return priority(word, fairness_key(organization_id, integration_id))
+
+
+def once(policy: Policy) -> ActivityOptions:
+    """Return the options of a single attempt, whose failure is known at once."""
+    options = policy.options()
+    options["retry_policy"] = RetryPolicy(maximum_attempts=1)
+    return options
 
 
 class LocalActivityOptions(TypedDict):

@@ -121,7 +121,11 @@ class RouteNotification(WaitsForReconnection):
         )
 
 
-async def apply_effect(step: EffectStep, word: SyncPriority) -> EffectOutcome:
+async def apply_effect(
+    step: EffectStep,
+    word: SyncPriority,
+    cancellation: workflow.ActivityCancellationType = workflow.ActivityCancellationType.TRY_CANCEL,
+) -> EffectOutcome:
     """Make one effect stand through the queue of its system."""
     outcome: EffectOutcome = await workflow.execute_activity(
         "notify.apply_effect",
@@ -130,6 +134,7 @@ async def apply_effect(step: EffectStep, word: SyncPriority) -> EffectOutcome:
         task_queue=system_queue(step.system),
         summary=f"{step.system}: {step.kind}",
         priority=policies.connection_priority(word, step.organization_id, step.integration_id),
+        cancellation_type=cancellation,
         **policies.INTERACTIVE.options(),
     )
     return outcome

@@ -11,6 +11,10 @@ with workflow.unsafe.imports_passed_through():
     from contracts.names import SearchAttribute
 
 
+NO_ANSWER = "no_answer"
+"""The code of a step that did not finish within its time."""
+
+
 def tag(**values: str) -> None:
     """Set search attributes by snake_case name, such as `tag(organization_id="o", outcome="success")`.
 
@@ -34,7 +38,7 @@ def detail_of(error: BaseException) -> ErrorDetail:
         cause = cause.cause if isinstance(cause, ActivityError | ChildWorkflowError) else cause.__cause__
     return ErrorDetail(
         kind=ErrorKind.TRANSIENT,
-        code="no_answer",
+        code=NO_ANSWER,
         message="The step did not finish within its time.",
         owner=Owner.OPERATOR,
         action="Check that a worker polls its queue and that the vendor answers, then start the run again.",

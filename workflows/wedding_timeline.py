@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
+    from contracts.actions import ActionAnswer, ActionTaken
+    from contracts.alerts import Alert, AlertKind, Severity
     from contracts.effects import ActionRequest, EffectStep, RoutingPlan
+    from contracts.errors import ErrorDetail, ErrorKind, Owner
+    from contracts.facts import Facts, FactStamp, StepAnswer, StepDecision
     from contracts.names import WorkflowType
-    from contracts.sync import SyncPriority
+    from contracts.notification import DeliveryStatus
+    from contracts.recall import RecallNotice
     from contracts.wedding import (
         PlanTimelineInput,
         PlanTimelineResult,
@@ -19,32 +24,34 @@ with workflow.unsafe.imports_passed_through():
         TimelineStep,
         Wedding,
         WeddingEvent,
-        WeddingEventType,
         WeddingRun,
         WeddingState,
     )
-    from workflows import policies
-    from workflows.route_notification import apply_effect
-    from workflows.visibility import detail_of, tag
-    from workflows.waiting import WaitsForReconnection
+    from workflows import policies, wedding_facts
+    from workflows.alerts import tell
+    from workflows.following import KeepsFollowers
+    from workflows.visibility import detail_of, failure, tag
 
-_STATUS_AFTER = {
-    WeddingEventType.CANCELLED: "cancelled",
-    WeddingEventType.POSTPONED: "postponed",
-    WeddingEventType.COMPLETED: "completed",
-    WeddingEventType.MOVED: "planned",
-}
-_MAX_SEEN = 200
+OPEN_AFTERWARDS = timedelta(days=30)
+"""How long a wedding with nothing left to do still takes events: late ones, a re-opening, a recall."""
+_LOOK_AGAIN = timedelta(days=7)
+"""The rules of a time zone may change while a step waits."""
+_CLOSED = frozenset({"completed", "cancelled", "recalled"})
+_WAITING = frozenset({StepStatus.PENDING, StepStatus.ASKED})
 
 
 @workflow.defn(name=WorkflowType.WEDDING_TIMELINE)
-class WeddingTimeline(WaitsForReconnection):
-    """Runs until the wedding is closed: `apply_event` is an Update, `state` a Query."""
+class WeddingTimeline(KeepsFollowers):
+    """Runs until the wedding is closed.
+
+    Events come by the Update `apply_event` or, many at a time, by the signal `event`.
+    """
 
     @workflow.init
     def __init__(self, wedding: WeddingRun) -> None:
         """Take the wedding, or the state a long run continues with."""
         self._state = wedding.resumed or WeddingState(wedding=Wedding(**_facts(wedding)))
+        self._state = wedding_facts.begun(self._state, workflow.now())
         self._plan_version = 0
         self._planned_version = -1
 
@@ -52,7 +59,7 @@ class WeddingTimeline(WaitsForReconnection):
     async def run(self, wedding: WeddingRun) -> WeddingState:
         """Plan, sleep until the next step, make it stand, and plan anew after every event.
 
-        Ends when the wedding is completed or cancelled and no step is pending.
+        Ends some time after the wedding is completed, cancelled or recalled and nothing is left to do.
         """
         tag(
             organization_id=wedding.organization_id,
@@ -60,25 +67,22 @@ class WeddingTimeline(WaitsForReconnection):
             run_kind="wedding",
             outcome=self._state.status,
         )
-        if wedding.resumed is None:
-            self._note("booking_status", wedding.booking_status, workflow.now())
-            self._note("completion_status", wedding.completion_status, workflow.now())
+        self._stays = workflow.patched("wedding-stays-open")
+        self.attend_followers()
         while True:
             await self._plan()
-            step = self._next()
-            if step is None and self._state.status in {"completed", "cancelled"}:
-                break
+            await self._ask()
             if workflow.info().is_continue_as_new_suggested():
-                await workflow.wait_condition(workflow.all_handlers_finished)
-                workflow.continue_as_new(WeddingRun(**dict(self._state.wedding), resumed=self._state))
-            if step is None:
-                await workflow.wait_condition(self._stale)
-            elif step.due_at <= workflow.now():
+                await self._continue()
+            step = self._next()
+            if step is not None and step.due_at <= workflow.now():
                 await self._run_step(step)
-            else:
-                await self._sleep_until(step.due_at)
-        await workflow.wait_condition(workflow.all_handlers_finished)
-        return self._state
+            elif step is not None:
+                await self._sleep(step)
+            elif not self._closed():
+                await workflow.wait_condition(lambda: self._stale() or self._closed())
+            elif await self._ended():
+                return self._state
 
     @workflow.query
     def state(self) -> WeddingState:
@@ -87,79 +91,172 @@ class WeddingTimeline(WaitsForReconnection):
 
     @workflow.update
     async def apply_event(self, event: WeddingEvent) -> WeddingState:
-        """Take an event once; one older than what is known changes nothing. Answers with the new plan."""
-        occurred = event.occurred_at or workflow.now()
-        if event.event_id in self._state.seen_events:
-            return self._state
-        seen = [*self._state.seen_events, event.event_id][-_MAX_SEEN:]
-        self._state = self._state.model_copy(update={"seen_events": seen})
-        if self._state.last_event_at is not None and occurred < self._state.last_event_at:
-            return self._state
-        self._take(event, occurred)
-        self._plan_version += 1
-        await workflow.wait_condition(lambda: not self._stale())
+        """Take an event once; what it says that is older than what is known changes nothing. Answers with the plan."""
+        self._take(event)
+        return await self._planned()
+
+    @workflow.signal
+    def event(self, event: WeddingEvent) -> None:
+        """Take an event as `apply_event` does; the wedding is planned once for all that came together."""
+        self._take(event)
+
+    @workflow.update
+    async def decide_step(self, decision: StepDecision) -> WeddingState:
+        """Take a person's answer to a step that asks, or to a dispute. Answers with the plan.
+
+        Raises:
+            ApplicationError: nothing of that id waits for a decision.
+        """
+        if not self._decide(decision):
+            raise failure(_NOT_ASKED)
+        return await self._planned()
+
+    @workflow.update
+    async def take_action(self, action: ActionTaken) -> ActionAnswer:
+        """Take the same answer from a button: its notification is the step, its type or value the answer."""
+        word = action.action_type if action.action_type in set(StepAnswer) else action.value
+        if word not in set(StepAnswer):
+            return ActionAnswer(accepted=False, message="A wedding's step is approved or rejected.")
+        decision = StepDecision(step_id=action.notification_id, answer=StepAnswer(word), decided_by=action.actor_id)
+        accepted = self._decide(decision)
+        await self._planned()
+        return ActionAnswer(accepted=accepted, message="Noted." if accepted else _NOT_ASKED.message)
+
+    @workflow.update
+    async def recall(self, notice: RecallNotice) -> WeddingState:
+        """Send nothing more until the wedding is re-opened; answers when no effect is under way."""
+        stamp = FactStamp(occurred_at=workflow.now(), event_id=notice.recall_id)
+        stamps = {**self._state.stamps, "recalled": stamp}
+        self._change(self._state.model_copy(update={"recalled": True, "status": "recalled", "stamps": stamps}))
+        await self._planned()
+        await workflow.wait_condition(lambda: self.at_rest)
         return self._state
 
-    def _take(self, event: WeddingEvent, occurred: datetime) -> None:
-        changes = {
-            name: getattr(event, name)
-            for name in ("wedding_date", "ceremony_time", "time_zone", "booking_status")
-            if getattr(event, name) is not None
-        }
-        if event.type is WeddingEventType.POSTPONED and event.wedding_date is None:
-            changes["wedding_date"] = None
-        status = _STATUS_AFTER.get(event.type, self._state.status)
-        self._state = self._state.model_copy(
-            update={
-                "wedding": self._state.wedding.model_copy(update=changes),
-                "status": status,
-                "last_event_at": occurred,
-            }
-        )
-        if event.booking_status is not None:
-            self._note("booking_status", event.booking_status, occurred)
-        if event.type is WeddingEventType.COMPLETED:
-            self._note("completion_status", "completed", occurred)
-        tag(outcome=status)
+    def _take(self, event: WeddingEvent) -> None:
+        self._change(wedding_facts.take(self._state, event, workflow.now()))
 
-    def _note(self, name: str, value: str, since: datetime) -> None:
-        """Remember when a property first took a value: its automations count from there."""
-        key = f"{name}={value}"
-        if value and key not in self._state.triggers:
-            self._state = self._state.model_copy(update={"triggers": {**self._state.triggers, key: since}})
+    def _change(self, state: WeddingState) -> None:
+        before, self._state = self._state, state
+        if _without_account(before) == _without_account(state):
+            return
+        self._plan_version += 1
+        if before.status != state.status or not workflow.patched("wedding-stays-open"):
+            tag(outcome=state.status)
+
+    def _decide(self, decision: StepDecision) -> bool:
+        """Take an answer; the same answer given again is one."""
+        for step in self._state.steps:
+            if step.step_id == decision.step_id and step.status is StepStatus.ASKED:
+                self._put(step, _answered(decision))
+                self._plan_version += 1
+                return True
+            if step.step_id == decision.step_id and step.answer is not None:
+                return step.answer is decision.answer
+        for dispute in self._state.disputes:
+            if dispute.dispute_id == decision.step_id:
+                accepted = decision.answer is StepAnswer.APPROVE
+                self._change(wedding_facts.decided(self._state, dispute, accepted=accepted, now=workflow.now()))
+                return True
+        return False
+
+    async def _planned(self) -> WeddingState:
+        await workflow.wait_condition(lambda: not self._stale())
+        return self._state
 
     def _stale(self) -> bool:
         return self._plan_version != self._planned_version
 
+    def _closed(self) -> bool:
+        waiting = any(step.status in _WAITING for step in self._state.steps)
+        return self._state.status in _CLOSED and not waiting and not self.owes and self.at_rest
+
+    async def _ended(self) -> bool:
+        """Wait for what may still come; whether nothing came."""
+        if self._stays:
+            closes_at = self._state.closes_at or workflow.now() + OPEN_AFTERWARDS
+            self._state = self._state.model_copy(update={"closes_at": closes_at})
+            if await self._comes_before(closes_at - workflow.now(), "Until the wedding's timeline ends"):
+                return False
+        await self._let_go()
+        return self._closed()
+
+    async def _comes_before(self, timeout: timedelta, summary: str) -> bool:
+        try:
+            await workflow.wait_condition(self._stale, timeout=timeout, timeout_summary=summary)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _continue(self) -> None:
+        """Go on in a new run; every event that was told is in the state by then."""
+        await self.leave_followers()
+        await self._let_go()
+        workflow.continue_as_new(WeddingRun(**dict(self._state.wedding), resumed=self._state))
+
+    async def _let_go(self) -> None:
+        """Answer everybody who waits for an answer."""
+        while not workflow.all_handlers_finished():
+            await workflow.wait_condition(lambda: workflow.all_handlers_finished() or self._stale())
+            await self._plan()
+
     async def _plan(self) -> None:
-        version = self._plan_version
-        if version == self._planned_version:
-            return
-        planned = await workflow.execute_local_activity(
-            "timeline.plan",
-            PlanTimelineInput(state=self._state, now=workflow.now()),
-            result_type=PlanTimelineResult,
-            **policies.local_options(policies.LOCAL),
+        while self._stale():
+            version = self._plan_version
+            planned = await workflow.execute_local_activity(
+                "timeline.plan",
+                PlanTimelineInput(state=self._state, now=workflow.now()),
+                result_type=PlanTimelineResult,
+                **policies.local_options(policies.LOCAL),
+            )
+            if version == self._plan_version:
+                open_again = self._state.status not in _CLOSED
+                changes = {"closes_at": None} if open_again else {}
+                self._state = self._state.model_copy(update={"steps": planned.steps, **changes})
+                self._planned_version = version
+                self._describe()
+
+    async def _ask(self) -> None:
+        """Tell the organisation of every step and dispute that waits for its decision, each once."""
+        for step in self._state.steps:
+            if step.status is StepStatus.ASKED and step.asked_at is None:
+                self._put(step, {"asked_at": workflow.now()})
+                await self._question(step.step_id, f"A step of the wedding was due {step.due_at:%Y-%m-%d %H:%M} UTC")
+        for dispute in self._state.disputes:
+            if not dispute.asked:
+                asked = dispute.model_copy(update={"asked": True})
+                disputes = [asked if one == dispute else one for one in self._state.disputes]
+                self._state = self._state.model_copy(update={"disputes": disputes})
+                await self._question(dispute.dispute_id, "Two systems changed the wedding at once")
+
+    async def _question(self, question_id: str, what: str) -> None:
+        wedding = self._state.wedding
+        await tell(
+            Alert(
+                organization_id=wedding.organization_id,
+                kind=AlertKind.DECISION_NEEDED,
+                severity=Severity.WARNING,
+                since=workflow.now(),
+                parts=[wedding.wedding_id, question_id],
+                sentence=f"{what}, and somebody has to decide. Nothing is sent until then.",
+                action=f"Run `wedsync weddings decide {wedding.wedding_id} {question_id} approve` or `reject`.",
+                falls_back=False,
+            )
         )
-        if version == self._plan_version:
-            self._state = self._state.model_copy(update={"steps": planned.steps})
-            self._planned_version = version
-            self._describe()
 
     def _next(self) -> TimelineStep | None:
         pending = [step for step in self._state.steps if step.status is StepStatus.PENDING]
         return min(pending, key=lambda step: (step.due_at, step.step_id), default=None)
 
-    async def _sleep_until(self, due: datetime) -> None:
-        try:
-            await workflow.wait_condition(
-                self._stale, timeout=due - workflow.now(), timeout_summary="Until the wedding's next step"
-            )
-        except TimeoutError:
-            return
+    async def _sleep(self, step: TimelineStep) -> None:
+        """Sleep until the step is due, an event comes, or it is time to read the zone's rules again."""
+        left = step.due_at - workflow.now()
+        if self._stays:
+            left = min(left, _LOOK_AGAIN)
+        if not await self._comes_before(left, "Until the wedding's next step") and self._stays:
+            self._plan_version += 1
 
     async def _run_step(self, step: TimelineStep) -> None:
-        """Make every effect of a due step stand; an event that arrives meanwhile waits for the next plan."""
+        """Make every effect of a due step stand, unless the wedding changes before."""
         try:
             plan = await workflow.execute_local_activity(
                 "notify.plan_action",
@@ -169,40 +266,40 @@ class WeddingTimeline(WaitsForReconnection):
             )
             if self._stale():
                 return
-            for target in plan.targets:
-                for effect in target.steps:
-                    if not await self._apply(effect):
-                        return
+            meant = [target for target in plan.targets if target.status is DeliveryStatus.SUCCESS]
+            told = wedding_facts.facts_of(self._state)
+            for effect in (effect for target in meant for effect in target.steps):
+                if not await self._apply(step, effect, told):
+                    return
         except (ActivityError, ApplicationError) as error:  # a local activity's failure comes unwrapped
             if is_cancelled_exception(error):
                 raise
             detail = detail_of(error)
             self._settle(step, {"status": StepStatus.FAILED, "reason": detail.code, "error": detail})
         else:
-            self._settle(step, {"status": StepStatus.SENT})
+            reason = next((target.reason for target in plan.targets), "")
+            skipped = {"status": StepStatus.SKIPPED, "reason": reason}
+            self._settle(step, {"status": StepStatus.SENT} if meant else skipped)
 
-    async def _apply(self, effect: EffectStep) -> bool:
-        """Make an effect stand; False when the wedding's plan changed while its connection was waited for."""
-        first = True
-
-        async def send() -> bool:
-            nonlocal first
-            if not first and self._stale():
-                return False
-            first = False
-            await apply_effect(effect, SyncPriority.HIGH)
-            return True
-
-        return await self.through_reconnection(
-            effect.integration_id, send, outcome=self._state.status, called_off=self._stale
-        )
+    async def _apply(self, step: TimelineStep, effect: EffectStep, told: Facts) -> bool:
+        """Make an effect stand; False when the wedding changed before it did."""
+        outcome = await self.apply_unless(self._stale, effect, outcome=self._state.status)
+        if outcome is None:
+            return False
+        if step.told is None:
+            # Whoever got the first part of a step was told this, also when the rest of it tells something newer.
+            self._put(step, {"told": told})
+        return True
 
     def _settle(self, step: TimelineStep, changes: dict[str, object]) -> None:
-        settled = step.model_copy(update={**changes, "done_at": workflow.now()})
-        others = [item for item in self._state.steps if item.step_id != step.step_id]
-        steps = sorted([*others, settled], key=lambda item: (item.due_at, item.step_id))
-        self._state = self._state.model_copy(update={"steps": steps})
+        self._put(step, {**changes, "done_at": workflow.now()})
         self._describe()
+
+    def _put(self, step: TimelineStep, changes: dict[str, object]) -> None:
+        steps = [
+            item.model_copy(update=changes) if item.step_id == step.step_id else item for item in self._state.steps
+        ]
+        self._state = self._state.model_copy(update={"steps": steps})
 
     def _describe(self) -> None:
         lines = [f"**{self._state.status}**"]
@@ -210,6 +307,26 @@ class WeddingTimeline(WaitsForReconnection):
             f"- {step.due_at:%Y-%m-%d %H:%M}Z {step.action.type}: {step.status.value}" for step in self._state.steps
         ]
         workflow.set_current_details("\n".join(lines[:50]))
+
+
+_NOT_ASKED = ErrorDetail(
+    kind=ErrorKind.INVALID_INPUT,
+    code="not_asked",
+    message="Nothing of that id waits for a decision.",
+    owner=Owner.OPERATOR,
+    action="Look with `wedsync weddings show`; somebody may have decided, or the wedding may have moved.",
+)
+
+
+def _answered(decision: StepDecision) -> dict[str, object]:
+    status = StepStatus.PENDING if decision.answer is StepAnswer.APPROVE else StepStatus.SKIPPED
+    words = {"status": status, "reason": f"decided: {decision.answer.value}"}
+    return {**words, "answer": decision.answer, "decided_by": decision.decided_by}
+
+
+def _without_account(state: WeddingState) -> WeddingState:
+    """The state without what only tells which events came."""
+    return state.model_copy(update={"seen_events": [], "taken": 0})
 
 
 def _facts(wedding: WeddingRun) -> dict[str, Any]:

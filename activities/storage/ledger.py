@@ -68,6 +68,9 @@ class LedgerEntry:
     intended_at: datetime
     standing: StandingEffect | None = None
     retracted_at: datetime | None = None
+    notification_id: str | None = None
+    claimed_until: datetime | None = None
+    """Until then somebody may be at it, while it has no receipt."""
 
 
 class EffectLedger:
@@ -251,4 +254,6 @@ def _entry(row: Row[tuple[object, ...]]) -> LedgerEntry:
         intended_at=row.intended_at.replace(tzinfo=UTC),
         standing=standing,
         retracted_at=row.retracted_at.replace(tzinfo=UTC) if row.retracted_at else None,
+        notification_id=row.notification_id,
+        claimed_until=row.claimed_until.replace(tzinfo=UTC),
     )

@@ -19,6 +19,7 @@ from activities.storage import (
     automations,
     connections,
     credentials,
+    escalation_policies,
     idempotency,
     root_keys,
 )
@@ -106,6 +107,12 @@ SEALED_TABLES = (
         automations.EARLIER,
         _organization,
         lambda row: automations.place_of(row["organization_id"], row["definition_id"], row["version"]),
+    ),
+    SealedTable(
+        escalation_policies.escalation_policies,
+        escalation_policies.EARLIER,
+        _organization,
+        lambda row: escalation_policies.place_of(row["organization_id"], row["policy_id"]),
     ),
 )
 

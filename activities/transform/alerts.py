@@ -14,7 +14,11 @@ _TITLES = {
     AlertKind.RECONNECT_REQUIRED: "Reconnect required",
     AlertKind.RUN_MISSING: "Sync missing",
     AlertKind.VOLUME_ODD: "Odd volume",
+    AlertKind.DECISION_NEEDED: "Decision needed",
+    AlertKind.ESCALATION_STOPPED: "Emergencies do not escalate",
+    AlertKind.ESCALATION_RESUMED: "Emergencies escalate again",
 }
+_RECOVERIES = {AlertKind.INTEGRATION_RECOVERED, AlertKind.ESCALATION_RESUMED}
 _PRIORITIES = {
     Severity.INFO: SyncPriority.LOW,
     Severity.WARNING: SyncPriority.NORMAL,
@@ -25,7 +29,7 @@ _PRIORITIES = {
 
 def takes(route: AlertRoute, alert: Alert) -> bool:
     """Return whether a route wants an alert; a recovery goes wherever its severity did."""
-    recovery = alert.kind is AlertKind.INTEGRATION_RECOVERED
+    recovery = alert.kind in _RECOVERIES
     return route.min_severity.rank <= alert.severity.rank and (recovery or not route.kinds or alert.kind in route.kinds)
 
 
@@ -41,7 +45,7 @@ def notification_of(alert: Alert) -> SourceNotification:
         alert.action,
     ]
     where = named[0] if count == 1 and named else f"{count} integrations" if count else alert.organization_id
-    resolved = alert.kind is AlertKind.INTEGRATION_RECOVERED
+    resolved = alert.kind in _RECOVERIES
     return SourceNotification(
         notification_id=alert.alert_id,
         type=alert.kind,

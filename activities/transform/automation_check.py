@@ -26,7 +26,7 @@ from contracts.automation_check import AutomationProblem, ProblemCode
 from contracts.base import unknown_fields
 from contracts.errors import InvalidInput
 from contracts.integration import IntegrationType
-from contracts.wedding import Participant
+from contracts.wedding import Anchor, Participant
 
 NEEDS = {
     ActionKind.SEND_EMAIL: Capability.EMAIL,
@@ -35,7 +35,7 @@ NEEDS = {
     ActionKind.CHANGE_STATUS: Capability.DELIVER,
     ActionKind.CREATE_EVENT: Capability.CALENDAR,
 }
-ANCHORS = frozenset({"wedding_date"})
+ANCHORS = frozenset({Anchor.WEDDING_DATE.value, Anchor.CEREMONY_TIME.value})
 _CHATS = (ActionKind.SEND_MESSAGE, IntegrationType.COMMUNICATION_PLATFORM)
 
 

@@ -1,10 +1,13 @@
-"""The instants of a wedding's steps: anchored to the day, or elapsed since a trigger."""
+"""The steps of a wedding as of an instant: what is due when, what was sent, what needs a person's word."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 
+from activities.transform.instants import due_at
+from contracts.facts import Facts
 from contracts.names import effect_id
 from contracts.wedding import (
     Automation,
@@ -12,104 +15,115 @@ from contracts.wedding import (
     StepStatus,
     TimelineStep,
     Trigger,
-    Wedding,
     WeddingState,
     WhenPast,
 )
 
-STOPPED = frozenset({"cancelled", "postponed"})
+STOPPED = frozenset({"cancelled", "postponed", "recalled"})
+_DONE = frozenset({StepStatus.SENT, StepStatus.FAILED})
+_OPEN = frozenset({StepStatus.PENDING, StepStatus.ASKED})
+_TOLD_WITHIN = timedelta(hours=1)
+"""What happened is always told a little later; a step is not past for that."""
 
 
 def plan(state: WeddingState, now: datetime) -> list[TimelineStep]:
-    """Return the wedding's steps as of `now`.
+    """Return the wedding's steps as of `now`, each action of each automation at most once.
 
-    A step that was sent stays as it is, so a moved wedding never sends it again. Pending steps are
-    computed anew: those of a cancelled or postponed wedding are cancelled, anchored ones follow the
-    date, and an anchored instant already past is skipped or sent at once as its automation says.
+    What was sent stays as it is, so that a moved wedding never sends it again unless its automation says so; the
+    facts it told that are no longer so are named on it. What was not sent is computed anew: cancelled while the
+    wedding is stopped, moved with the wedding, and, where its new instant is past already, sent, skipped or asked
+    about as its automation says. An instant that passes while nothing changes is late, not past: it is still sent.
 
     Args:
         state: facts, triggers and earlier steps.
         now: aware UTC.
     """
-    done = {step.step_id: step for step in state.steps if step.status in {StepStatus.SENT, StepStatus.FAILED}}
+    earlier = {step.step_id: step for step in state.steps}
     planned: dict[str, TimelineStep] = {}
-    for automation in state.wedding.automations:
+    for automation, index, action, identity in _slots(state):
+        old = earlier.pop(identity, None) or _from_before(earlier, automation, action)
+        step = _step(state, automation, action, old, now)
+        if step is not None:
+            planned[identity] = step.model_copy(update={"step_id": identity, "index": index})
+    steps = [*(_left(step) for step in earlier.values()), *planned.values()]
+    told = Facts(**{name: getattr(state.wedding, name) for name in Facts.model_fields})
+    return sorted((_compared(step, told) for step in steps), key=lambda step: (step.due_at, step.step_id))
+
+
+def _slots(state: WeddingState) -> Iterator[tuple[Automation, int, AutomationAction, str]]:
+    """Yield every action with the identity of its step, which no change of the wedding changes."""
+    wedding = state.wedding
+    names: Counter[str] = Counter()
+    for automation in wedding.automations:
+        names[automation.name] += 1
+        again = [str(names[automation.name])] if names[automation.name] > 1 else []
+        if automation.trigger is Trigger.PROPERTY_CHANGE:
+            again = [automation.trigger_value, *again]
+        if automation.resend_on_move:
+            again = [str(wedding.wedding_date), *again]
         for index, action in enumerate(automation.actions):
-            step = _step(state, automation, index, action, now)
-            if step is not None:
-                planned[step.step_id] = done.pop(step.step_id, step)
-    vanished = [
-        step.model_copy(update={"status": StepStatus.CANCELLED, "reason": "no longer planned"})
-        for step in state.steps
-        if step.step_id not in planned and step.step_id not in done and step.status is StepStatus.PENDING
-    ]
-    closed = [
-        step
-        for step in state.steps
-        if step.step_id not in planned
-        and step.step_id not in done
-        and step.status in {StepStatus.CANCELLED, StepStatus.SKIPPED}
-    ]
-    steps = [*done.values(), *closed, *vanished, *planned.values()]
-    return sorted(steps, key=lambda step: (step.due_at, step.step_id))
+            identity = effect_id(wedding.organization_id, wedding.wedding_id, automation.name, str(index), *again)
+            yield automation, index, action, identity
 
 
-def local_instant(wedding: Wedding, offset: timedelta, at: time | None) -> datetime | None:
-    """Return the instant `offset` from the wedding in its own zone, None while the date is open.
-
-    With `at`, whole days are counted on the calendar and the clock shows `at` at the venue, over any
-    change of summer time; without it, the offset is elapsed time from the ceremony (midnight when open).
-    A local time that a change of summer time skips is read with the offset before the change.
-    """
-    if wedding.wedding_date is None:
+def _from_before(
+    earlier: dict[str, TimelineStep], automation: Automation, action: AutomationAction
+) -> TimelineStep | None:
+    """Take out the step of a run from before steps knew their place, when each day had a step of its own."""
+    if automation.resend_on_move:
         return None
-    zone = ZoneInfo(wedding.time_zone)
-    if at is not None:
-        day = wedding.wedding_date + timedelta(days=offset.days)
-        return datetime.combine(day, at, tzinfo=zone).astimezone(UTC) + timedelta(seconds=offset.seconds)
-    ceremony = datetime.combine(wedding.wedding_date, wedding.ceremony_time or time(), tzinfo=zone)
-    return ceremony.astimezone(UTC) + offset
+    alike = [
+        step
+        for step in earlier.values()
+        if step.index is None and step.automation == automation.name and step.action == action
+    ]
+    found = min(alike, key=lambda step: (step.status not in _DONE, step.status not in _OPEN), default=None)
+    return None if found is None else earlier.pop(found.step_id)
 
 
 def _step(
-    state: WeddingState, automation: Automation, index: int, action: AutomationAction, now: datetime
+    state: WeddingState, automation: Automation, action: AutomationAction, old: TimelineStep | None, now: datetime
 ) -> TimelineStep | None:
-    wedding = state.wedding
-    if automation.trigger is Trigger.ANCHOR:
-        anchored = local_instant(wedding, automation.offset, automation.at)
-        if anchored is None:
-            return None
-        due = anchored + timedelta(milliseconds=action.delay)
-        # The date is part of the step's identity: a moved wedding gets its own message for the new day.
-        identity = [automation.name, str(index), str(wedding.wedding_date)]
-    else:
-        since = state.triggers.get(f"{automation.trigger_property}={automation.trigger_value}")
-        if since is None:
-            return None
-        due = since + timedelta(milliseconds=action.delay)
-        identity = [automation.name, str(index), automation.trigger_value]
-    step = TimelineStep(
-        step_id=effect_id(wedding.organization_id, wedding.wedding_id, *identity),
-        automation=automation.name,
-        action=action,
-        due_at=due,
-    )
+    if old is not None and old.status in _DONE:
+        return old
+    due = due_at(state, automation, action)
+    if due is None:
+        return None if old is None else _left(old)
+    step = TimelineStep(step_id="planned", automation=automation.name, action=action, due_at=due)
+    if old is not None:
+        step = step.model_copy(update={"told": old.told})
     if state.status in STOPPED:
         return step.model_copy(update={"status": StepStatus.CANCELLED, "reason": f"wedding {state.status}"})
-    if automation.trigger is Trigger.ANCHOR and due < now and _was_not_pending(state, step):
-        return _past(step, automation.when_past)
-    return step
+    if old is not None and old.due_at == due and _stays(old):
+        return old
+    grace = timedelta() if automation.follows is None else _TOLD_WITHIN
+    return _past(step, automation.past_policy) if due + grace < now else step
 
 
-def _was_not_pending(state: WeddingState, step: TimelineStep) -> bool:
-    """A step that came due while it waited is late, not past: it is still sent."""
-    return not any(old.step_id == step.step_id and old.status is StepStatus.PENDING for old in state.steps)
+def _stays(step: TimelineStep) -> bool:
+    """Whether a step whose instant is the same is what it was: waiting, decided by a person, or skipped when due."""
+    skipped = step.status is StepStatus.SKIPPED and step.done_at is not None
+    return step.status in _OPEN or step.answer is not None or skipped
 
 
 def _past(step: TimelineStep, policy: WhenPast) -> TimelineStep:
     if policy is WhenPast.SEND_NOW:
         return step
-    reason = "its instant was past when planned"
     if policy is WhenPast.ASK:
-        reason = "its instant was past when planned; send it by hand if it still helps"
-    return step.model_copy(update={"status": StepStatus.SKIPPED, "reason": reason})
+        words = {"status": StepStatus.ASKED, "reason": "its instant was past when planned; waits for a decision"}
+    else:
+        words = {"status": StepStatus.SKIPPED, "reason": "its instant was past when planned"}
+    return step.model_copy(update=words)
+
+
+def _left(step: TimelineStep) -> TimelineStep:
+    """A step that the wedding no longer has an instant for."""
+    if step.status not in _OPEN:
+        return step
+    return step.model_copy(update={"status": StepStatus.CANCELLED, "reason": "no longer planned"})
+
+
+def _compared(step: TimelineStep, now: Facts) -> TimelineStep:
+    """Name what the step told that is no longer so."""
+    changed = [name for name, value in now if step.told is not None and getattr(step.told, name) != value]
+    return step if changed == step.outdated else step.model_copy(update={"outdated": changed})

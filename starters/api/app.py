@@ -9,7 +9,17 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
 
 from contracts.errors import WedSyncError
-from starters.api import automations, health, hooks, integrations, notification_batches, oauth, runs, weddings
+from starters.api import (
+    automations,
+    emergencies,
+    health,
+    hooks,
+    integrations,
+    notification_batches,
+    oauth,
+    runs,
+    weddings,
+)
 from starters.api.description import describe
 from starters.api.doors import gateway_of
 from starters.api.gateway import Gateway
@@ -50,7 +60,7 @@ def create_app(settings: Settings, api_settings: ApiSettings) -> FastAPI:
     )
     app.state.gateway = gateway
     install_problems(app)
-    for module in (runs, notification_batches, hooks, integrations, oauth, weddings, health, automations):
+    for module in (runs, notification_batches, hooks, integrations, oauth, weddings, emergencies, health, automations):
         app.include_router(module.router)
     _add_probes(app)
     _mount_codec(app, gateway, api_settings)

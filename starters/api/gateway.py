@@ -11,6 +11,7 @@ from activities.storage.idempotency import IdempotencyStore
 from activities.storage.limits import LimitStore
 from activities.storage.root_keys import StoredRootKeys
 from starters.client import WedSync, open_store
+from starters.escalation_desk import PolicyDesk
 from starters.failures import translated
 from starters.health_desk import HealthDesk
 from starters.limits import Limits
@@ -34,6 +35,7 @@ class Gateway:
         roots = StoredRootKeys(settings.database_url, masters)
         self.idempotency = IdempotencyStore(self._store.database, masters, roots.eldest)
         self.health = HealthDesk(self._store.database, masters)
+        self.policies = PolicyDesk(self._store.database, masters)
         self._wedsync: WedSync | None = None
         self._lock = asyncio.Lock()
 

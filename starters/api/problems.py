@@ -25,6 +25,8 @@ _BY_CODE = {
     "run_not_found": 404,
     "integration_not_found": 404,
     "wedding_not_found": 404,
+    "emergency_not_found": 404,
+    "policy_not_found": 404,
     "wedding_closed": 409,
     "idempotency_mismatch": 409,
     "payload_too_large": 413,

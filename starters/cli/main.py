@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from activities.boundary import invalid_input
 from contracts.errors import ErrorDetail, InvalidInput, Owner, Permanent, WedSyncError
-from starters.cli import automations, health, integrations, keys, operations, processes, runs, weddings
+from starters.cli import automations, emergencies, health, integrations, keys, operations, processes, runs, weddings
 from starters.cli.output import fail, note
 from starters.failures import detail_of
 from workers.privacy import leave_no_core_dump
@@ -35,10 +35,12 @@ for _command in (
     processes.api,
     processes.emulators,
     runs.notify,
+    emergencies.ack,
     operations.schema,
     operations.doctor,
 ):
     app.command()(_command)
+app.add_typer(emergencies.app, name="emergency")
 app.add_typer(health.app, name="health")
 app.add_typer(integrations.app, name="integrations")
 app.add_typer(runs.sync_app, name="sync")

@@ -52,16 +52,16 @@ async def organization_of(wedsync: WedSync, given: str | None) -> str:
     return given or only_one(await wedsync.integrations.organizations())
 
 
-def only_one(known: Sequence[str]) -> str:
-    """Return the only organisation there is.
+def only_one(known: Sequence[str], code: str = "organization", what: str = "organisation with integrations") -> str:
+    """Return the only one there is, an organisation if nothing else is said.
 
     Raises:
         InvalidInput: there is not exactly one.
     """
     if len(known) != 1:
         raise InvalidInput(
-            "organization_needed",
-            f"{'No' if not known else 'More than one'} organisation has integrations here.",
-            action="Name one with --organization.",
+            f"{code}_needed",
+            f"There is {'no' if not known else 'more than one'} {what} here.",
+            action="Name one with --organization." if code == "organization" else "Name one.",
         )
     return known[0]

@@ -42,7 +42,7 @@ def sync_run(
 ) -> None:
     """Run the sync that FILE describes and show its books."""
     request = read_file(file, DataSynchronizationRequest, organization)
-    result = _run(data_dir, lambda wedsync: wedsync.start_sync(request), wait=not no_wait, as_json=json)
+    result = run_to_end(data_dir, lambda wedsync: wedsync.start_sync(request), wait=not no_wait, as_json=json)
     if result is None:
         return
     if not json:
@@ -64,7 +64,7 @@ def etl_run(
 ) -> None:
     """Run the load that FILE describes and show what the warehouse holds."""
     request = read_file(file, EtlRequest, organization)
-    result = _run(data_dir, lambda wedsync: wedsync.start_etl(request), wait=not no_wait, as_json=json)
+    result = run_to_end(data_dir, lambda wedsync: wedsync.start_etl(request), wait=not no_wait, as_json=json)
     if result is None:
         return
     if not json:
@@ -88,7 +88,7 @@ def notify(
         _notify_many(file, batch, data_dir, organization, wait=not no_wait, as_json=json)
         return
     routing = read_file(file, CrossSystemRouting, organization)
-    result = _run(data_dir, lambda wedsync: wedsync.start_notification(routing), wait=not no_wait, as_json=json)
+    result = run_to_end(data_dir, lambda wedsync: wedsync.start_notification(routing), wait=not no_wait, as_json=json)
     if result is None:
         return
     if not json:
@@ -104,7 +104,7 @@ def _notify_many(
 ) -> None:
     routings = read_lines(file, CrossSystemRouting, organization)
     owner = routings[0].organization_id if routings else ""
-    result = _run(
+    result = run_to_end(
         data_dir, lambda wedsync: wedsync.batches.start_many(owner, batch_id, routings), wait=wait, as_json=as_json
     )
     if result is None:
@@ -117,9 +117,11 @@ def _notify_many(
         raise typer.Exit(1)
 
 
-def _run(
+def run_to_end(
     data_dir: Path | None, start: Callable[[WedSync], Awaitable[Run[R]]], *, wait: bool, as_json: bool
 ) -> R | None:
+    """Start a run and return its result, None when it is not waited for; as JSON, either is printed."""
+
     async def act(wedsync: WedSync) -> R | None:
         run = await start(wedsync)
         if not wait:

@@ -20,6 +20,7 @@ import httpx
 import psutil
 import pytest
 
+from contracts.names import EMERGENCY_QUEUE
 from starters.cli.main import run
 from tests.e2e.documents import HUBSPOT, ORGANIZATION, SLACK
 from tests.support.emulators import Emulators
@@ -124,7 +125,9 @@ class RunningStack:
                 line = child.cmdline()
             except (psutil.NoSuchProcess, psutil.ZombieProcess):
                 continue
-            found |= {name: child.pid for word, name in words.items() if word in line}
+            name = next((name for word, name in words.items() if word in line), None)
+            if name is not None:
+                found["emergencies" if line[-1] == EMERGENCY_QUEUE else name] = child.pid
         return found
 
 

@@ -15,8 +15,9 @@ import pytest
 
 from emulators.wedding_files import main as write_weddings
 from tests.e2e.conftest import ROOT, RunningStack
-from tests.e2e.documents import ORGANIZATION, SALESFORCE
+from tests.e2e.documents import ORGANIZATION, SALESFORCE, routing
 from tests.support.emulators import Emulators
+from tests.support.hubspot_account import people
 from tests.support.loopback import loopback_client
 
 BASE = f"/v1/organizations/{ORGANIZATION}"
@@ -112,6 +113,27 @@ def test_a_worker_killed_while_it_waits_for_the_chat_doubles_nothing(
     view = ended(api, location)
     assert view["outcome"] == "success"
     assert gained(studio, since) == INTENDED
+
+
+def test_a_worker_killed_in_the_middle_of_a_batch_goes_on_where_it_was(
+    stack: RunningStack, studio: Emulators, api: httpx.Client, fresh: str
+) -> None:
+    contacts = people(studio, 40)
+    crm = {"systemId": "crm", "systemType": "hubspot", "integrationId": "hubspot-main"}
+    routings = [
+        {**routing(f"{fresh}-{number}"), "targetSystems": [{**crm, "contacts": [{"crmContactId": contact}]}]}
+        for number, contact in enumerate(contacts)
+    ]
+    since = marks(studio)["hubspot"]
+    asked = max((item["seq"] for item in studio.requests("hubspot")), default=0)
+    studio.fault("hubspot", "hang", path="notes/batch/create", delayS=20, count=1)
+    batch = {"batchId": fresh, "routings": routings}
+    location = api.post(f"{BASE}/notification-batches", json=batch).raise_for_status().headers["location"]
+    until_asked(studio, "hubspot", "notes/batch/create", asked)
+    kill_worker(stack)
+    view = ended(api, location)
+    done = Counter(item["kind"] for item in studio.effects("hubspot", since))
+    assert (view["result"]["counts"]["success"], done) == (40, {"contact.updated": 40, "note.created": 40})
 
 
 def test_a_worker_killed_in_the_middle_of_a_transaction_loses_and_doubles_no_row(

@@ -80,7 +80,7 @@ def test_f75_no_canary_is_readable_in_any_file_process_metric_or_page(
 
 def test_no_process_of_the_stack_may_leave_a_core_dump(stack: RunningStack) -> None:
     allowed = {name: psutil.Process(pid).rlimit(psutil.RLIMIT_CORE) for name, pid in stack.parts().items()}
-    assert allowed == dict.fromkeys(("api", "worker", "emulators", "temporal"), (0, 0))
+    assert allowed == dict.fromkeys(("api", "worker", "emergencies", "emulators", "temporal"), (0, 0))
 
 
 def use_command_line(stack: RunningStack, told: Told, folder: Path) -> None:

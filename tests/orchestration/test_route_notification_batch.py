@@ -37,7 +37,7 @@ from contracts.notification import CrossSystemRouting, OverallStatus, RoutingRes
 from tests.contract.conftest import emulators, served_emulators  # noqa: F401 - fixtures
 from tests.orchestration.test_sync_report_vendors import House
 from tests.support.emulators import Emulators
-from tests.support.loopback import loopback_client
+from tests.support.hubspot_account import people
 from tests.support.temporal import polling, time_skipping
 from workflows.route_notification import RouteNotification
 from workflows.route_notification_batch import RouteNotificationBatch
@@ -161,15 +161,6 @@ async def routed(office: Office, routings: list[CrossSystemRouting]) -> BatchSum
 
 def kinds(emulated: Emulators, system: str) -> Counter[str]:
     return Counter(effect["kind"] for effect in emulated.effects(system))
-
-
-def people(emulated: Emulators, count: int) -> list[str]:
-    """Put contacts into the account, as its own users would, and return their ids."""
-    base_url = emulated.base_url("hubspot")
-    inputs = [{"properties": {"email": f"guest-{number}@example.com"}} for number in range(count)]
-    with loopback_client(base_url, {"Authorization": "Bearer sandbox-hubspot-token"}) as http:
-        answer = http.post("/crm/v3/objects/contacts/batch/create", json={"inputs": inputs}).raise_for_status()
-    return [item["id"] for item in answer.json()["results"]]
 
 
 def crm(contact_id: str, **rest: Any) -> dict[str, Any]:

@@ -14,10 +14,12 @@ from typing import Any
 from temporalio.client import WorkflowHandle
 
 from contracts.integration import IntegrationState
+from tests.orchestration import test_audit_escalation as audit
 from tests.orchestration import test_integration as integration
 from tests.orchestration import test_integration_migration as moves
 from tests.orchestration import test_integration_tokens as tokens
 from tests.orchestration import test_monitor_health as health
+from tests.orchestration import test_raise_emergency as emergency
 from tests.orchestration import test_rotate_keys as keys
 from tests.orchestration import test_route_notification as routing
 from tests.orchestration import test_route_notification_batch as batch
@@ -192,9 +194,46 @@ async def batch_of_two_parts() -> AsyncIterator[WorkflowHandle[Any, Any]]:
 
 
 @asynccontextmanager
+async def emergency_escalated_repeated_and_acknowledged() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    vendors = emergency.Vendors(dead={"ops"}, down={"oncall": 2}, calls={"oncall"}, correctable={"sms"})
+    async with emergency.stage(vendors) as environment:
+        handle = await emergency.raised(environment, *emergency.TWO_LEVELS, repeatEvery="PT100S")
+        await environment.sleep(timedelta(seconds=200))
+        await emergency.acknowledged(handle)
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
 async def states_carried() -> AsyncIterator[WorkflowHandle[Any, Any]]:
     async with states.stage(states.FakeStates()) as client:
         handle = await states.carry(client, "recorded", states=[states.known("read", "mail")])
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
+async def emergency_drilled() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    async with emergency.stage(emergency.Vendors()) as environment:
+        handle = await emergency.raised(environment, *emergency.TWO_LEVELS, drill=True)
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
+async def emergency_called_off() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    async with emergency.stage(emergency.Vendors()) as environment:
+        handle = await emergency.raised(environment, *emergency.TWO_LEVELS)
+        await environment.sleep(timedelta(seconds=70))
+        await handle.cancel()
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
+async def escalation_found_stopped() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    async with audit.stage(audit.FakeAudit(overdue=True)) as environment:
+        handle = await audit.audited(environment)
         await handle.result()
         yield handle
 
@@ -251,6 +290,10 @@ PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, An
         automation_approved_and_compensated,
         automation_of_messages_cancelled,
         automations_triggered_and_told,
+        emergency_called_off,
+        emergency_drilled,
+        emergency_escalated_repeated_and_acknowledged,
+        escalation_found_stopped,
         health_alerts_told,
         health_of_a_shard,
         health_of_two_pages,

@@ -11,7 +11,8 @@ from activities.ports.connection import Connection
 from activities.ports.connector import OutboundRecord
 from contracts.effects import Delivery, EffectStep, Rendered
 from contracts.notification import SourceNotification, TargetSystem
-from tests.support.loopback import IN_DEVELOPMENT
+from tests.support.emulators import Emulators
+from tests.support.loopback import IN_DEVELOPMENT, loopback_client
 
 TOKEN = "sandbox-hubspot-token"
 PATIENCE_S = 300.0
@@ -84,3 +85,12 @@ def delivery(**changes: Any) -> Delivery:
 
 def step_of(connector: HubSpot, kind: str, given: Delivery | None = None) -> EffectStep:
     return next(step for step in connector.plan(given or delivery()) if step.kind == kind)
+
+
+def people(emulated: Emulators, count: int) -> list[str]:
+    """Put contacts into the account, as its own users would, and return their ids."""
+    base_url = emulated.base_url("hubspot")
+    inputs = [{"properties": {"email": f"guest-{number}@example.com"}} for number in range(count)]
+    with loopback_client(base_url, {"Authorization": f"Bearer {TOKEN}"}) as http:
+        answer = http.post("/crm/v3/objects/contacts/batch/create", json={"inputs": inputs}).raise_for_status()
+    return [item["id"] for item in answer.json()["results"]]

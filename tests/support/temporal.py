@@ -8,14 +8,16 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from temporalio.client import Client
+from temporalio.common import SearchAttributeKey
 from temporalio.converter import DataConverter
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from activities.boundary import BoundaryInterceptor
-from contracts.names import ORCHESTRATION_QUEUE
+from contracts.names import EMERGENCY_QUEUE, ORCHESTRATION_QUEUE, SearchAttribute
 from starters.skipped_clock import skipped_clock
 from workers.converter import ContractPayloadConverter
+from workers.engine import binary
 from workers.sandbox import workflow_runner
 
 PLAIN = DataConverter(payload_converter_class=ContractPayloadConverter)
@@ -28,15 +30,36 @@ def time_skipping() -> AbstractAsyncContextManager[WorkflowEnvironment]:
 
 
 @asynccontextmanager
+async def real_server() -> AsyncIterator[Client]:
+    """Yield a client of a real server in real time, for what the time-skipping one does otherwise.
+
+    It lists workflows, it ends an activity that fails after its cancellation was asked for, and it suggests a new run
+    after two hundred events.
+    """
+    keyword = [SearchAttributeKey.for_keyword(attribute.value) for attribute in SearchAttribute]
+    limits = {"limit.historyCount.suggestContinueAsNew": 200, "history.timerProcessorMaxTimeShift": '"1ms"'}
+    options = [word for name, value in limits.items() for word in ("--dynamic-config-value", f"{name}={value}")]
+    environment = await WorkflowEnvironment.start_local(
+        data_converter=PLAIN,
+        search_attributes=keyword,
+        dev_server_existing_path=str(binary("temporal")),
+        dev_server_extra_args=options,
+        dev_server_log_level="error",
+    )
+    async with environment:
+        yield environment.client
+
+
+@asynccontextmanager
 async def polling(
     client: Client, workflows: Sequence[type], activities: Sequence[Any], *queues: str
 ) -> AsyncIterator[None]:
-    """Run `workflows` on the orchestration queue, and `activities` on it and on `queues`."""
+    """Run `workflows` on the queues of decisions, and `activities` on orchestration and on `queues`."""
     workers = [
         Worker(
             client,
             task_queue=queue,
-            workflows=workflows if queue == ORCHESTRATION_QUEUE else [],
+            workflows=workflows if queue in {ORCHESTRATION_QUEUE, EMERGENCY_QUEUE} else [],
             activities=activities,
             workflow_runner=workflow_runner(),
             interceptors=[BoundaryInterceptor()],

@@ -22,12 +22,14 @@ from activities.storage.automations import AutomationStore
 from activities.storage.connections import ConnectionStore
 from activities.storage.credentials import SealedSecretStore
 from activities.storage.database import Database, metadata, migrate
+from activities.storage.escalation_policies import EscalationPolicyStore
 from activities.storage.idempotency import Answer, IdempotencyStore
 from activities.storage.root_keys import StoredRootKeys
 from activities.storage.sealed_rows import SEALED_TABLES, SealedRows
 from contracts.alerts import AlertRoutes
 from contracts.automation import AutomationDefinition
 from contracts.errors import Permanent, Transient
+from contracts.escalation import EscalationPolicy
 from contracts.integration import CredentialRef, IntegrationConfiguration, IntegrationState
 from starters.private_files import write_private
 
@@ -60,6 +62,8 @@ async def fill(store: Database) -> None:
     plan = {"definitionId": "d-1", "organizationId": "lumen", "name": "d"}
     await AutomationStore(store, BEFORE).save(AutomationDefinition.model_validate(plan))
     await AlertRouteStore(store, BEFORE).put(AlertRoutes(organization_id="lumen"))
+    policy = EscalationPolicy(organization_id="lumen", policy_id="day")
+    await EscalationPolicyStore(store, BEFORE).put(policy)
     pending = PendingAuthorization(
         configuration=IntegrationConfiguration.model_validate(configuration), code_verifier="v", redirect_uri="r"
     )

@@ -1,1 +1,1 @@
-"""Slack."""
+"""Slack: messages to channels, and the buttons under them."""
