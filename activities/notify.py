@@ -69,11 +69,10 @@ class Notify:
                 target=target,
                 rendered=decisions.rendered(routing, target),
                 intent=target.intent,
+                answers_to=routing.answers_to,
                 occurred_at=request.occurred_at,
             )
             steps = await self._steps(stored, delivery)
-            if routing.answers_to is not None:
-                steps = [step.model_copy(update={"answers_to": routing.answers_to}) for step in steps]
         except Transient:
             raise
         except WedSyncError as error:
@@ -94,6 +93,7 @@ class Notify:
         context = delivery.notification.wedding_context
         about = {
             "notification_id": delivery.notification.notification_id,
+            "answers_to": delivery.answers_to,
             "wedding_id": delivery.wedding_id or (context.wedding_id if context else None),
         }
         reversible = connector.manifest.reversible

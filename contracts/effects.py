@@ -41,6 +41,7 @@ class Delivery(Contract):
     target: TargetSystem
     rendered: Rendered
     intent: DeliveryIntent = DeliveryIntent.NOTIFY
+    answers_to: ShortText | None = None
     wedding_id: OpaqueId | None = None
     occurred_at: Instant
     """Time stamped into the vendor's records; fixed at the first attempt, so a repeat writes the same."""

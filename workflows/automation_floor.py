@@ -144,7 +144,7 @@ class Floor:
             changes = _read(await self._routed(routing, undoes=undoes))
             changes["integration_id"] = routing.target_systems[0].integration_id
         except (ActivityError, ApplicationError, ChildWorkflowError) as error:
-            if is_cancelled_exception(error) or _called_off(error):
+            if is_cancelled_exception(error):
                 changes = {"status": ActionStatus.CANCELLED, "reason": self.cancelled or "cancelled"}
             else:
                 detail = detail_of(error)
@@ -243,10 +243,6 @@ class Floor:
             **policies.local_options(policies.LOCAL),
         )
         return account
-
-
-def _called_off(error: BaseException) -> bool:
-    return isinstance(error, ChildWorkflowError) and is_cancelled_exception(error.cause or error)
 
 
 def _read(result: RoutingResult) -> dict[str, object]:
