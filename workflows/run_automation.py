@@ -102,12 +102,13 @@ class RunAutomation:
             step = track.asks(action.value or None, action.notification_id)
             if step is None:
                 continue
-            if action.action_type not in {_APPROVE, _REJECT}:
+            word = action.action_type or action.action_id
+            if word not in {_APPROVE, _REJECT}:
                 return ActionAnswer(accepted=False, message="Answer with approve or reject.")
             if action.actor_id not in step.approval_by:
                 return ActionAnswer(accepted=False, message="You are not among those who may approve this.")
             self._see(action.event_id)
-            track.answer(step, approved=action.action_type == _APPROVE, actor_id=action.actor_id)
+            track.answer(step, approved=word == _APPROVE, actor_id=action.actor_id)
             return ActionAnswer(accepted=True, message="Thank you; the automation goes on.")
         if any(track.answered(action.notification_id) for track in self._tracks):
             self._see(action.event_id)

@@ -86,7 +86,12 @@ def automation(orchestration_id: str, **chain: Any) -> dict[str, Any]:
         return {"actionId": action_id, "type": "send_message", "integrationId": "slack-main", "parameters": words}
 
     actions = {"coordinationId": "tell", "actions": [said("told")]}
-    step = {"stepId": "tell", "approvalBy": ["planner"], "approval": {"ask": said("asked")}, "actions": actions}
+    step = {
+        "stepId": "tell",
+        "approvalBy": ["planner", "U0PLANNER"],
+        "approval": {"ask": said("asked")},
+        "actions": actions,
+    }
     return {
         "orchestrationId": orchestration_id,
         "organizationId": ORGANIZATION,
