@@ -173,6 +173,7 @@ class Notify:
         try:
             outcome = await connector.apply(step)
         except OutcomeUnknown:
+            await self._ledger.let_go(step)
             raise
         except WedSyncError:
             await self._ledger.withdraw(step)

@@ -15,7 +15,7 @@ from temporalio.client import Client, WorkflowUpdateFailedError
 from temporalio.service import RPCError
 
 from activities.connectors.registry import CONNECTORS, connector_class
-from activities.ports.inbound import About, Answered, Inbound, InboundEvent, Observed, Receipt
+from activities.ports.inbound import Answered, Inbound, InboundEvent, Observed, Receipt
 from activities.ports.secrets import SecretStore
 from activities.security.envelope import DerivingKey
 from activities.security.signatures import SignedRequest, Verdict
@@ -89,7 +89,7 @@ class Hooks:
         await self._check(stored, inbound, request, now)
         try:
             events = inbound.read(request, now)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise _unreadable(system) from error
         words = [answer.message for event in events if (answer := await self._pass_on(stored, event)) is not None]
         return inbound.receipt(request, " ".join(words))
@@ -148,20 +148,29 @@ class Hooks:
         )
 
     async def _pass_on(self, stored: StoredConnection, told: InboundEvent) -> ActionAnswer | None:
-        effect = await self._effect(stored, told.about)
+        effect = await self._effect(stored, told)
         if effect is None:
             return _NOBODY if isinstance(told, Answered) else None
         if isinstance(told, Observed):
             if told.state is not None:
                 await self._observe(stored, effect, told.state, told.occurred_at, told.event_id)
+            if told.error is not None:
+                _log.warning(
+                    "%s did not deliver the effect %s of %s: %s",
+                    effect.system,
+                    effect.effect_id,
+                    effect.organization_id,
+                    told.error.code,
+                )
             return None
         answer = await self._answer(stored, effect, told)
         if answer.accepted and told.action_type in {ACKNOWLEDGE, ""} and effect.notification_id:
             await self._observe(stored, effect, NotificationState.ACKNOWLEDGED, told.occurred_at, told.event_id)
         return answer
 
-    async def _effect(self, stored: StoredConnection, about: About) -> StandingEffect | None:
+    async def _effect(self, stored: StoredConnection, told: InboundEvent) -> StandingEffect | None:
         organization_id, integration_id = stored.configuration.organization_id, stored.configuration.integration_id
+        about = told.about
         with translated():
             if about.effect_id or about.effect_prefix:
                 beginning = about.effect_id or about.effect_prefix
@@ -170,6 +179,11 @@ class Hooks:
                 entries = await self._ledger.by_remote_id(organization_id, integration_id, about.remote_id)
             else:
                 entries = []
+            if len(entries) == 1 and entries[0].standing is None and _arrived(told):
+                # The vendor's answer to us was lost, and yet its recipient has it.
+                lost, remote_id = entries[0].effect_id, about.remote_id or None
+                await self._ledger.confirm(organization_id, integration_id, lost, remote_id)
+                entries = await self._ledger.by_effect_id(organization_id, integration_id, lost)
         standing = [entry.standing for entry in entries if entry.standing is not None]
         # Two effects whose ids begin alike: neither may be taken for the other.
         return standing[-1] if standing and (about.remote_id or len(standing) == 1) else None
@@ -242,6 +256,10 @@ def _inbound(system: str) -> Inbound:
     if found is None:
         raise _not_found()
     return found
+
+
+def _arrived(told: InboundEvent) -> bool:
+    return isinstance(told, Answered) or told.state is not None
 
 
 def _base64(raw: bytes) -> str:

@@ -41,8 +41,8 @@ _LOOKS = 60
 """How often the runs that were told to stop are looked at: what Temporal lists is a moment old."""
 _QUIET_LOOKS = 2
 _CLAIM_LOOK = timedelta(seconds=10)
-_CLAIM_LOOKS = 15
-"""An attempt that was under way when its run ended has ended after so many looks."""
+_CLAIM_LOOKS = 5
+"""An attempt that was under way when its run ended has ended by then: it has 30 seconds."""
 _AT_ONCE = 10
 _LEFT = frozenset({RecallOutcome.NOT_REVERSIBLE, RecallOutcome.FAILED, RecallOutcome.UNKNOWN})
 

@@ -155,19 +155,6 @@ def tripleseat(request: SignedRequest, secrets: Sequence[str], now: datetime) ->
     return _of_body(request, secrets, request.headers.get("x-signature", ""))
 
 
-CHECKS: Mapping[str, Check] = {
-    "asana": asana,
-    "hubspot": hubspot,
-    "pagerduty": pagerduty,
-    "slack": slack,
-    "square": square,
-    "tripleseat": tripleseat,
-    "twilio": twilio,
-    "whatsapp": meta,
-}
-"""The check of each system that signs its webhooks."""
-
-
 def _of_body(request: SignedRequest, secrets: Sequence[str], given: str, prefix: str = "") -> Verdict:
     if not given.startswith(prefix) or given == prefix:
         return Verdict.UNSIGNED

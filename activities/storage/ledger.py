@@ -139,6 +139,32 @@ class EffectLedger:
             await connection.execute(statement, rows)
         return now
 
+    async def confirm(self, organization_id: str, integration_id: str, effect_id: str, remote_id: str | None) -> bool:
+        """Record that an effect stands which its system tells of, and return whether that was not recorded yet."""
+        statement = (
+            update(effects)
+            .where(
+                effects.c.organization_id == organization_id,
+                effects.c.integration_id == integration_id,
+                effects.c.effect_id == effect_id,
+                effects.c.applied_at.is_(None),
+            )
+            .values(applied_at=datetime.now(UTC), remote_id=remote_id)
+            .returning(effects.c.effect_id)
+        )
+        async with self._database.begin() as connection:
+            return (await connection.execute(statement)).first() is not None
+
+    async def let_go(self, step: EffectStep) -> None:
+        """End the claim of an attempt whose outcome nobody knows, so that whoever comes next may look at once."""
+        statement = (
+            update(effects)
+            .where(effects.c.effect_id == step.effect_id, effects.c.applied_at.is_(None))
+            .values(claimed_until=datetime.now(UTC))
+        )
+        async with self._database.begin() as connection:
+            await connection.execute(statement)
+
     async def withdraw(self, *steps: EffectStep) -> None:
         """Forget intents whose calls certainly had no effect."""
         mine = effects.c.effect_id.in_([step.effect_id for step in steps])

@@ -13,6 +13,8 @@ _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _PUNCTUATION = re.compile(r"[\s().\-]+")
 _ANSWER = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._:\-]{0,63})\s+#?([0-9A-Fa-f]{6})\W*")
 REFERENCE_DIGITS = 6
+LEAST_WORDS = 160
+"""Characters that a message keeps for its words: one short message's."""
 
 
 def numbers(recipients: Iterable[str], system: str) -> list[str]:
@@ -60,6 +62,18 @@ def shortened(text: str, limit: int) -> str:
     return f"{cut[: cut.rfind(' ')] if ' ' in cut[limit // 2 :] else cut}…"
 
 
+def fitted(text: str, lines: Sequence[str], limit: int, system: str) -> str:
+    """Return text followed by lines, where only the text is cut to keep to `limit` characters.
+
+    Raises:
+        InvalidInput: the lines leave no room for words.
+    """
+    tail = "".join(f"\n{line}" for line in lines)
+    if limit - len(tail) < LEAST_WORDS:
+        raise _invalid("too_many_actions", "The notification's actions leave no room for its words.", system)
+    return shortened(text, limit - len(tail)) + tail
+
+
 def reference(effect_id: str) -> str:
     """Return the short reference by which a written answer names the message it answers."""
     return effect_id[:REFERENCE_DIGITS].upper()
@@ -92,4 +106,4 @@ def read_answer(text: str) -> WrittenAnswer | None:
 
 
 def _invalid(code: str, message: str, system: str) -> InvalidInput:
-    return InvalidInput(code, message, action="Correct the recipients and send it again.", system=system)
+    return InvalidInput(code, message, action="Correct the notification and send it again.", system=system)

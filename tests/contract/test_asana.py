@@ -19,15 +19,17 @@ from pydantic import SecretStr
 from activities.connectors.crm.asana import Asana
 from activities.transport.oauth import OAuthClient, TokenEndpoint
 from contracts.effects import Delivery, DeliveryIntent, EffectOutcome, EffectStep, Rendered, StandingEffect
-from contracts.errors import AuthExpired, InvalidInput, OutcomeUnknown, Permanent, RateLimited, Transient, WedSyncError
+from contracts.errors import AuthExpired, InvalidInput, OutcomeUnknown, Transient, WedSyncError
 from tests.support.admissions import Counting
 from tests.support.deliveries import OCCURRED_AT, PRIVATE_WORDS, ROUTING, connection, delivery
+from tests.support.delivery_suite import DeliverySuite
 from tests.support.emulators import Emulators
 from tests.support.specs import OpenApi, SentRequest, specs_dir
 
 EMULATED = ("asana",)
 TOKEN = {"accessToken": "sandbox-asana-token"}
 PROJECT = "1200000000000002"
+SETTINGS = {"projectGid": PROJECT}
 CONTEXT = ROUTING["sourceNotification"]["weddingContext"]
 
 
@@ -131,22 +133,13 @@ def test_a_target_may_name_the_task_that_takes_the_comments() -> None:
     assert (step.kind, step.object_id) == ("story.create", "77")
 
 
-async def test_a_task_whose_answer_was_dropped_is_found_and_not_repeated(asana: Asana, emulators: Emulators) -> None:
-    emulators.fault("asana", "drop_after_effect", method="POST", count=1)
-    step = chore(asana)
-    assert await asana.find(step) is None
-    assert type(await failure(asana.apply(step))) is OutcomeUnknown
-    found = await asana.find(step)
-    assert found is not None
-    assert (found.replayed, kinds(emulators)) == (True, ["task.created"])
-
-
 async def test_a_comment_whose_answer_was_dropped_is_found_among_more_than_a_page(
-    asana: Asana, emulators: Emulators
+    asana: Asana, emulators: Emulators, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(Asana, "manifest", replace(Asana.manifest, page_size=2))
     [wedding, step] = asana.plan(about())
     await asana.apply(wedding)
-    for number in range(asana.manifest.page_size):
+    for number in range(4):
         await asana.apply(comment(asana, key=f"other-{number}"))
     assert await asana.find(step) is None
     emulators.fault("asana", "drop_after_effect", method="POST", path="stories", count=1)
@@ -241,37 +234,6 @@ async def test_an_access_that_was_consented_to_is_renewed_and_opens_the_api(emul
     await connector.aclose()
 
 
-@pytest.mark.parametrize(
-    ("status", "kind"),
-    [
-        (400, Permanent),
-        (401, AuthExpired),
-        (402, Permanent),
-        (403, Permanent),
-        (500, OutcomeUnknown),
-        (503, OutcomeUnknown),
-    ],
-)
-async def test_each_refused_write_becomes_the_error_that_recovers(
-    asana: Asana, emulators: Emulators, status: int, kind: type[WedSyncError]
-) -> None:
-    emulators.fault("asana", "status", method="POST", status=status)
-    assert type(await failure(asana.apply(chore(asana)))) is kind
-
-
-async def test_the_wait_the_vendor_asks_for_is_kept(asana: Asana, emulators: Emulators) -> None:
-    emulators.fault("asana", "rate_limit", retryAfter=30)
-    found = await failure(asana.apply(chore(asana)))
-    assert (type(found), found.detail.retry_after_s) == (RateLimited, 30)
-
-
-@pytest.mark.parametrize("fault", ["reset", "hang", "garbage", "truncate", "html_login_page", "schema_drift"])
-async def test_a_write_without_a_usable_answer_is_unknown(asana: Asana, emulators: Emulators, fault: str) -> None:
-    emulators.fault("asana", fault, method="POST", count=1)
-    asana._http._timeout_s = 0.5
-    assert type(await failure(asana.apply(chore(asana)))) is OutcomeUnknown
-
-
 @pytest.mark.parametrize("fault", ["reset", "hang", "garbage", "html_login_page", "schema_drift"])
 async def test_a_look_without_a_usable_answer_is_transient(asana: Asana, emulators: Emulators, fault: str) -> None:
     [wedding, step] = asana.plan(about())
@@ -322,3 +284,16 @@ async def test_every_request_is_one_the_vendor_describes(asana: Asana, emulators
     described_by = OpenApi(described, closed=False)
     problems = [(one.method, one.path, problem) for one in sent for problem in described_by.problems(one)]
     assert (len(sent) > 15, problems) == (True, [])
+
+
+class TestAsana(DeliverySuite):
+    """A task of its own, held to what every delivery promises."""
+
+    connector_class = Asana
+    credential = TOKEN
+    settings = SETTINGS
+    write_path = "tasks"
+    created = "task.created"
+
+    def delivery(self) -> Delivery:
+        return about().model_copy(update={"intent": DeliveryIntent.TASK})

@@ -15,10 +15,11 @@ import httpx
 import pytest
 
 from activities.connectors.payments.square import Square
-from contracts.effects import EffectStep, Rendered, StandingEffect
-from contracts.errors import AuthExpired, InvalidInput, OutcomeUnknown, Permanent, RateLimited, Transient, WedSyncError
+from contracts.effects import Delivery, EffectStep, Rendered, StandingEffect
+from contracts.errors import InvalidInput, Permanent, Transient, WedSyncError
 from tests.support.admissions import Counting
 from tests.support.deliveries import OCCURRED_AT, PRIVATE_WORDS, ROUTING, connection, delivery
+from tests.support.delivery_suite import DeliverySuite
 from tests.support.emulators import Emulators
 from tests.support.specs import OpenApi, SentRequest, specs_dir
 
@@ -110,18 +111,6 @@ async def test_f43_the_newest_date_stands_in_whatever_order_events_arrive(
     assert pickup(emulators)["pickup_at"] == "2027-07-04T13:00:00Z"
 
 
-async def test_an_update_whose_answer_was_dropped_is_found_and_not_repeated(
-    square: Square, emulators: Emulators
-) -> None:
-    emulators.fault("square", "drop_after_effect", method="PUT", count=1)
-    step = update(square)
-    assert await square.find(step) is None
-    assert type(await failure(square.apply(step))) is OutcomeUnknown
-    found = await square.find(step)
-    assert found is not None
-    assert (found.replayed, updates(emulators)) == (True, 1)
-
-
 async def test_the_same_request_sent_twice_stands_once_by_its_key(
     square: Square, emulators: Emulators, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,36 +193,6 @@ async def test_the_probe_names_the_seller(square: Square) -> None:
     assert (found.ok, found.account) == (True, "MLHARTWELL001")
 
 
-async def test_a_wrong_token_asks_for_a_new_connection(emulators: Emulators) -> None:
-    connector = Square(connection("square", emulators.base_url("square"), {"accessToken": "sandbox-other-token"}))
-    assert type(await failure(connector.probe())) is AuthExpired
-    await connector.aclose()
-
-
-@pytest.mark.parametrize(
-    ("status", "kind"),
-    [(400, Permanent), (401, AuthExpired), (403, Permanent), (404, Permanent), (500, OutcomeUnknown)],
-)
-async def test_each_refused_write_becomes_the_error_that_recovers(
-    square: Square, emulators: Emulators, status: int, kind: type[WedSyncError]
-) -> None:
-    emulators.fault("square", "status", method="PUT", status=status)
-    assert type(await failure(square.apply(update(square)))) is kind
-
-
-async def test_the_wait_the_vendor_asks_for_is_kept(square: Square, emulators: Emulators) -> None:
-    emulators.fault("square", "rate_limit", retryAfter=7)
-    found = await failure(square.apply(update(square)))
-    assert (type(found), found.detail.retry_after_s) == (RateLimited, 7)
-
-
-@pytest.mark.parametrize("fault", ["reset", "hang", "garbage", "truncate", "html_login_page", "schema_drift"])
-async def test_a_write_without_a_usable_answer_is_unknown(square: Square, emulators: Emulators, fault: str) -> None:
-    emulators.fault("square", fault, method="PUT", count=1)
-    square._http._timeout_s = 0.5
-    assert type(await failure(square.apply(update(square)))) is OutcomeUnknown
-
-
 @pytest.mark.parametrize("fault", ["reset", "hang", "garbage", "html_login_page", "schema_drift"])
 async def test_a_look_without_a_usable_answer_is_transient(square: Square, emulators: Emulators, fault: str) -> None:
     emulators.fault("square", fault, method="GET", count=1)
@@ -269,3 +228,16 @@ async def test_every_request_is_one_the_vendor_describes(square: Square, emulato
     api = OpenApi(described)
     problems = [(one.method, one.path, problem) for one in sent for problem in api.problems(one)]
     assert (len(sent), problems) == (3, [])
+
+
+class TestSquare(DeliverySuite):
+    """An order's update, held to what every delivery promises."""
+
+    connector_class = Square
+    credential = TOKEN
+    write_method = "PUT"
+    write_path = "orders"
+    created = "order.updated"
+
+    def delivery(self) -> Delivery:
+        return delivery("square", metadata={"squareOrderId": ORDER, "timelineChanges": CHANGES})

@@ -16,11 +16,12 @@ from pydantic import SecretStr
 from activities.connectors.booking.tripleseat import Tripleseat
 from activities.connectors.booking.tripleseat_events import moved, stands
 from activities.transport.oauth import OAuthClient, TokenEndpoint
-from contracts.effects import EffectOutcome, EffectStep, Rendered, StandingEffect
-from contracts.errors import AuthExpired, InvalidInput, OutcomeUnknown, Permanent, RateLimited, Transient, WedSyncError
+from contracts.effects import Delivery, EffectOutcome, EffectStep, Rendered, StandingEffect
+from contracts.errors import AuthExpired, InvalidInput, OutcomeUnknown, Transient, WedSyncError
 from emulators import tripleseat as site
 from tests.support.admissions import Counting
 from tests.support.deliveries import OCCURRED_AT, PRIVATE_WORDS, ROUTING, connection, delivery
+from tests.support.delivery_suite import DeliverySuite
 from tests.support.emulators import Emulators
 
 EMULATED = ("tripleseat",)
@@ -128,9 +129,10 @@ async def test_a_move_whose_answer_was_dropped_is_found(tripleseat: Tripleseat, 
 
 
 async def test_a_note_whose_answer_was_dropped_is_found_among_more_than_a_page(
-    tripleseat: Tripleseat, emulators: Emulators
+    tripleseat: Tripleseat, emulators: Emulators, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in range(tripleseat.manifest.page_size + 1):
+    monkeypatch.setattr(site, "_PAGE", 2)
+    for number in range(4):
         other = delivery("tripleseat", metadata=EVENT).model_copy(update={"business_key": f"other-{number}"})
         await tripleseat.apply(tripleseat.plan(other)[-1])
     step = note(tripleseat)
@@ -271,32 +273,6 @@ async def test_an_access_that_was_consented_to_is_renewed_and_opens_the_api(emul
     await connector.aclose()
 
 
-@pytest.mark.parametrize(
-    ("status", "kind"),
-    [(400, Permanent), (401, AuthExpired), (403, Permanent), (404, Permanent), (500, OutcomeUnknown)],
-)
-async def test_each_refused_write_becomes_the_error_that_recovers(
-    tripleseat: Tripleseat, emulators: Emulators, status: int, kind: type[WedSyncError]
-) -> None:
-    emulators.fault("tripleseat", "status", method="POST", status=status)
-    assert type(await failure(tripleseat.apply(note(tripleseat)))) is kind
-
-
-async def test_the_wait_the_vendor_asks_for_is_kept(tripleseat: Tripleseat, emulators: Emulators) -> None:
-    emulators.fault("tripleseat", "rate_limit", retryAfter=7)
-    found = await failure(tripleseat.apply(note(tripleseat)))
-    assert (type(found), found.detail.retry_after_s) == (RateLimited, 7)
-
-
-@pytest.mark.parametrize("fault", ["reset", "hang", "garbage", "truncate", "html_login_page"])
-async def test_a_write_without_a_usable_answer_is_unknown(
-    tripleseat: Tripleseat, emulators: Emulators, fault: str
-) -> None:
-    emulators.fault("tripleseat", fault, method="POST", count=1)
-    tripleseat._http._timeout_s = 0.5
-    assert type(await failure(tripleseat.apply(note(tripleseat)))) is OutcomeUnknown
-
-
 async def test_every_request_was_admitted(emulators: Emulators) -> None:
     admission = Counting()
     mine = connection("tripleseat", emulators.base_url("tripleseat"), TOKEN, rooms=ROOMS)
@@ -310,3 +286,15 @@ async def test_every_request_was_admitted(emulators: Emulators) -> None:
     await connector.busy("orangery", OCCURRED_AT, OCCURRED_AT + timedelta(days=30))
     await connector.aclose()
     assert admission.calls == len(emulators.requests("tripleseat")) > 7
+
+
+class TestTripleseat(DeliverySuite):
+    """A note, held to what every delivery promises."""
+
+    connector_class = Tripleseat
+    credential = TOKEN
+    write_path = "notes"
+    created = "note.created"
+
+    def delivery(self) -> Delivery:
+        return delivery("tripleseat", metadata=EVENT)

@@ -176,11 +176,12 @@ def test_a_call_without_an_address_for_keys_only_speaks() -> None:
     assert [part.tag for part in twiml] == ["Say", "Pause", "Say"]
 
 
-def test_the_longest_call_fits_the_vendors_limit() -> None:
-    rendered = Rendered(text="&<> " * 900)
-    actions = [{"actionId": f"a{n}", "label": "&" * 75, "type": "choose"} for n in range(9)]
-    step = step_of(planned(hookUrl=HOOK), channel="voice", rendered=rendered, actions=actions)
-    assert len(form_of(step)["Twiml"]) <= 4_000
+@pytest.mark.parametrize("character", ["x", "&"])
+def test_the_longest_call_fits_the_vendors_limit(character: str) -> None:
+    actions = [{"actionId": f"{n}" * 64, "label": character * 75, "type": "choose"} for n in range(9)]
+    connector = planned(hookUrl=f"{HOOK}{'x' * 150}")
+    given = {"notificationId": "n" * 64, "actions": actions, "rendered": Rendered(text=character * 4_000)}
+    assert len(form_of(step_of(connector, channel="voice", **given))["Twiml"]) <= 4_000
 
 
 @pytest.mark.parametrize("channel", ["sms", "voice"])
@@ -275,6 +276,13 @@ async def test_a_look_that_would_read_too_much_leaves_the_outcome_open(
 async def test_the_same_words_of_an_earlier_notification_are_not_taken_for_this_one(twilio: Twilio) -> None:
     await twilio.apply(step_of(twilio))
     later = wanted().model_copy(update={"occurred_at": datetime.now(UTC) + timedelta(minutes=5)})
+    [step] = twilio.plan(later)
+    assert await twilio.find(step) is None
+
+
+async def test_a_call_before_this_one_was_intended_is_not_taken_for_it(twilio: Twilio) -> None:
+    await twilio.apply(step_of(twilio, channel="voice"))
+    later = wanted(channel="voice").model_copy(update={"occurred_at": datetime.now(UTC) + timedelta(seconds=10)})
     [step] = twilio.plan(later)
     assert await twilio.find(step) is None
 

@@ -19,7 +19,7 @@ from activities import timeline
 from activities.boundary import as_application_error
 from contracts.actions import ActionAnswer, ActionTaken
 from contracts.alerts import Alert, AlertPlan
-from contracts.effects import ActionRequest, EffectOutcome, EffectStep, RoutingPlan, TargetPlan
+from contracts.effects import ActionRequest, EffectOutcome, EffectStep, FollowerRequest, RoutingPlan, TargetPlan
 from contracts.errors import Transient
 from contracts.facts import StepDecision
 from contracts.names import ORCHESTRATION_QUEUE
@@ -27,7 +27,7 @@ from contracts.notification import DeliveryStatus
 from contracts.recall import RecallNotice
 from contracts.wedding import WeddingEvent, WeddingState
 from tests.orchestration.test_wedding_timeline import EXAMPLE, MAIL, tell
-from tests.support.temporal import polling, real_server, time_skipping
+from tests.support.temporal import polling, real_time, time_skipping
 from workflows.wedding_timeline import WeddingTimeline
 
 MOMENT_S = 0.3
@@ -44,7 +44,19 @@ class FakeDelivery:
         self.told: list[Alert] = []
 
     def activities(self) -> list[Any]:
-        return [timeline.plan, self.plan_action, self.apply_effect, self.alerts]
+        return [timeline.plan, self.plan_action, self.plan_follower, self.apply_effect, self.alerts]
+
+    @activity.defn(name="followers.plan")
+    async def plan_follower(self, request: FollowerRequest) -> RoutingPlan:
+        day = request.wedding.wedding_date
+        step = EffectStep(
+            effect_id=f"{request.follower.system_id}.{request.follower.wanted}",
+            organization_id=request.wedding.organization_id,
+            integration_id="email-main",
+            system="email",
+            kind=f"{day}.1",
+        )
+        return RoutingPlan(targets=[TargetPlan(target=MAIL, status=DeliveryStatus.SUCCESS, steps=[step])])
 
     @activity.defn(name="alerts.plan")
     async def alerts(self, alert: Alert) -> AlertPlan:
@@ -122,7 +134,7 @@ POINTS = {"plan": 0, "failing 1": 0, "answering 1": 1, "failing 2": 1, "answerin
 
 @asynccontextmanager
 async def in_real_time() -> AsyncIterator[tuple[Client, FakeDelivery]]:
-    async with real_server() as client:
+    async with real_time() as client:
         fake = FakeDelivery()
         async with polling(client, [WeddingTimeline], fake.activities(), "system.email"):
             yield client, fake
@@ -222,8 +234,8 @@ def asking() -> list[dict[str, Any]]:
     return [{**item, "whenPast": "ask"} for item in EXAMPLE["automations"] if item["name"] == "Final details"]
 
 
-async def asked(environment: WorkflowEnvironment) -> tuple[WorkflowHandle[Any, WeddingState], str]:
-    handle = await wedding_in(environment, 5, automations=asking())
+async def asked(environment: WorkflowEnvironment, **changes: Any) -> tuple[WorkflowHandle[Any, WeddingState], str]:
+    handle = await wedding_in(environment, 5, automations=asking(), **changes)
 
     async def is_asked() -> bool:
         return [step.asked_at is not None for step in (await shown(handle)).steps] == [True]

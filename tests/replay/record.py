@@ -20,6 +20,7 @@ from tests.orchestration import test_integration_migration as moves
 from tests.orchestration import test_integration_tokens as tokens
 from tests.orchestration import test_monitor_health as health
 from tests.orchestration import test_raise_emergency as emergency
+from tests.orchestration import test_recall_wedding as recalls
 from tests.orchestration import test_rotate_keys as keys
 from tests.orchestration import test_route_notification as routing
 from tests.orchestration import test_route_notification_batch as batch
@@ -28,6 +29,7 @@ from tests.orchestration import test_run_warehouse_etl as etl
 from tests.orchestration import test_sync_notification_states as states
 from tests.orchestration import test_sync_report as sync
 from tests.orchestration import test_trigger_automations as triggers
+from tests.orchestration import test_wedding_interleavings as interleavings
 from tests.orchestration import test_wedding_timeline as wedding
 
 HISTORIES = Path(__file__).parent / "histories"
@@ -283,6 +285,37 @@ async def wedding_moved_and_completed() -> AsyncIterator[WorkflowHandle[Any, Any
         yield handle
 
 
+@asynccontextmanager
+async def wedding_asked_followed_and_reopened() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    followers = [{"systemId": "mail", "systemType": "email", "integrationId": "email-main"}]
+    async with interleavings.stage() as (environment, _):
+        handle, step_id = await interleavings.asked(environment, systems=followers)
+        decision = interleavings.StepDecision.model_validate({"stepId": step_id, "answer": "approve"})
+        await handle.execute_update("decide_step", decision)
+        await environment.sleep(timedelta(minutes=1))
+        await wedding.tell(handle, "moved", weddingDate="2031-05-01", venueName="Orangery")
+        await environment.sleep(timedelta(minutes=1))
+        await wedding.tell(handle, "cancelled")
+        await environment.sleep(timedelta(days=3))
+        await wedding.tell(handle, "reopened")
+        notice = interleavings.RecallNotice(recall_id="r")
+        await handle.execute_update("recall", notice)
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
+async def recall_with_a_refusal() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    verbs = recalls.FakeVerbs().activities()
+    async with (
+        recalls.time_skipping() as environment,
+        recalls.polling(environment.client, [recalls.RecallWedding], verbs, "system.slack"),
+    ):
+        handle = await recalls.recalled(environment.client)
+        await handle.result()
+        yield handle
+
+
 PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, Any]]]] = {
     play.__name__: play
     for play in (
@@ -304,10 +337,12 @@ PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, An
         keys_rotated_in_two_passes,
         load_with_a_lost_part,
         load_with_steps_side_by_side,
+        recall_with_a_refusal,
         routing_with_failover,
         states_carried,
         sync_as_bulk_jobs,
         sync_of_two_parts,
+        wedding_asked_followed_and_reopened,
         wedding_moved_and_completed,
     )
 }

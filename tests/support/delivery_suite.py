@@ -38,9 +38,10 @@ class DeliverySuite:
     connector_class: ClassVar[type[DeliveryConnector]]
     credential: ClassVar[dict[str, str]]
     settings: ClassVar[dict[str, Any]] = {}
-    target: ClassVar[dict[str, Any]]
+    target: ClassVar[dict[str, Any]] = {}
     write_path: ClassVar[str]
     """Regular expression of the path that a delivery is written to."""
+    write_method: ClassVar[str] = "POST"
     created: ClassVar[str]
     """The kind of the emulator's ledger entry of one delivery."""
 
@@ -64,7 +65,7 @@ class DeliverySuite:
         return sum(one["kind"] == self.created for one in emulators.effects(self.system))
 
     def fault(self, emulators: Emulators, kind: str, **rule: Any) -> None:
-        emulators.fault(self.system, kind, method="POST", path=self.write_path, **rule)
+        emulators.fault(self.system, kind, method=self.write_method, path=self.write_path, **rule)
 
     @pytest.fixture
     async def connector(self, emulators: Emulators):

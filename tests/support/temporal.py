@@ -30,7 +30,7 @@ def time_skipping() -> AbstractAsyncContextManager[WorkflowEnvironment]:
 
 
 @asynccontextmanager
-async def real_server() -> AsyncIterator[Client]:
+async def real_time() -> AsyncIterator[Client]:
     """Yield a client of a real server in real time, for what the time-skipping one does otherwise.
 
     It lists workflows, it ends an activity that fails after its cancellation was asked for, and it suggests a new run

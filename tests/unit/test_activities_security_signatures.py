@@ -13,10 +13,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from activities.security.signatures import CHECKS, SignedRequest, Verdict, meta, twilio
+from activities.security import signatures
+from activities.security.signatures import Check, SignedRequest, Verdict, meta, twilio
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 SECRET = "sandbox-signing-secret"
+CHECKS: dict[str, Check] = {
+    "asana": signatures.asana,
+    "hubspot": signatures.hubspot,
+    "pagerduty": signatures.pagerduty,
+    "slack": signatures.slack,
+    "square": signatures.square,
+    "tripleseat": signatures.tripleseat,
+    "twilio": signatures.twilio,
+    "whatsapp": signatures.meta,
+}
 URL = "https://hooks.example.com/v1/hooks/any/token?round=1"
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 

@@ -117,3 +117,24 @@ async def test_what_was_taken_back_is_told_so(ledger: EffectLedger):
     [entry] = await ledger.of_wedding("lumen-studios", "wed-1001")
 
     assert entry.retracted_at == at
+
+
+async def test_an_effect_that_its_system_tells_of_stands_though_its_answer_was_lost(ledger: EffectLedger):
+    await ledger.claim(STEP, "run-1", LEASE)
+    assert await ledger.confirm("lumen-studios", "slack-main", "effect-1", "remote-7")
+    claim = await ledger.claim(STEP, "run-1", LEASE)
+    assert (claim.kind, claim.remote_id) == (ClaimKind.APPLIED, "remote-7")
+
+
+@pytest.mark.parametrize("whose", [("another", "slack-main"), ("lumen-studios", "slack-other")])
+async def test_a_system_confirms_the_effects_of_its_own_integration_only(ledger: EffectLedger, whose: tuple[str, str]):
+    await ledger.claim(STEP, "run-1", LEASE)
+    assert not await ledger.confirm(*whose, "effect-1", "remote-7")
+    assert (await ledger.claim(STEP, "run-1", LEASE)).kind is ClaimKind.TRIED
+
+
+async def test_a_receipt_is_not_changed_by_what_its_system_tells_later(ledger: EffectLedger):
+    await ledger.claim(STEP, "run-1", LEASE)
+    await ledger.receipt(STEP, "remote-7")
+    assert not await ledger.confirm("lumen-studios", "slack-main", "effect-1", None)
+    assert (await ledger.claim(STEP, "run-1", LEASE)).remote_id == "remote-7"

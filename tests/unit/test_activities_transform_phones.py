@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from activities.transform.phones import links, numbers, read_answer, shortened, ways_to_answer
+from activities.transform.phones import fitted, links, numbers, read_answer, shortened, ways_to_answer
 from contracts.errors import InvalidInput
 from contracts.notification import NotificationAction
 from tests.support.deliveries import delivery
@@ -40,6 +40,18 @@ def test_a_shortened_text_fits_and_begins_as_the_whole(text: str, limit: int) ->
     short = shortened(text, limit)
     assert len(short) <= limit
     assert text.strip().startswith(short.removesuffix("…"))
+
+
+def test_lines_are_kept_whole_and_the_words_make_room() -> None:
+    found = fitted("word " * 100, ["Map: https://maps.example.com"], 200, "twilio")
+    assert len(found) <= 200
+    assert found.endswith("…\nMap: https://maps.example.com")
+
+
+def test_lines_that_leave_no_room_for_words_are_refused() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        fitted("Hello", ["x" * 100], 200, "twilio")
+    assert caught.value.detail.code == "too_many_actions"
 
 
 @given(ACTION_IDS, EFFECT_IDS)

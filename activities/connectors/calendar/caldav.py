@@ -63,6 +63,7 @@ class CalDav:
             "timeZone is where days without a time lie, UTC without it; eventHours is how long a wedding lasts, 8.",
             "A wedding is one event per target: a later notification updates it, an earlier one changes nothing.",
             "What people add to an event, such as alarms and guests, stays; our words and times are written over.",
+            "A transformation map's properties summary and location come before our own words.",
             "A recalled event is removed, unless a later notification has been written over it.",
             "A hold makes up to five requests. No limit is standardised; 50 requests per 10 s are ours.",
         ),
@@ -127,7 +128,7 @@ class CalDav:
         if step.kind == HOLD:
             async with self._connection.together(_HOLD_CALLS):
                 return await self._hold(step)
-        return await self._write(step, str(step.object_id), frozenset({step.effect_id}))
+        return await self._write(step, str(step.object_id), frozenset({step.effect_id}), creates=True)
 
     async def find(self, step: EffectStep) -> EffectOutcome | None:
         """Return the outcome where the event reads as the step wants, or the slot is ours alone."""
@@ -156,8 +157,12 @@ class CalDav:
         """Write what `step` says over the event of `effect`, which can be recalled as either of them.
 
         Idempotent: yes.
+
+        Raises:
+            Permanent: the event is gone.
         """
-        return await self._write(step, str(effect.object_id), frozenset({effect.effect_id, step.effect_id}))
+        effects = frozenset({effect.effect_id, step.effect_id})
+        return await self._write(step, str(effect.object_id), effects, creates=False)
 
     async def busy(self, resource_id: str, starts_at: datetime, ends_at: datetime) -> Sequence[BusySlot]:
         """Return what the resource's calendar holds within a time, without what is cancelled or marked as free.
@@ -168,10 +173,14 @@ class CalDav:
         """
         return await self._taken(self._calendar(resource_id), starts_at, ends_at)
 
-    async def _write(self, step: EffectStep, object_id: str, effects: frozenset[str]) -> EffectOutcome:
+    async def _write(
+        self, step: EffectStep, object_id: str, effects: frozenset[str], *, creates: bool
+    ) -> EffectOutcome:
         path = self._path(object_id)
         async with self._connection.together(2):
             found = await self._http.read(path)
+            if found is None and not creates:
+                raise _gone(step.kind)
             standing = None if found is None else events.parsed(found[0], "event.read")
             if standing is not None and events.stands(standing, step.payload):
                 return EffectOutcome(remote_id=object_id, replayed=True)
@@ -194,12 +203,17 @@ class CalDav:
         return outcome.model_copy(update={"replayed": bool(mine)})
 
     async def _standing_hold(self, step: EffectStep, path: str) -> EffectOutcome:
-        """Accept the slot's hold where it is the same wedding's."""
+        """Write over the slot's hold where it is the same booking's."""
         found = await self._http.read(path)
-        holder = None if found is None else events.booking_of(events.parsed(found[0], "event.read"))
-        if holder is None or holder != step.payload.get("booking"):
+        standing = None if found is None else events.parsed(found[0], "event.read")
+        if found is None or standing is None or not events.bookings_of(standing) & _bookings(step):
             raise _slot_taken()
-        return EffectOutcome(remote_id=step.object_id, replayed=True)
+        if events.stands(standing, step.payload):
+            return EffectOutcome(remote_id=step.object_id, replayed=True)
+        body = events.written(standing, step.payload, events.effects_of(standing) | {step.effect_id})
+        if not await self._http.put(path, body, step.kind, tag=found[1]):
+            raise _changed(step.kind)
+        return EffectOutcome(remote_id=step.object_id)
 
     async def _give_way(self, step: EffectStep, path: str, *, standing: bool) -> None:
         if standing:
@@ -207,13 +221,12 @@ class CalDav:
         raise _slot_taken()
 
     async def _holders(self, step: EffectStep) -> tuple[list[events.Taken], list[events.Taken]]:
-        """Return the slots within the step's time: those of its effect, and those of other weddings and people."""
+        """Return the slots within the step's time: those of its effect, and those of other bookings and people."""
         path = self._calendar(str(step.object_id).partition("/")[0])
         starts_at, ends_at = (datetime.fromisoformat(str(step.payload[name])) for name in ("start", "end"))
         found = await self._taken(path, starts_at, ends_at)
         mine = [slot for slot in found if step.effect_id in slot.effects]
-        booking = step.payload.get("booking")
-        return mine, [slot for slot in found if slot not in mine and (not booking or slot.booking_id != booking)]
+        return mine, [slot for slot in found if slot not in mine and not slot.bookings & _bookings(step)]
 
     async def _taken(self, path: str, starts_at: datetime, ends_at: datetime) -> list[events.Taken]:
         zone = self._zone()
@@ -245,6 +258,10 @@ class CalDav:
         return f"{self._calendar(calendar)}{name}"
 
 
+def _bookings(step: EffectStep) -> frozenset[str]:
+    return frozenset(str(step.payload.get("booking") or "").split())
+
+
 def _slot_taken() -> Permanent:
     return Permanent(
         "slot_taken",
@@ -253,6 +270,17 @@ def _slot_taken() -> Permanent:
         action="Choose another time or resource, or decide who gets this one.",
         system="caldav",
         operation=HOLD,
+    )
+
+
+def _gone(operation: str) -> Permanent:
+    return Permanent(
+        "not_found",
+        "The event is no longer in the calendar, so that it cannot be set right.",
+        owner=InvalidInput.owner,
+        action="Send a new notification if it shall be there again.",
+        system="caldav",
+        operation=operation,
     )
 
 

@@ -11,7 +11,7 @@ from defusedxml.common import DefusedXmlException  # type: ignore[import-untyped
 from defusedxml.ElementTree import ParseError, fromstring  # type: ignore[import-untyped]
 
 from activities.transport.client import VendorClient
-from contracts.errors import Owner, Permanent, Transient
+from contracts.errors import OutcomeUnknown, Owner, Permanent, Transient
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -103,7 +103,7 @@ class DavClient(VendorClient):
         self, method: str, path: str, operation: str, headers: dict[str, str], body: bytes | None
     ) -> bool:
         try:
-            await self.request(method, path, operation=operation, content=body, headers=headers, writes=True)
+            answer = await self.request(method, path, operation=operation, content=body, headers=headers, writes=True)
         except Permanent as error:
             status = error.detail.evidence.get("status")
             if method == "DELETE" and status in _GONE:
@@ -111,6 +111,14 @@ class DavClient(VendorClient):
             if status == HTTPStatus.PRECONDITION_FAILED:
                 return False
             raise
+        if "html" in answer.headers.get("Content-Type", ""):
+            # A sign-in page of something that stands before the server.
+            raise OutcomeUnknown(
+                "vendor_bad_response",
+                f"caldav answered {operation} with a page for people.",
+                system="caldav",
+                operation=operation,
+            )
         return True
 
 

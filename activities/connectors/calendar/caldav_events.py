@@ -17,7 +17,7 @@ from contracts.errors import Owner, Permanent, Transient, WedSyncError
 
 PRODUCT = "-//WedSync//Orchestrator//EN"
 EFFECT, BOOKING, AS_OF = "X-WEDSYNC-EFFECT", "X-WEDSYNC-BOOKING", "X-WEDSYNC-AS-OF"
-"""Effects that the event shows, the wedding it is about, and the instant its facts are of."""
+"""Effects that the event shows, the ids of the booking it is about, and the instant its facts are of."""
 _WORDS = ("SUMMARY", "DESCRIPTION", "LOCATION", "STATUS")
 _TOO_OFTEN = {"SECONDLY", "MINUTELY", "HOURLY"}
 _DAY, _YEAR = timedelta(days=1), timedelta(days=366)
@@ -25,9 +25,10 @@ _DAY, _YEAR = timedelta(days=1), timedelta(days=366)
 
 @dataclass(frozen=True)
 class Taken(BusySlot):
-    """A busy slot with the effects that put it there, none for events of other people."""
+    """A busy slot with the effects that put it there and the ids of its booking, none for events of other people."""
 
     effects: frozenset[str] = frozenset()
+    bookings: frozenset[str] = frozenset()
 
 
 def parsed(body: bytes, operation: str) -> Calendar:
@@ -56,10 +57,10 @@ def effects_of(standing: Calendar) -> frozenset[str]:
     return frozenset() if event is None else _effects(event)
 
 
-def booking_of(standing: Calendar) -> str | None:
-    """Return the wedding an event is about, None where it is not ours."""
+def bookings_of(standing: Calendar) -> frozenset[str]:
+    """Return the ids of the booking an event is about, none where it is not ours."""
     event = _master(standing)
-    return None if event is None else _text(event, BOOKING) or None
+    return frozenset() if event is None else frozenset(_text(event, BOOKING).split())
 
 
 def stands(standing: Calendar, wanted: Mapping[str, JsonValue]) -> bool:
@@ -146,7 +147,9 @@ def taken(bodies: list[bytes], starts_at: datetime, ends_at: datetime, zone: Zon
                 continue
             begin, finish = _instant(event.start, zone), _instant(event.end, zone)
             if begin < min(finish, ends_at) and finish > starts_at:
-                found.append(Taken(begin, finish, _text(event, BOOKING) or None, _effects(event)))
+                bookings = _text(event, BOOKING).split()
+                first = bookings[0] if bookings else None
+                found.append(Taken(begin, finish, first, _effects(event), frozenset(bookings)))
     return sorted(found, key=lambda slot: (slot.starts_at, slot.ends_at))
 
 

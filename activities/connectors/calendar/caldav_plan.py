@@ -55,7 +55,7 @@ class Planner:
             begin = datetime.combine(day, clock.replace(tzinfo=None), zone)
             payload = {"start": begin.isoformat(), "end": (begin.astimezone(UTC) + self._length()).isoformat()}
         payload |= self._words(context, (changes and changes.new_venue) or context.venue_name)
-        payload |= {"timeZone": zone.key, "status": "CONFIRMED", "booking": context.wedding_id}
+        payload |= {"timeZone": zone.key, "status": "CONFIRMED", "booking": self._booking(context.wedding_id)}
         return [self._step(WEDDING, self._calendar(), ("wedding", context.wedding_id), payload)]
 
     def hold(self) -> EffectStep:
@@ -72,10 +72,14 @@ class Planner:
         if slot.ends_at <= slot.starts_at:
             raise _invalid("slot_invalid", "The slot ends before it begins.")
         start, end = slot.starts_at.isoformat(), slot.ends_at.isoformat()
-        wedding_id = self._delivery.wedding_id or (context.wedding_id if context else None)
+        booking = self._booking(self._delivery.wedding_id, context.wedding_id if context else None)
         words = self._words(context, "")
         payload: JsonObject = {**words, "start": start, "end": end, "timeZone": "UTC", "status": "TENTATIVE"}
-        return self._step(HOLD, slot.resource_id, ("hold", start, end), {**payload, "booking": wedding_id})
+        return self._step(HOLD, slot.resource_id, ("hold", start, end), {**payload, "booking": booking})
+
+    def _booking(self, *wedding_ids: str | None) -> str:
+        """Every id by which the booking may be known, so that its event and its hold know each other."""
+        return " ".join(dict.fromkeys(filter(None, (self._facts.booking_id, self._facts.tave_job_id, *wedding_ids))))
 
     def _words(self, context: WeddingContext | None, place: str) -> JsonObject:
         notification, rendered = self._delivery.notification, self._delivery.rendered

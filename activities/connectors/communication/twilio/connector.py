@@ -41,7 +41,8 @@ from contracts.sync import SyncPriority
 
 MESSAGE, CALL = "message.create", "call.create"
 _VERSION = "/2010-04-01"
-_LOOK_BACK = timedelta(minutes=1)
+_LOOK_BACK = {MESSAGE: timedelta(minutes=1), CALL: timedelta(seconds=2)}
+"""How far our clock may be ahead. The same words may be taken for the same text; another call must not be for this."""
 _PAGES = 5
 _VALID_S = 1_800
 
@@ -161,7 +162,7 @@ class Twilio:
             integration_id=target.integration_id,
             system="twilio",
             kind=kind,
-            payload={"form": dict(form), "oldest": (delivery.occurred_at - _LOOK_BACK).isoformat()},
+            payload={"form": dict(form), "oldest": (delivery.occurred_at - _LOOK_BACK[kind]).isoformat()},
         )
 
     async def apply(self, step: EffectStep) -> EffectOutcome:

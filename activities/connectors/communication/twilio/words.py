@@ -23,12 +23,14 @@ def written(delivery: Delivery, effect: str, *, answers: bool) -> str:
         delivery: its rendered text, or the notification's title and message, with the links of its actions.
         effect: id of the effect, whose beginning is the reference of an answer.
         answers: whether replies reach us, so that the text says how to answer.
+
+    Raises:
+        InvalidInput: the actions leave no room for words.
     """
     notification = delivery.notification
     ways = phones.ways_to_answer(phones.answerable(notification), effect) if answers else []
-    tail = "\n".join(["", *phones.links(notification), *ways]) if notification.actions else ""
     text = delivery.rendered.text or f"{notification.title}\n{notification.message}"
-    return (phones.shortened(text, _TEXT_LIMIT - len(tail)) + tail).strip()
+    return phones.fitted(text, [*phones.links(notification), *ways], _TEXT_LIMIT, "twilio")
 
 
 def spoken(delivery: Delivery, effect: str, *, hook: str, language: str) -> str:

@@ -68,14 +68,13 @@ def free_message(delivery: Delivery, effect: str) -> JsonObject:
     """Return a text, with a reply button for each action that is no link.
 
     Raises:
-        InvalidInput: more actions than a message has buttons, or two of one title.
+        InvalidInput: more actions than a message has buttons, two of one title, or links that leave no room.
 
     Source: https://developers.facebook.com/docs/whatsapp/cloud-api/messages/interactive-reply-buttons-messages.
     """
     actions = _buttons(delivery)
-    tail = "\n".join(["", *phones.links(delivery.notification)]).rstrip()
     limit = _BODY_LIMIT if actions else _TEXT_LIMIT
-    text = phones.shortened(_text(delivery), limit - len(tail)) + tail
+    text = phones.fitted(_text(delivery), phones.links(delivery.notification), limit, "whatsapp")
     if not actions:
         return {"type": "text", "text": {"body": text, "preview_url": False}}
     replies = [
