@@ -141,7 +141,10 @@ class Floor:
         self.carried_out += 1
         try:
             routing = await self._composed(action, notification_id, steps, asks=asks)
-            changes = _read(await self._routed(routing, undoes=undoes))
+            if self.cancelled and not undoes:
+                changes: dict[str, object] = {"status": ActionStatus.CANCELLED, "reason": self.cancelled}
+            else:
+                changes = _read(await self._routed(routing, undoes=undoes))
             changes["integration_id"] = routing.target_systems[0].integration_id
         except (ActivityError, ApplicationError, ChildWorkflowError) as error:
             if is_cancelled_exception(error):

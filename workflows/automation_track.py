@@ -175,10 +175,12 @@ class Track:
             if self._floor.interrupted:
                 return False
             self._book.waited(step, WaitedFor.EVENT if wait.event else WaitedFor.TIMER)
-            if wait.event and not self._arrived(step, wait.event) and wait.timeout_step is not None:
-                self._book.settle(step, StepStatus.SKIPPED, "event_missing")
-                self._book.enter(wait.timeout_step)
-                return False
+            if wait.event and not self._arrived(step, wait.event):
+                self._book.record(step.step_id, reason="event_missing")
+                if wait.timeout_step is not None:
+                    self._book.settle(step, StepStatus.SKIPPED)
+                    self._book.enter(wait.timeout_step)
+                    return False
             if not come:
                 self._book.settle(step, StepStatus.SKIPPED, _PAST)
                 await self._go_on(step)
