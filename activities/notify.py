@@ -7,7 +7,7 @@ from datetime import timedelta
 from temporalio import activity
 
 from activities.access import Access
-from activities.ports.connector import DeliveryConnector
+from activities.ports.connector import CheckingConnector, DeliveryConnector
 from activities.ports.manifest import Capability
 from activities.standing import standing
 from activities.storage.connections import ConnectionStore, StoredConnection
@@ -180,6 +180,21 @@ class Notify:
             raise
         applied_at = await self._ledger.receipt(step, outcome.remote_id)
         return outcome.model_copy(update={"applied_at": applied_at})
+
+    @activity.defn(name="notify.check_effect")
+    async def check_effect(self, step: EffectStep) -> None:
+        """Ask whether an effect could be made now: of its connection, and of its vendor where that can be asked.
+
+        Idempotent: yes, it changes nothing.
+
+        Raises:
+            IntegrationPaused: the integration refuses work.
+            AuthExpired: its credential is gone, or it waits to be connected again.
+            Permanent: the vendor lacks what the effect needs.
+        """
+        connector = await self._access.connector(step.organization_id, step.integration_id, DeliveryConnector)
+        if isinstance(connector, CheckingConnector):
+            await connector.check(step)
 
 
 def _target(stored: StoredConnection, recipients: list[str] | None = None) -> TargetSystem:

@@ -16,8 +16,17 @@ async def standing(
 
     Raises:
         Transient: another run is at it.
-        Permanent: it was tried once, its outcome is unknown, and the vendor has nothing to look it up by.
+        Permanent: it was taken back; or its outcome is unknown, and the vendor has nothing to look it up by.
     """
+    if claim.kind is ClaimKind.RETRACTED:
+        raise Permanent(
+            "effect_retracted",
+            "The effect stood and was taken back; it is not made a second time.",
+            owner=Owner.TENANT,
+            action="Send a new notification, with an id of its own.",
+            system=step.system,
+            operation=step.kind,
+        )
     if claim.kind is ClaimKind.APPLIED:
         return EffectOutcome(remote_id=claim.remote_id, replayed=True, applied_at=claim.applied_at)
     if claim.kind is ClaimKind.BUSY:

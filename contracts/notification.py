@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import date, time
+from datetime import date, time, timedelta
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from contracts.base import Contract, Instant, JsonObject, OpaqueId, ShortText, Text
 from contracts.decisions import Decision
@@ -163,19 +163,65 @@ class TransformationMap(Contract):
     """Vendor property name -> Jinja2 template of its value."""
 
 
+class DeliveryMode(StrEnum):
+    """How the targets of a routing depend on each other."""
+
+    BEST_EFFORT = "best_effort"
+    """They do not: each gets what it can."""
+    ALL_OR_NOTHING = "all_or_nothing"
+    """All are checked first; when one fails for good, what stands is taken back."""
+    QUORUM = "quorum"
+    """Enough once `quorum` of them have it; the others are called off."""
+    ORDERED = "ordered"
+    """One after the other, up to the first failure."""
+    SAME_MOMENT = "same_moment"
+    """All are made ready and then released together."""
+
+
 class DeliveryCoordination(Contract):
     """Whether the targets are coordinated, and how."""
 
     coordinated_delivery: bool = False
-    mode: ShortText = "best_effort"
+    """True where no mode is named asks for the same moment."""
+    mode: DeliveryMode = DeliveryMode.BEST_EFFORT
+    quorum: int | None = Field(default=None, ge=1, le=50)
+    """How many targets are enough; for the mode `quorum`, which takes more than half of them where it is absent."""
+    release_at: Instant | None = None
+    """When the mode `same_moment` releases; as soon as all are ready where it is absent."""
+    order: Annotated[list[OpaqueId], Field(max_length=50)] = []
+    """System ids that come first in the mode `ordered`; the others follow in the order of the targets."""
+
+    @property
+    def chosen(self) -> DeliveryMode:
+        """The mode that counts."""
+        if self.coordinated_delivery and self.mode is DeliveryMode.BEST_EFFORT:
+            return DeliveryMode.SAME_MOMENT
+        return self.mode
+
+
+class FailureStrategy(StrEnum):
+    """What happens when a target fails for good and nobody who stands by for it takes over."""
+
+    CONTINUE = "continue"
+    """The others get theirs."""
+    STOP = "stop"
+    """Targets are served in turn, and none after the failed one."""
+    COMPENSATE = "compensate"
+    """What stands is taken back."""
+    FAILOVER = "failover"
+    """Those that stand by for it take over; says no more than that some are named."""
+    RETRY = "retry"
+    """It is tried again `retries` times, `retry_after` apart, and then as with `continue`."""
 
 
 class ErrorHandlingStrategy(Contract):
     """What happens when a target fails for good."""
 
-    on_permanent_failure: Annotated[str, StringConstraints(pattern=r"^(continue|stop)$")] = "continue"
+    on_permanent_failure: FailureStrategy = FailureStrategy.CONTINUE
     failover: Annotated[dict[str, list[OpaqueId]], Field(max_length=50)] = {}
     """System id -> systems tried in order in its place."""
+    retries: int = Field(default=3, ge=1, le=10)
+    retry_after: timedelta = Field(default=timedelta(minutes=15), ge=timedelta(seconds=1), le=timedelta(days=1))
 
 
 class CrossSystemRouting(Contract):
@@ -192,6 +238,18 @@ class CrossSystemRouting(Contract):
     answers_to: ShortText | None = None
     """The workflow that takes people's answers; the routing itself when absent."""
 
+    @model_validator(mode="after")
+    def _coordinated_as_it_can_be(self) -> Self:
+        targets, coordination = len(self.target_systems), self.delivery_coordination
+        if coordination.quorum is not None and coordination.quorum > targets:
+            message = f"the quorum is {coordination.quorum}, and there are {targets} targets"
+            raise ValueError(message)
+        standing_by = self.error_handling.failover or any(item.failover for item in self.target_systems)
+        if self.error_handling.on_permanent_failure is FailureStrategy.FAILOVER and not standing_by:
+            message = "onPermanentFailure is failover, and no target has another that stands by for it"
+            raise ValueError(message)
+        return self
+
 
 class DeliveryStatus(StrEnum):
     """What became of one effect or one target."""
@@ -200,6 +258,14 @@ class DeliveryStatus(StrEnum):
     SKIPPED = "skipped"
     HELD = "held"
     FAILED = "failed"
+    """It does not stand."""
+    RETRACTED = "retracted"
+    """It stood and was taken back."""
+    NOT_REVERSIBLE = "not_reversible"
+    """It was to be taken back, and stands."""
+    UNKNOWN = "unknown"
+    """Its answer was lost, and the system shows nothing."""
+    NEVER_TRIED = "never_tried"
 
 
 class DeliveryResult(Contract):
@@ -232,9 +298,11 @@ class SystemRoutingResult(Contract):
 
 
 class OverallStatus(StrEnum):
-    """Honest sum of the targets: success only when every target that should get it did."""
+    """Honest sum of the targets: success only when every target that should get it did, or the quorum."""
 
     SUCCESS = "success"
+    COMPENSATED = "compensated"
+    """What stood was taken back: nobody has it."""
     PARTIAL_FAILURE = "partial_failure"
     FAILED = "failed"
     SKIPPED = "skipped"

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from contracts.effects import TargetPlan
 from contracts.notification import DeliveryResult, DeliveryStatus, OverallStatus, SystemRoutingResult
 
+_STANDING = frozenset({DeliveryStatus.SUCCESS, DeliveryStatus.NOT_REVERSIBLE, DeliveryStatus.UNKNOWN})
+"""What is, or may be, at a vendor."""
 
-def overall_status(results: Sequence[SystemRoutingResult]) -> OverallStatus:
-    """Return the sum of the targets: success only when every one that should get it did, itself or by failover."""
-    eligible = [item for item in results if item.status is not DeliveryStatus.SKIPPED]
+
+def overall_status(
+    results: Sequence[SystemRoutingResult], meant: Container[str] | None = None, enough: int | None = None
+) -> OverallStatus:
+    """Return the sum of the targets: success only when every one that should get it did, itself or by failover.
+
+    Args:
+        results: one per target.
+        meant: the ids of the targets that should get it; those that were not skipped when absent.
+        enough: how many of them are a success; all when absent.
+    """
+    skipped = DeliveryStatus.SKIPPED
+    eligible = [item for item in results if (item.status is not skipped if meant is None else item.system_id in meant)]
     reached = [item for item in eligible if item.status is DeliveryStatus.SUCCESS or item.failed_over_to]
     if not eligible:
         return OverallStatus.SKIPPED
-    if len(reached) == len(eligible):
+    if len(reached) >= (len(eligible) if enough is None else enough):
         return OverallStatus.SUCCESS
-    some = reached or any(item.success_count for item in eligible)
-    return OverallStatus.PARTIAL_FAILURE if some else OverallStatus.FAILED
+    effects = {one.status for item in results for one in item.delivery_results}
+    if reached or effects & _STANDING:
+        return OverallStatus.PARTIAL_FAILURE
+    return OverallStatus.COMPENSATED if DeliveryStatus.RETRACTED in effects else OverallStatus.FAILED
 
 
 def delivered(plan: TargetPlan, deliveries: Sequence[DeliveryResult]) -> SystemRoutingResult:

@@ -62,6 +62,9 @@ def server_command(
         command += ["--ui-codec-endpoint", codec_url]
     for attribute in SearchAttribute:
         command += ["--search-attribute", f"{attribute}=Keyword"]
-    for key, value in _DYNAMIC_CONFIG.items():
-        command += ["--dynamic-config-value", f"{key}={value}"]
-    return command
+    return command + dynamic_config()
+
+
+def dynamic_config() -> list[str]:
+    """Return the server's settings as command line arguments."""
+    return [part for key, value in _DYNAMIC_CONFIG.items() for part in ("--dynamic-config-value", f"{key}={value}")]

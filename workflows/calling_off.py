@@ -12,7 +12,7 @@ from temporalio.exceptions import ActivityError, RetryState, is_cancelled_except
 with workflow.unsafe.imports_passed_through():
     from contracts.effects import EffectOutcome, EffectStep
     from contracts.sync import SyncPriority
-    from workflows.route_notification import apply_effect
+    from workflows.effects import apply_effect
     from workflows.waiting import WaitsForReconnection
 
 T = TypeVar("T")
@@ -58,9 +58,6 @@ class CallsOff(WaitsForReconnection):
         async def send() -> EffectOutcome | None:
             if called_off():
                 return None
-            return await unless(called_off, apply_effect(effect, SyncPriority.HIGH, _TO_THE_END))
+            return await unless(called_off, apply_effect(effect, SyncPriority.HIGH))
 
         return await self.through_reconnection(effect.integration_id, send, outcome=outcome, called_off=called_off)
-
-
-_TO_THE_END = workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED

@@ -54,6 +54,9 @@ class Policy:
 INTERACTIVE = Policy(attempt=timedelta(seconds=30), total=timedelta(hours=12))
 """One vendor call that somebody waits for; survives an outage of hours, and the queue after it."""
 
+RECALL = Policy(attempt=timedelta(seconds=30), total=timedelta(hours=2))
+"""A look at a vendor, or taking something back, that ends in time for somebody to do it by hand."""
+
 BULK = Policy(attempt=timedelta(minutes=30), total=timedelta(hours=12), heartbeat=timedelta(seconds=45))
 """Many vendor calls or much data; resumes from its heartbeat."""
 

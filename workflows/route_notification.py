@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from contracts.effects import EffectOutcome, EffectStep, PlanRouting, RoutingPlan, TargetPlan
-    from contracts.names import WorkflowType, system_queue
+    from contracts.effects import EffectOutcome, PlanRouting, RoutingPlan, TargetPlan
+    from contracts.names import WorkflowType
     from contracts.notification import (
         CrossSystemRouting,
-        DeliveryResult,
         DeliveryStatus,
+        FailureStrategy,
         RoutingResult,
         SystemRoutingResult,
     )
-    from contracts.results import delivered, overall_status, untouched
-    from contracts.sync import SyncPriority
+    from contracts.results import untouched
     from workflows import policies
+    from workflows.coordination import Coordination
+    from workflows.delivery_book import CALLED_OFF, DeliveryBook, Entry
+    from workflows.delivery_places import standbys
+    from workflows.effects import apply_effect
     from workflows.visibility import detail_of, tag
     from workflows.waiting import WaitsForReconnection
 
 
 @workflow.defn(name=WorkflowType.ROUTE_NOTIFICATION)
 class RouteNotification(WaitsForReconnection):
-    """Plans all targets at once, then delivers to them in parallel."""
+    """Plans all targets at once, then delivers to them as their coordination says."""
+
+    @workflow.init
+    def __init__(self, routing: CrossSystemRouting) -> None:
+        """Open the books of the routing."""
+        self._routing = routing
+        self._book = DeliveryBook(routing.source_notification.notification_id)
 
     @workflow.run
     async def run(self, routing: CrossSystemRouting) -> RoutingResult:
@@ -40,14 +50,9 @@ class RouteNotification(WaitsForReconnection):
             outcome="running",
             **({"wedding_id": notification.wedding_context.wedding_id} if notification.wedding_context else {}),
         )
-        plan = await workflow.execute_local_activity(
-            "notify.plan",
-            PlanRouting(routing=routing, occurred_at=workflow.now()),
-            result_type=RoutingPlan,
-            **policies.local_options(policies.LOCAL),
-        )
-        results = await self._deliver_all(routing, plan)
-        overall = overall_status(results)
+        coordination = Coordination(routing, await self.replan(), self._book, self)
+        results = await coordination.run()
+        overall = coordination.overall(results)
         tag(outcome=overall.value)
         workflow.set_current_details(
             "\n".join(f"- `{item.system_id}` {item.status.value} {item.reason}" for item in results)
@@ -60,81 +65,76 @@ class RouteNotification(WaitsForReconnection):
             delivery_coordination=routing.delivery_coordination,
         )
 
-    async def _deliver_all(self, routing: CrossSystemRouting, plan: RoutingPlan) -> list[SystemRoutingResult]:
-        if routing.error_handling.on_permanent_failure == "continue":
-            return list(await asyncio.gather(*(self._with_failover(routing, plan, target) for target in plan.targets)))
-        results: list[SystemRoutingResult] = []
-        for target in plan.targets:
-            if any(item.status is DeliveryStatus.FAILED for item in results):
-                results.append(untouched(target, DeliveryStatus.HELD, "stopped_after_failure"))
-            else:
-                results.append(await self._with_failover(routing, plan, target))
-        return results
+    async def replan(self) -> RoutingPlan:
+        """Decide about every target as of now."""
+        plan: RoutingPlan = await workflow.execute_local_activity(
+            "notify.plan",
+            PlanRouting(routing=self._routing, occurred_at=workflow.now()),
+            result_type=RoutingPlan,
+            **policies.local_options(policies.LOCAL),
+        )
+        return plan
 
-    async def _with_failover(
-        self, routing: CrossSystemRouting, plan: RoutingPlan, target: TargetPlan
-    ) -> SystemRoutingResult:
-        chain = routing.error_handling.failover.get(target.target.system_id) or target.target.failover
-        result = await self._deliver(routing, target, waits=not chain)
+    async def deliver(self, plan: RoutingPlan, target: TargetPlan) -> SystemRoutingResult:
+        """Deliver to a target, and to those that stand by for it, in turn, while it fails."""
+        line = standbys(self._routing, plan, target)
+        result = await self._deliver(target, waits=not line)
         if result.status is not DeliveryStatus.FAILED:
             return result
-        for name in chain:
-            substitute = next((item for item in plan.targets if item.target.system_id == name), None)
-            if substitute is not None and substitute.steps:
-                ready = substitute.model_copy(update={"status": DeliveryStatus.SUCCESS, "reason": ""})
-                substituted = await self._deliver(routing, ready, waits=False)
-                if substituted.status is DeliveryStatus.SUCCESS:
-                    return result.model_copy(update={"failed_over_to": name})
+        for standby in line:
+            if (await self._deliver(standby, waits=False)).status is DeliveryStatus.SUCCESS:
+                return result.model_copy(update={"failed_over_to": standby.target.system_id})
         return result
 
-    async def _deliver(self, routing: CrossSystemRouting, plan: TargetPlan, *, waits: bool) -> SystemRoutingResult:
+    async def _deliver(self, plan: TargetPlan, *, waits: bool) -> SystemRoutingResult:
         if plan.status is not DeliveryStatus.SUCCESS:
             return untouched(plan, plan.status, plan.reason)
-        deliveries = await asyncio.gather(*(self._apply(routing, step, waits=waits) for step in plan.steps))
-        return delivered(plan, deliveries)
+        await asyncio.gather(*(self.carry_out(entry, waits=waits) for entry in self._book.plan(plan)))
+        return self._book.result(plan)
 
-    async def _apply(self, routing: CrossSystemRouting, step: EffectStep, *, waits: bool) -> DeliveryResult:
-        """Make one effect stand; where no other system takes over, wait for a connection that is parked."""
-        notification = routing.source_notification
-        word = notification.priority
+    async def carry_out(self, entry: Entry, *, waits: bool) -> None:
+        """Make one effect stand, and enter what became of it.
+
+        Args:
+            entry: the effect; nothing is begun once the books are closed.
+            waits: whether a connection that is parked is waited for, because no other system takes over.
+        """
+        if self._book.closed:
+            raise asyncio.CancelledError
+        entry.under_way = True
         try:
-            if waits:
-                outcome = await self.through_reconnection(step.integration_id, lambda: apply_effect(step, word))
-            else:
-                outcome = await apply_effect(step, word)
+            outcome = await self._made(entry, waits=waits)
         except ActivityError as error:
-            return DeliveryResult(
-                notification_id=notification.notification_id,
-                effect_id=step.effect_id,
-                kind=step.kind,
-                status=DeliveryStatus.FAILED,
-                error=detail_of(error),
-            )
-        return DeliveryResult(
-            notification_id=notification.notification_id,
-            effect_id=step.effect_id,
-            kind=step.kind,
-            status=DeliveryStatus.SUCCESS,
-            remote_id=outcome.remote_id,
-            replayed=outcome.replayed,
-            delivered_at=outcome.applied_at,
-        )
+            called_off = is_cancelled_exception(error)
+            entry.note(DeliveryStatus.FAILED, error=CALLED_OFF if called_off else detail_of(error))
+            if called_off:
+                raise asyncio.CancelledError from None
+        except asyncio.CancelledError:
+            entry.note(DeliveryStatus.FAILED, error=CALLED_OFF)
+            raise
+        else:
+            entry.note(DeliveryStatus.SUCCESS, outcome=outcome)
+        finally:
+            entry.under_way = False
 
+    async def _made(self, entry: Entry, *, waits: bool) -> EffectOutcome:
+        handling = self._routing.error_handling
+        left = handling.retries if handling.on_permanent_failure is FailureStrategy.RETRY else 0
+        while True:
+            try:
+                return await self._made_once(entry, waits=waits)
+            except ActivityError as error:
+                if not left or is_cancelled_exception(error):
+                    raise
+            left -= 1
+            await workflow.sleep(handling.retry_after, summary=f"Until {entry.system_id} is tried again")
 
-async def apply_effect(
-    step: EffectStep,
-    word: SyncPriority,
-    cancellation: workflow.ActivityCancellationType = workflow.ActivityCancellationType.TRY_CANCEL,
-) -> EffectOutcome:
-    """Make one effect stand through the queue of its system."""
-    outcome: EffectOutcome = await workflow.execute_activity(
-        "notify.apply_effect",
-        step,
-        result_type=EffectOutcome,
-        task_queue=system_queue(step.system),
-        summary=f"{step.system}: {step.kind}",
-        priority=policies.connection_priority(word, step.organization_id, step.integration_id),
-        cancellation_type=cancellation,
-        **policies.INTERACTIVE.options(),
-    )
-    return outcome
+    async def _made_once(self, entry: Entry, *, waits: bool) -> EffectOutcome:
+        step, word = entry.step, self._routing.source_notification.priority
+        if waits:
+            return await self.through_reconnection(step.integration_id, lambda: apply_effect(step, word))
+        return await apply_effect(step, word)
+
+    async def reconnected(self, integration_id: str, step: Callable[[], Awaitable[None]]) -> None:
+        """Take a step as soon as its connection is not parked."""
+        await self.through_reconnection(integration_id, step)

@@ -72,6 +72,19 @@ class DeliveryConnector(Connector, Protocol):
 
 
 @runtime_checkable
+class CheckingConnector(DeliveryConnector, Protocol):
+    """A system that can be asked beforehand whether it would take an effect."""
+
+    async def check(self, step: EffectStep) -> None:
+        """Ask whether what the effect needs is there; changes nothing.
+
+        Raises:
+            Permanent: it is not.
+        """
+        ...
+
+
+@runtime_checkable
 class BatchDeliveryConnector(DeliveryConnector, Protocol):
     """A system that takes many effects in one call, of the kinds in `manifest.delivery_batch`."""
 

@@ -44,6 +44,8 @@ class ClaimKind(StrEnum):
     """It stands; its receipt is the answer."""
     BUSY = "busy"
     """Somebody else is at it now."""
+    RETRACTED = "retracted"
+    """It stood and was taken back."""
 
 
 @dataclass(frozen=True)
@@ -117,9 +119,9 @@ class EffectLedger:
                 .returning(effects.c.effect_id)
             )
             taken = {row.effect_id for row in await connection.execute(takeover)}
-            found = select(effects.c.effect_id, effects.c.applied_at, effects.c.remote_id)
-            for row in await connection.execute(found.where(effects.c.effect_id.in_(wanted))):
-                claims[row.effect_id] = _standing_claim(row.applied_at, row.remote_id, taken=row.effect_id in taken)
+            found = select(effects).where(effects.c.effect_id.in_(wanted))
+            for row in await connection.execute(found):
+                claims[row.effect_id] = _standing_claim(row, taken=row.effect_id in taken)
         return claims
 
     async def receipt(self, step: EffectStep, remote_id: str | None) -> datetime:
@@ -245,12 +247,14 @@ def _intent(step: EffectStep, owner: str, now: datetime, until: datetime) -> dic
     }
 
 
-def _standing_claim(applied_at: datetime | None, remote_id: str | None, *, taken: bool) -> Claim:
+def _standing_claim(row: Row[tuple[object, ...]], *, taken: bool) -> Claim:
     if taken:
         return Claim(ClaimKind.TRIED)
-    if applied_at is None:
+    if row.applied_at is None:
         return Claim(ClaimKind.BUSY)
-    return Claim(ClaimKind.APPLIED, remote_id, applied_at.replace(tzinfo=UTC))
+    if row.retracted_at is not None:
+        return Claim(ClaimKind.RETRACTED)
+    return Claim(ClaimKind.APPLIED, row.remote_id, row.applied_at.replace(tzinfo=UTC))
 
 
 def _entry(row: Row[tuple[object, ...]]) -> LedgerEntry:

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,39 @@ def test_an_answer_lost_after_the_effect_doubles_nothing(studio: Emulators, api:
         studio.fault(name, "drop_after_effect", count=1)
     view = ended(api, started(api, fresh))
     assert view["outcome"] == "success"
+    assert gained(studio, since) == INTENDED
+
+
+def test_f41_a_hundred_starts_of_one_notification_at_once_make_one_set_of_effects(
+    studio: Emulators, api: httpx.Client, fresh: str
+) -> None:
+    since = marks(studio)
+    given = {**example("route-notification"), "routingId": fresh}
+
+    def start(number: int) -> httpx.Response:
+        # Half of them are the caller's own retries, and half come by another road.
+        headers = {"Idempotency-Key": f"key-{fresh}"} if number % 2 else {}
+        return api.post(f"{BASE}/notifications", json=given, headers=headers)
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(start, range(100)))
+    assert Counter(answer.status_code for answer in answers) == {202: 100}
+    [location] = {answer.headers["location"] for answer in answers}
+    assert ended(api, location)["outcome"] == "success"
+    assert gained(studio, since) == INTENDED
+
+
+def test_f42_the_same_key_for_another_notification_is_refused_and_changes_nothing(
+    studio: Emulators, api: httpx.Client, fresh: str
+) -> None:
+    since = marks(studio)
+    given = {**example("route-notification"), "routingId": fresh}
+    other = {**given, "routingId": f"{fresh}-other"}
+    headers = {"Idempotency-Key": f"key-{fresh}"}
+    first = api.post(f"{BASE}/notifications", json=given, headers=headers).raise_for_status()
+    second = api.post(f"{BASE}/notifications", json=other, headers=headers)
+    assert ended(api, first.headers["location"])["outcome"] == "success"
+    assert (second.status_code, second.json()["code"]) == (409, "idempotency_mismatch")
     assert gained(studio, since) == INTENDED
 
 

@@ -33,7 +33,7 @@ from tests.contract.conftest import emulators, served_emulators  # noqa: F401 - 
 from tests.orchestration.test_wedding_interleavings import until
 from tests.support.desk import ORGANIZATION, Desk, open_desk
 from tests.support.emulators import Emulators
-from tests.support.temporal import polling, real_time, time_skipping
+from tests.support.temporal import polling, real_server, time_skipping
 from workflows.recall_wedding import RecallWedding
 from workflows.route_notification import RouteNotification
 from workflows.wedding_timeline import WeddingTimeline
@@ -119,7 +119,7 @@ async def house(emulated: Emulators, folder: Path) -> AsyncIterator[House]:
     def place(system: str) -> str:
         return f"smtp://{post['host']}:{post['port']}" if system == "email" else emulated.base_url(system)
 
-    async with open_desk(folder, place) as desk, real_time() as client:
+    async with open_desk(folder, place) as desk, real_server() as client:
         for system in SYSTEMS:
             await desk.connect(system)
         await (await desk.connector("hubspot")).provision()

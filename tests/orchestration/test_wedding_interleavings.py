@@ -27,7 +27,7 @@ from contracts.notification import DeliveryStatus
 from contracts.recall import RecallNotice
 from contracts.wedding import WeddingEvent, WeddingState
 from tests.orchestration.test_wedding_timeline import EXAMPLE, MAIL, tell
-from tests.support.temporal import polling, real_time, time_skipping
+from tests.support.temporal import polling, real_server, time_skipping
 from workflows.wedding_timeline import WeddingTimeline
 
 MOMENT_S = 0.3
@@ -134,7 +134,7 @@ POINTS = {"plan": 0, "failing 1": 0, "answering 1": 1, "failing 2": 1, "answerin
 
 @asynccontextmanager
 async def in_real_time() -> AsyncIterator[tuple[Client, FakeDelivery]]:
-    async with real_time() as client:
+    async with real_server() as client:
         fake = FakeDelivery()
         async with polling(client, [WeddingTimeline], fake.activities(), "system.email"):
             yield client, fake

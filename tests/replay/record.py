@@ -9,12 +9,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from temporalio.client import WorkflowHandle
 
 from contracts.integration import IntegrationState
 from tests.orchestration import test_audit_escalation as audit
+from tests.orchestration import test_coordination as coordination
 from tests.orchestration import test_integration as integration
 from tests.orchestration import test_integration_migration as moves
 from tests.orchestration import test_integration_tokens as tokens
@@ -31,6 +33,7 @@ from tests.orchestration import test_sync_report as sync
 from tests.orchestration import test_trigger_automations as triggers
 from tests.orchestration import test_wedding_interleavings as interleavings
 from tests.orchestration import test_wedding_timeline as wedding
+from tests.support.vendors import Point
 
 HISTORIES = Path(__file__).parent / "histories"
 
@@ -252,6 +255,62 @@ async def routing_with_failover() -> AsyncIterator[WorkflowHandle[Any, Any]]:
 
 
 @asynccontextmanager
+async def routing_taken_back() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    points = {"mail": Point.NOWHERE, "chat": Point.NOWHERE, "book": Point.AFTER, "crm": Point.BEFORE}
+    with TemporaryDirectory() as folder:
+        async with coordination.played(Path(folder), **points) as scene:
+            handle = await scene.begin(**coordination.ALL_OR_NOTHING)
+            await handle.result()
+            yield handle
+
+
+@asynccontextmanager
+async def routing_cancelled() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    with TemporaryDirectory() as folder:
+        async with coordination.played(Path(folder), chat=Point.NOWHERE, book=Point.AWAY) as scene:
+            handle = await scene.begin(errorHandling={"onPermanentFailure": "compensate"})
+            await scene.vendors["chat"].did.wait()
+            await scene.vendors["book"].asked.wait()
+            await handle.cancel()
+            await handle.result()
+            yield handle
+
+
+@asynccontextmanager
+async def routing_to_a_quorum() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    quorum = {"deliveryCoordination": {"mode": "quorum", "quorum": 1}}
+    with TemporaryDirectory() as folder:
+        async with coordination.played(Path(folder), chat=Point.NOWHERE, book=Point.AWAY) as scene:
+            handle = await scene.begin(**quorum)
+            await handle.result()
+            yield handle
+
+
+@asynccontextmanager
+async def routing_released_together() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    with TemporaryDirectory() as folder:
+        async with coordination.played(Path(folder), skipping=True, chat=Point.NOWHERE, book=Point.NOWHERE) as scene:
+            release_at = await scene.environment.get_current_time() + timedelta(days=3)
+            released = {"mode": "same_moment", "releaseAt": release_at.isoformat()}
+            handle = await scene.begin(deliveryCoordination=released)
+            await handle.result()
+            yield handle
+
+
+@asynccontextmanager
+async def routing_in_turn_tried_again() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    asked = {
+        "deliveryCoordination": {"mode": "ordered"},
+        "errorHandling": {"onPermanentFailure": "retry", "retries": 1},
+    }
+    with TemporaryDirectory() as folder:
+        async with coordination.played(Path(folder), skipping=True, chat=Point.BEFORE, book=Point.NOWHERE) as scene:
+            handle = await scene.begin(**asked)
+            await handle.result()
+            yield handle
+
+
+@asynccontextmanager
 async def sync_as_bulk_jobs() -> AsyncIterator[WorkflowHandle[Any, Any]]:
     fake = sync.FakeSync(parts=5)
     fake.bulk = {"bulkFrom": 20, "bulkSize": 25}
@@ -338,6 +397,11 @@ PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, An
         load_with_a_lost_part,
         load_with_steps_side_by_side,
         recall_with_a_refusal,
+        routing_cancelled,
+        routing_in_turn_tried_again,
+        routing_released_together,
+        routing_taken_back,
+        routing_to_a_quorum,
         routing_with_failover,
         states_carried,
         sync_as_bulk_jobs,
@@ -355,7 +419,9 @@ def scrubbed(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     kept = {name: scrubbed(item) for name, item in value.items() if name not in {"stackTrace", "binaryChecksum"}}
-    return kept | ({"identity": "recorder"} if "identity" in kept else {})
+    told = {"identity": "recorder"} if "identity" in kept else {}
+    # A worker's own queue bears the name of its machine.
+    return kept | told | ({"name": "recorder"} if kept.get("kind") == "TASK_QUEUE_KIND_STICKY" else {})
 
 
 async def main() -> None:

@@ -33,7 +33,7 @@ async def test_a_recorded_run_replays(path: Path):
 
 
 async def test_a_change_that_breaks_running_workflows_is_caught():
-    [path] = [one for one in HISTORIES if one.stem.startswith("routing")]
+    path = next(one for one in HISTORIES if one.stem.startswith("routing"))
     with pytest.raises(workflow.NondeterminismError):
         await replayer(SleepsFirst).replay_workflow(history(path))
 

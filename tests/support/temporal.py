@@ -17,7 +17,7 @@ from activities.boundary import BoundaryInterceptor
 from contracts.names import EMERGENCY_QUEUE, ORCHESTRATION_QUEUE, SearchAttribute
 from starters.skipped_clock import skipped_clock
 from workers.converter import ContractPayloadConverter
-from workers.engine import binary
+from workers.engine import binary, dynamic_config
 from workers.sandbox import workflow_runner
 
 PLAIN = DataConverter(payload_converter_class=ContractPayloadConverter)
@@ -30,20 +30,19 @@ def time_skipping() -> AbstractAsyncContextManager[WorkflowEnvironment]:
 
 
 @asynccontextmanager
-async def real_time() -> AsyncIterator[Client]:
+async def real_server() -> AsyncIterator[Client]:
     """Yield a client of a real server in real time, for what the time-skipping one does otherwise.
 
     It lists workflows, it ends an activity that fails after its cancellation was asked for, and it suggests a new run
     after two hundred events.
     """
     keyword = [SearchAttributeKey.for_keyword(attribute.value) for attribute in SearchAttribute]
-    limits = {"limit.historyCount.suggestContinueAsNew": 200, "history.timerProcessorMaxTimeShift": '"1ms"'}
-    options = [word for name, value in limits.items() for word in ("--dynamic-config-value", f"{name}={value}")]
+    suggested = ["--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=200"]
     environment = await WorkflowEnvironment.start_local(
         data_converter=PLAIN,
         search_attributes=keyword,
         dev_server_existing_path=str(binary("temporal")),
-        dev_server_extra_args=options,
+        dev_server_extra_args=[*dynamic_config(), *suggested],
         dev_server_log_level="error",
     )
     async with environment:

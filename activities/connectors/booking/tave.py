@@ -155,6 +155,17 @@ class Tave:
             return EffectOutcome(remote_id=str(made["id"]))
         return await self._put(step.kind, str(step.object_id), step.payload)
 
+    async def check(self, step: EffectStep) -> None:
+        """Read the job or session that the effect is about.
+
+        Raises:
+            Permanent: the studio has none of that id.
+
+        Source: GET /job/{id}, GET /event/{id}.
+        """
+        kind = "job.read" if step.kind == _NOTE else step.kind
+        await self._read(_path(kind, str(step.object_id)), f"{step.kind}.check")
+
     async def retract(self, effect: StandingEffect) -> None:
         """Delete the note.
 

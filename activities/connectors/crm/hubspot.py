@@ -11,7 +11,14 @@ from typing import ClassVar
 from pydantic import JsonValue
 
 from activities.connectors.crm.hubspot_api import SYSTEM, HubSpotApi
-from activities.connectors.crm.hubspot_delivery import apply_step, correct_effect, find_step, retract_effect, show_state
+from activities.connectors.crm.hubspot_delivery import (
+    apply_step,
+    check_step,
+    correct_effect,
+    find_step,
+    retract_effect,
+    show_state,
+)
 from activities.connectors.crm.hubspot_delivery_batch import BATCH, apply_steps
 from activities.connectors.crm.hubspot_effects import CREATING_KINDS, OBJECT_OF_KIND, plan_steps
 from activities.connectors.crm.hubspot_mapping import formatted, wedding_name
@@ -178,6 +185,10 @@ class HubSpot:
     async def find(self, step: EffectStep) -> EffectOutcome | None:
         """Ask HubSpot whether the effect of `step` stands, as `find_step` says."""
         return await find_step(self._api, step)
+
+    async def check(self, step: EffectStep) -> None:
+        """Read the records that the effect changes or hangs on, as `check_step` says."""
+        await check_step(self._api, step)
 
     async def retract(self, effect: StandingEffect) -> None:
         """Archive the note or task, as `retract_effect` says."""

@@ -76,6 +76,18 @@ async def find_step(api: HubSpotApi, step: EffectStep) -> EffectOutcome | None:
     return _outcome(answer, "createdAt" if creates else "updatedAt", replayed=True)
 
 
+async def check_step(api: HubSpotApi, step: EffectStep) -> None:
+    """Read the contact or deal that the effect changes; what only creates is not looked at.
+
+    Raises:
+        Permanent: `not_found`; or the token may not read it.
+    """
+    if step.kind not in CREATING_KINDS:
+        object_type = _object_type(step.kind)
+        operation = f"{step.kind}.check"
+        await api.call(operation, "objects.get_by_id", object_type, step.object_id, writes=False)
+
+
 async def retract_effect(api: HubSpotApi, effect: StandingEffect) -> None:
     """Archive a note or task.
 

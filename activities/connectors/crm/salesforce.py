@@ -15,6 +15,7 @@ from activities.connectors.crm.salesforce_delivery import (
     OPPORTUNITY_UPDATE,
     TASK_UPSERT,
     apply_step,
+    check_step,
     correct_effect,
     find_step,
     plan_steps,
@@ -203,6 +204,10 @@ class Salesforce:
     async def find(self, step: EffectStep) -> EffectOutcome | None:
         """Ask Salesforce whether the effect of `step` stands, as `find_step` says."""
         return await find_step(self._api, step)
+
+    async def check(self, step: EffectStep) -> None:
+        """Read the opportunity that the effect changes, as `check_step` says."""
+        await check_step(self._api, step)
 
     async def retract(self, effect: StandingEffect) -> None:
         """Delete the activity, as `retract_effect` says."""

@@ -84,6 +84,16 @@ async def find_step(api: SalesforceApi, step: EffectStep) -> EffectOutcome | Non
     return EffectOutcome(remote_id=answer.text("Id"), replayed=True)
 
 
+async def check_step(api: SalesforceApi, step: EffectStep) -> None:
+    """Read the opportunity whose stage the effect changes; an activity is not looked at before it is made.
+
+    Raises:
+        Permanent: `not_found`, or the token may not read it.
+    """
+    if step.kind == OPPORTUNITY_UPDATE:
+        await api.call(f"{step.kind}.check", "GET", _path(step), params={"fields": "Id"}, writes=False)
+
+
 async def retract_effect(api: SalesforceApi, effect: StandingEffect) -> None:
     """Delete the activity.
 
