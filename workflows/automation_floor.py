@@ -139,19 +139,7 @@ class Floor:
         """
         began = workflow.now()
         self.carried_out += 1
-        try:
-            routing = await self._composed(action, notification_id, steps, asks=asks)
-            if self.cancelled and not undoes:
-                changes: dict[str, object] = {"status": ActionStatus.CANCELLED, "reason": self.cancelled}
-            else:
-                changes = _read(await self._routed(routing, undoes=undoes))
-            changes["integration_id"] = routing.target_systems[0].integration_id
-        except (ActivityError, ApplicationError, ChildWorkflowError) as error:
-            if is_cancelled_exception(error):
-                changes = {"status": ActionStatus.CANCELLED, "reason": self.cancelled or "cancelled"}
-            else:
-                detail = detail_of(error)
-                changes = {"status": ActionStatus.FAILED, "reason": detail.code, "error": detail}
+        changes = await self._outcome(action, notification_id, steps, asks=asks, undoes=undoes)
         account = await self._account(notification_id)
         first = account.first_attempt_at
         return ActionRecord.model_validate(
@@ -167,6 +155,27 @@ class Floor:
                 **changes,
             }
         )
+
+    async def _outcome(
+        self, action: SystemAction, notification_id: str, steps: list[StepRecord], *, asks: bool, undoes: bool
+    ) -> dict[str, object]:
+        """Route an action and return what became of it, as fields of its record."""
+        try:
+            routing = await self._composed(action, notification_id, steps, asks=asks)
+            if self.cancelled and not undoes:
+                return self._called_off()
+            changes = _read(await self._routed(routing, undoes=undoes))
+        except (ActivityError, ApplicationError, ChildWorkflowError) as error:
+            if is_cancelled_exception(error):
+                return self._called_off()
+            detail = detail_of(error)
+            return {"status": ActionStatus.FAILED, "reason": detail.code, "error": detail}
+        if self.cancelled and not undoes and changes["status"] is ActionStatus.FAILED:
+            changes = self._called_off()
+        return {**changes, "integration_id": routing.target_systems[0].integration_id}
+
+    def _called_off(self) -> dict[str, object]:
+        return {"status": ActionStatus.CANCELLED, "reason": self.cancelled or "cancelled"}
 
     async def take_back(self, effects: list[StandingEffect]) -> Undone:
         """Take effects back, the newest first, and return the least that can be said of all."""

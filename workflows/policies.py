@@ -94,8 +94,10 @@ AUTOMATION_TIMEOUT = timedelta(days=3 * 366)
 """How long an automation may run: weddings are planned years ahead."""
 
 MOST_ACTIONS_OF_A_RUN = 500
-"""After so many, an automation goes on in a new run, whose history is short again. Workflows decide by it: it is changed
-as they are."""
+"""After so many, an automation goes on in a new run, whose history is short again.
+
+Workflows decide by it, so it is changed as they are.
+"""
 
 EMERGENCY = Policy(
     attempt=timedelta(seconds=10),
