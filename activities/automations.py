@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pydantic import ValidationError
 from temporalio import activity
 
+from activities.boundary import invalid_input
 from activities.connectors.registry import connector_class
 from activities.storage.automations import AutomationStore
 from activities.storage.connections import ConnectionStore
@@ -83,17 +85,23 @@ class Automations:
         """Return when an anchor comes.
 
         Idempotent: yes, it changes nothing.
+
+        Raises:
+            InvalidInput: the wedding's time zone is not known.
         """
         context, anchored = request.wedding, request.anchor
         if context is None or (anchored.anchor == Anchor.CEREMONY_TIME and context.wedding_time is None):
             return FoundInstant()
-        wedding = Wedding(
-            organization_id="any",
-            wedding_id=context.wedding_id,
-            wedding_date=context.wedding_date,
-            ceremony_time=context.wedding_time,
-            time_zone=context.time_zone,
-        )
+        try:
+            wedding = Wedding(
+                organization_id="any",
+                wedding_id=context.wedding_id,
+                wedding_date=context.wedding_date,
+                ceremony_time=context.wedding_time,
+                time_zone=context.time_zone,
+            )
+        except ValidationError as error:
+            raise invalid_input(error) from error
         return FoundInstant(instant=instants.local_instant(wedding, anchored.offset, anchored.at))
 
     @activity.defn(name="automations.account")

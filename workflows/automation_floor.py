@@ -252,7 +252,7 @@ class Floor:
             "automations.account",
             NotificationKey(organization_id=self.asked.organization_id, notification_id=notification_id),
             result_type=ActionAccount,
-            **policies.local_options(policies.LOCAL),
+            **policies.local_options(policies.STORE),
         )
         return account
 

@@ -111,11 +111,11 @@ class Track:
     async def _triggered(self) -> bool:
         """Enter the first step if the chain is to run, once its anchor has come."""
         anchor = self._chain.anchor
-        if self._chain.trigger == TriggerKind.ANCHOR and anchor is not None and not await self._anchored(anchor):
-            if not self._floor.interrupted:
-                self._book.end(TrackStatus.SKIPPED, _PAST)
-            return False
         try:
+            if self._chain.trigger == TriggerKind.ANCHOR and anchor is not None and not await self._anchored(anchor):
+                if not self._floor.interrupted:
+                    self._book.end(TrackStatus.SKIPPED, _PAST)
+                return False
             holds = await self._floor.holds([self._chain.condition], self.state.steps, self._chain.chain_id)
         except (ActivityError, ApplicationError) as error:
             self._book.end(TrackStatus.FAILED, detail_of(error).code)
@@ -171,7 +171,11 @@ class Track:
         """Return whether the step goes on now that what it waited for has come."""
         wait = step.wait
         if wait is not None:
-            come = await (self._anchored(wait.anchor) if wait.anchor else self._until(*self._awaited(step, wait)))
+            try:
+                come = await (self._anchored(wait.anchor) if wait.anchor else self._until(*self._awaited(step, wait)))
+            except (ActivityError, ApplicationError) as error:
+                await self._give_up(step, detail_of(error).code, OnFailure.STOP)
+                return False
             if self._floor.interrupted:
                 return False
             self._book.waited(step, WaitedFor.EVENT if wait.event else WaitedFor.TIMER)

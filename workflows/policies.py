@@ -79,7 +79,7 @@ TOKEN = Policy(
 """A token's renewal, which every call of the connection waits for."""
 
 STORE = Policy(attempt=timedelta(seconds=20), total=timedelta(hours=1))
-"""Our own store, from a queue."""
+"""Our own store."""
 
 REWRAP = Policy(attempt=timedelta(minutes=10), total=timedelta(hours=12), heartbeat=timedelta(seconds=15))
 """Many short transactions in our own store; resumes from its heartbeat."""

@@ -87,7 +87,7 @@ class RunAutomation:
         if any(track.running for track in self._tracks):
             workflow.continue_as_new(self._asked.model_copy(update={"resumed": self._state()}))
         await workflow.execute_local_activity(
-            "automations.ended", self._key(), **policies.local_options(policies.LOCAL)
+            "automations.ended", self._key(), **policies.local_options(policies.STORE)
         )
         result = self._result()
         tag(outcome=result.status.value)
@@ -149,7 +149,7 @@ class RunAutomation:
     async def _begin(self) -> None:
         try:
             await workflow.execute_local_activity(
-                "automations.begin", self._asked, **policies.local_options(policies.LOCAL)
+                "automations.begin", self._asked, **policies.local_options(policies.STORE)
             )
         except (ActivityError, ApplicationError) as error:
             tag(outcome="refused")

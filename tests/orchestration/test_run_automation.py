@@ -12,7 +12,7 @@ from temporalio.worker import Replayer
 
 from contracts.automation_run import ActionRecord, AutomationEvent, WorkflowResult
 from contracts.errors import Transient
-from tests.support.automations import action, chain, orchestration, stage, statuses, step, steps_of
+from tests.support.automations import WEDDING, action, chain, orchestration, stage, statuses, step, steps_of
 from tests.support.random_automations import random_chain
 from tests.support.temporal import PLAIN
 from workers.sandbox import workflow_runner
@@ -326,6 +326,14 @@ async def test_a_condition_that_reads_what_is_not_there_fails_its_step_alone():
         result = await here.run(chain(guarded), chain(step("other", action("other")), chainId="other"))
     assert steps_of(result)["guarded"].reason == "condition_unevaluable"
     assert (result.status, here.systems.done) == ("partial_failure", ["other"])
+
+
+async def test_a_wait_whose_instant_cannot_be_found_fails_its_step_alone():
+    lost = step("lost", action("lost"), wait={"anchor": {"offset": "-P1D"}})
+    async with stage() as here:
+        nowhere = {**WEDDING, "timeZone": "Middle/Earth"}
+        result = await here.run(chain(lost), chain(step("other", action("other")), chainId="other"), wedding=nowhere)
+    assert (steps_of(result)["lost"].reason, here.systems.done) == ("invalid_input", ["other"])
 
 
 async def test_random_automations_end_with_every_step_accounted_for_once():
