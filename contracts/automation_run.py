@@ -90,7 +90,7 @@ class ActionRecord(Contract):
     error: ErrorDetail | None = None
 
 
-class StepStatus(StrEnum):
+class StepOutcome(StrEnum):
     """What became of one step."""
 
     PENDING = "pending"
@@ -113,7 +113,7 @@ class StepRecord(Contract):
     """One step, whether it ran or not; times add up over the runs of a loop."""
 
     step_id: OpaqueId
-    status: StepStatus = StepStatus.PENDING
+    status: StepOutcome = StepOutcome.PENDING
     reason: ShortText = ""
     runs: int = Field(default=0, ge=0)
     started_at: Instant | None = None

@@ -12,8 +12,8 @@ with workflow.unsafe.imports_passed_through():
     from contracts.automation_run import (
         ActionRecord,
         Phase,
+        StepOutcome,
         StepRecord,
-        StepStatus,
         TrackState,
         TrackStatus,
         Undone,
@@ -75,7 +75,7 @@ class Book:
             started_at=began,
             last_run_at=record.finished_at,
             finished_at=None,
-            status=StepStatus.PENDING,
+            status=StepOutcome.PENDING,
             reason="",
         )
         self.update(phase=Phase.APPROVAL, since=None, approved=None)
@@ -101,16 +101,16 @@ class Book:
         changed = action.model_copy(update={"undone": how})
         self.record(step_id, actions=[changed if one == action else one for one in self._at(step_id).actions])
 
-    def settle(self, step: WorkflowStep, status: StepStatus, reason: str = "") -> None:
+    def settle(self, step: WorkflowStep, status: StepOutcome, reason: str = "") -> None:
         """Write down what became of a step."""
         known = self.of(step).reason
         self.record(step.step_id, status=status, reason=reason or known, finished_at=workflow.now())
 
     def end(self, status: TrackStatus, reason: str) -> None:
         """Write down what became of the chain, and of every step that it did not come to."""
-        left = StepStatus.CANCELLED if status is TrackStatus.CANCELLED else StepStatus.SKIPPED
+        left = StepOutcome.CANCELLED if status is TrackStatus.CANCELLED else StepOutcome.SKIPPED
         steps = [
-            one.model_copy(update={"status": left, "reason": reason}) if one.status is StepStatus.PENDING else one
+            one.model_copy(update={"status": left, "reason": reason}) if one.status is StepOutcome.PENDING else one
             for one in self.state.steps
         ]
         self.update(status=status, steps=steps, finished_at=workflow.now())

@@ -30,7 +30,7 @@ with workflow.unsafe.imports_passed_through():
         ActionRecord,
         ActionStatus,
         Phase,
-        StepStatus,
+        StepOutcome,
         TrackState,
         TrackStatus,
         Undone,
@@ -158,7 +158,7 @@ class Track:
         return True
 
     async def _rejected(self, step: WorkflowStep) -> None:
-        self._book.settle(step, StepStatus.REJECTED)
+        self._book.settle(step, StepOutcome.REJECTED)
         if step.approval.rejected_step is not None:
             self._book.enter(step.approval.rejected_step)
         elif step.approval.on_rejection is OnFailure.COMPENSATE:
@@ -182,11 +182,11 @@ class Track:
             if wait.event and not self._arrived(step, wait.event):
                 self._book.record(step.step_id, reason="event_missing")
                 if wait.timeout_step is not None:
-                    self._book.settle(step, StepStatus.SKIPPED)
+                    self._book.settle(step, StepOutcome.SKIPPED)
                     self._book.enter(wait.timeout_step)
                     return False
             if not come:
-                self._book.settle(step, StepStatus.SKIPPED, _PAST)
+                self._book.settle(step, StepOutcome.SKIPPED, _PAST)
                 await self._go_on(step)
                 return False
         self._book.update(phase=Phase.ACT, since=workflow.now())
@@ -241,7 +241,7 @@ class Track:
         if not holds and self._until_answered:
             self._book.end(TrackStatus.COMPLETED, "condition")
         elif not holds or step.actions is None:
-            self._book.settle(step, StepStatus.DONE if holds else StepStatus.SKIPPED, "" if holds else "condition")
+            self._book.settle(step, StepOutcome.DONE if holds else StepOutcome.SKIPPED, "" if holds else "condition")
             await self._go_on(step)
         else:
             await self._carry_out(step, step.actions.actions)
@@ -274,11 +274,11 @@ class Track:
             await self._give_up(step, worst.reason, policies[worst.action_id])
             return
         done = any(one.status is ActionStatus.DONE for one in records)
-        self._book.settle(step, StepStatus.DONE if done else StepStatus.SKIPPED, "" if done else records[0].reason)
+        self._book.settle(step, StepOutcome.DONE if done else StepOutcome.SKIPPED, "" if done else records[0].reason)
         await self._go_on(step)
 
     async def _give_up(self, step: WorkflowStep, reason: str, policy: OnFailure) -> None:
-        self._book.settle(step, StepStatus.FAILED, reason)
+        self._book.settle(step, StepOutcome.FAILED, reason)
         if policy is OnFailure.CONTINUE:
             await self._go_on(step)
         elif policy is OnFailure.COMPENSATE:
