@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -12,6 +14,7 @@ from temporalio.worker import Replayer
 
 from contracts.automation_run import ActionRecord, AutomationEvent, WorkflowResult
 from contracts.errors import Transient
+from contracts.names import ORCHESTRATION_QUEUE
 from tests.support.automations import WEDDING, action, chain, orchestration, stage, statuses, step, steps_of
 from tests.support.random_automations import random_chain
 from tests.support.temporal import PLAIN
@@ -45,6 +48,22 @@ async def test_a_branch_on_the_package_type_takes_one_way(package: str, does: st
     assert here.systems.done == ["welcome", does, "close"]
     assert sorted(statuses(result).values()) == ["done", "done", "done", "skipped"]
     assert (result.status, here.systems.running) == ("success", set())
+
+
+async def test_the_example_runs_as_any_client_sends_it():
+    document = json.loads((Path(__file__).parents[2] / "examples" / "automation.json").read_text())
+    async with stage() as here:
+        handle = await here.environment.client.start_workflow(
+            "RunAutomation", document, id="example", task_queue=ORCHESTRATION_QUEUE, result_type=WorkflowResult
+        )
+        await until(handle, "butler")
+        while not (await here.answer(handle, "approve", value="butler")).accepted:
+            await until(handle, "butler")
+        result = await handle.result()
+    assert (result.status, set(statuses(result, "vendors").values())) == ("success", {"done"})
+    assert [one for one in here.systems.done if one.startswith("Dear")] == [
+        "Dear Anna and Ben Fisher, we are looking forward to your day."
+    ]
 
 
 async def test_a_wait_of_elapsed_time_is_waited_and_accounted_for():

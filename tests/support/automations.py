@@ -55,7 +55,7 @@ from workflows.route_notification import RouteNotification
 from workflows.run_automation import RunAutomation
 
 ORGANIZATION = "lumen-studios"
-QUEUES = ("system.email", "system.hubspot", "system.slack", "system.tave")
+QUEUES = ("system.asana", "system.email", "system.hubspot", "system.slack", "system.tave")
 COUPLE = {"participantId": "couple", "role": "couple", "email": "anna.fisher@example.com"}
 WEDDING = {"weddingId": "wed-1001", "weddingDate": "2031-06-12", "timeZone": "Europe/London"}
 
@@ -66,7 +66,7 @@ def available(*platforms: str) -> list[Available]:
     return [Available(f"{one.system}-main", one.system, one.family, one.capabilities) for one in manifests]
 
 
-AVAILABLE = available("email", "hubspot", "slack", "tave")
+AVAILABLE = available("email", "hubspot", "slack", "tave", "asana")
 
 
 def action(action_id: str, kind: str = "create_task", **fields: Any) -> dict[str, Any]:
