@@ -170,7 +170,7 @@ class Floor:
                 return self._called_off()
             detail = detail_of(error)
             return {"status": ActionStatus.FAILED, "reason": detail.code, "error": detail}
-        if self.cancelled and not undoes and changes["status"] is ActionStatus.FAILED:
+        if self.cancelled and not undoes and changes["status"] is not ActionStatus.DONE:
             changes = self._called_off()
         return {**changes, "integration_id": routing.target_systems[0].integration_id}
 
