@@ -9,6 +9,7 @@ from pydantic import Field
 
 from contracts.base import Contract, Instant, JsonObject, OpaqueId, ShortText, Text
 from contracts.decisions import ContactId, Decision
+from contracts.digests import DigestEntry
 from contracts.errors import ErrorDetail
 from contracts.facts import Follower
 from contracts.identity import SenderIdentity
@@ -17,7 +18,7 @@ from contracts.notification import CrossSystemRouting, DeliveryStatus, SourceNot
 from contracts.notification import DeliveryIntent as DeliveryIntent  # noqa: PLC0414 - part of what a delivery is
 from contracts.wedding import TimelineStep, Wedding
 
-TemplateVersions = Annotated[dict[OpaqueId, int], Field(max_length=100)]
+TemplateVersions = Annotated[dict[ShortText, int], Field(max_length=100)]
 """Template name -> the version that counts, 0 for none."""
 
 
@@ -96,6 +97,14 @@ class Hold(Contract):
     reason: ShortText
 
 
+class Reservation(Contract):
+    """A recipient counted for a message, and the effects that bring it."""
+
+    claim: OpaqueId
+    contact: ContactId
+    effect_ids: Annotated[list[OpaqueId], Field(max_length=500)] = []
+
+
 class TargetPlan(Contract):
     """The decision about one target, with the steps that carry it out."""
 
@@ -107,10 +116,10 @@ class TargetPlan(Contract):
     """What is delivered now."""
     holds: Annotated[list[Hold], Field(max_length=100)] = []
     """Who waits until when; the others of the target do not wait for them."""
-    collected: Annotated[list[ShortText], Field(max_length=100)] = []
-    """Addresses whose next digest takes the message."""
-    reserved: Annotated[list[OpaqueId], Field(max_length=100)] = []
-    """What the target's recipients were counted for; given back when the delivery fails for good."""
+    collected: Annotated[list[DigestEntry], Field(max_length=100)] = []
+    """Whose next digest takes the message."""
+    reserved: Annotated[list[Reservation], Field(max_length=100)] = []
+    """What recipients were counted for; given back when the delivery to them fails for good."""
     decisions: Annotated[list[Decision], Field(max_length=2_000)] = []
     error: ErrorDetail | None = None
 
@@ -142,6 +151,13 @@ class PlanRouting(Contract):
     routing: CrossSystemRouting
     occurred_at: Instant
     again: Again | None = None
+
+
+class GiveBack(Contract):
+    """Input of `notify.give_back`: reservations whose messages reached nobody."""
+
+    organization_id: OpaqueId
+    reserved: Annotated[list[Reservation], Field(max_length=5_000)]
 
 
 class ActionRequest(Contract):

@@ -102,6 +102,8 @@ class EmergencyOutcome(StrEnum):
     ACKNOWLEDGED = "acknowledged"
     ALL_CLEAR = "all_clear"
     CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+    """A worse alert took its place, which tells everybody itself."""
     EXHAUSTED = "exhausted"
     """Nobody acknowledged, and nothing repeats any more."""
     DRILLED = "drilled"

@@ -11,6 +11,7 @@ from pydantic import Field
 from contracts.base import Contract, OpaqueId, ShortText, Text
 from contracts.emergency import MAX_LEVELS, REPEAT_EVERY, HumanTarget
 from contracts.facts import ZoneName
+from contracts.weather import AlertSeverity
 
 
 class Weekday(StrEnum):
@@ -80,6 +81,8 @@ class EscalationPolicy(Contract):
     repeat_until_acknowledged: bool = True
     repeat_every: timedelta = REPEAT_EVERY
     wedding_days: Annotated[list[WeddingDay], Field(max_length=1_000)] = []
+    weather_from: AlertSeverity = AlertSeverity.SEVERE
+    """The least severe weather alert over one of these weddings that raises an emergency by this policy."""
 
 
 class PolicyProblem(Contract):

@@ -33,9 +33,13 @@ class WorkflowType(StrEnum):
     TRIGGER_AUTOMATIONS = "TriggerAutomations"
     MONITOR_HEALTH = "MonitorHealth"
     ROTATE_KEYS = "RotateKeys"
+    RESOLVE_BOOKING_CONFLICT = "ResolveBookingConflict"
+    RESOURCE_DAY = "ResourceDay"
+    DELIVER_DIGEST = "DeliverDigest"
     RECALL_WEDDING = "RecallWedding"
     RAISE_EMERGENCY = "RaiseEmergency"
     AUDIT_ESCALATION = "AuditEscalation"
+    WATCH_WEATHER = "WatchWeather"
 
 
 class SearchAttribute(StrEnum):
@@ -45,6 +49,7 @@ class SearchAttribute(StrEnum):
     INTEGRATION_ID = "IntegrationId"
     PLATFORM = "Platform"
     WEDDING_ID = "WeddingId"
+    NOTIFICATION_ID = "NotificationId"
     RUN_KIND = "RunKind"
     OUTCOME = "Outcome"
     PRIORITY = "Priority"
@@ -73,6 +78,11 @@ def routing_workflow_id(organization_id: str, routing_id: str) -> str:
 def batch_workflow_id(organization_id: str, batch_id: str) -> str:
     """Return the id of a batch of notifications."""
     return f"route-notification-batch/{organization_id}/{batch_id}"
+
+
+def digest_workflow_id(organization_id: str, contact: str, integration_id: str) -> str:
+    """Return the id of the entity workflow of a recipient's digest."""
+    return f"deliver-digest/{organization_id}/{contact}/{integration_id}"
 
 
 def state_sync_workflow_id(organization_id: str, sync_id: str) -> str:
@@ -109,11 +119,33 @@ EMERGENCY_DUE = "due"
 """The memo of an emergency that says when its next alert is due; empty once none is."""
 AUDIT_WORKFLOW_ID = "audit-escalation/all"
 AUDIT_SCHEDULE_ID = "schedule/audit-escalation"
+WATCH_SCHEDULES = "schedule/watch-weather/"
+"""How the ids of all schedules of the weather watch begin."""
+
+
+def watch_workflow_id(shard: str) -> str:
+    """Return the id of a look at the weather; a schedule appends its own instant."""
+    return f"watch-weather/{shard}"
 
 
 def health_workflow_id(shard: str) -> str:
     """Return the id of a health check run; a schedule appends its own instant."""
     return f"monitor-health/{shard}"
+
+
+CONFLICT_RUNS = "resolve-booking-conflict"
+"""How the ids of all runs that resolve conflicts begin."""
+
+
+def conflict_workflow_id(organization_id: str, integration_id: str, *conflict_ids: str) -> str:
+    """Return the id of the run that resolves a conflict, or of the one that waits for several."""
+    key = conflict_ids[0] if len(conflict_ids) == 1 else f"all:{effect_id(*sorted(conflict_ids))}"
+    return f"{CONFLICT_RUNS}/{organization_id}/{integration_id}/{key}"
+
+
+def resource_day_workflow_id(organization_id: str, integration_id: str, resource_id: str, day: str) -> str:
+    """Return the id of the owner of a resource's day, such as `2027-06-12`."""
+    return f"resource-day/{organization_id}/{integration_id}/{resource_id}/{day}"
 
 
 HEALTH_SCHEDULES = "schedule/monitor-health/"

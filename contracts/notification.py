@@ -60,6 +60,8 @@ class AffectedSession(Contract):
     new_start_time: Instant | None = None
     new_end_time: Instant | None = None
     new_location: ShortText = ""
+    confirmed: bool | None = None
+    """Whether the session now stands for certain; nothing is said about it when absent."""
 
 
 class TimelineChanges(Contract):

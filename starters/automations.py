@@ -34,7 +34,7 @@ from contracts.sync import SyncPriority
 from contracts.wedding import Wedding, WeddingEvent, WeddingEventType, WeddingState
 from starters.failures import as_error, detail_of, translated
 from starters.runs import Run
-from workflows.policies import AUTOMATION_TIMEOUT, ROUTING_TIMEOUT, priority
+from workflows.policies import AUTOMATION_TIMEOUT, RUN_TIMEOUT, priority
 
 T = TypeVar("T")
 _DOOR = "wedsync"
@@ -208,7 +208,7 @@ class Automations:
                     id=workflow_id,
                     task_queue=names.ORCHESTRATION_QUEUE,
                     result_type=TriggerResult,
-                    execution_timeout=ROUTING_TIMEOUT,
+                    execution_timeout=RUN_TIMEOUT,
                     id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
                     id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                     priority=priority(SyncPriority.HIGH, event.organization_id),

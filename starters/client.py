@@ -34,23 +34,23 @@ from contracts.sync import DataSynchronizationRequest, SynchronizationResult, Sy
 from contracts.wedding import Wedding, WeddingState
 from starters.authorizations import Authorizations
 from starters.automations import Automations, planned
+from starters.conflicts import Conflicts
 from starters.emergencies import Emergencies
 from starters.failures import translated
 from starters.hooks import Hooks
 from starters.integrations import Integrations
 from starters.notification_batches import NotificationBatches
+from starters.notifications import Notifications
 from starters.runs import Run, RunView, view_run, workflow_id_of
 from starters.weddings import Weddings
 from workers.composition import endpoint_resolver
 from workers.secret_store import open_secret_store
 from workers.settings import Settings
 from workers.temporal import connect
-from workflows.policies import priority
+from workflows.policies import RUN_TIMEOUT, priority
 
 R = TypeVar("R", bound=Contract)
 
-RUN_TIMEOUT = timedelta(days=30)
-"""Long enough for a tenant to connect an account again; a run that waits for that holds nothing."""
 HEALTH_TIMEOUT = timedelta(minutes=5)
 
 
@@ -81,7 +81,11 @@ class WedSync:
             endpoint_resolver(settings),
             settings.public_url or settings.api_url,
         )
+        self.conflicts = Conflicts(client, store.connections, answer_timeout_s=answer_timeout_s)
         self.batches = NotificationBatches(client, settings, self._start_batch)
+        self.notifications = Notifications(
+            client, EffectLedger(store.database), StateStore(store.database), answer_timeout_s
+        )
         self.hooks = Hooks(
             client,
             store.connections,

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 
 import httpx
 from temporalio.client import Client
 
+from activities.emergency_audit import look
 from activities.security.key_files import KeyFiles
 from contracts.base import Contract, ShortText, Text
+from contracts.emergency import AuditRequest
 from contracts.errors import WedSyncError
-from contracts.names import ORCHESTRATION_QUEUE
+from contracts.names import EMERGENCY_QUEUE, ORCHESTRATION_QUEUE
 from starters.failures import translated
 from starters.queues import is_polled
 from starters.schedules import silent_schedules
@@ -101,6 +104,7 @@ async def _temporal(settings: Settings) -> AsyncIterator[Check]:
         )
         yield await _workers(client)
         yield await _health_checks(client, settings)
+        yield await _emergencies(client)
     except WedSyncError as error:
         yield _problem("temporal", error.detail.message, error.detail.action)
 
@@ -123,6 +127,19 @@ async def _health_checks(client: Client, settings: Settings) -> Check:
     return _ok(
         "health checks", f"All {settings.health_shards} shards are checked, alerts are told, emergencies are watched."
     )
+
+
+async def _emergencies(client: Client) -> Check:
+    with translated():
+        found = await look(client, AuditRequest(), datetime.now(UTC))
+    if found.overdue:
+        late = ", ".join(one.alert_id for one in found.overdue)
+        return _problem(
+            "emergencies",
+            f"These do not escalate: {late}.",
+            f"Alert their people yourself; restart `wedsync worker --queues {EMERGENCY_QUEUE}` and read its log.",
+        )
+    return _ok("emergencies", f"{found.running} are running, and none is late.")
 
 
 async def _emulators(settings: Settings) -> Check:

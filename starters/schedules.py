@@ -26,15 +26,18 @@ from contracts.emergency import AuditRequest
 from contracts.health import MonitorHealthInput
 from contracts.names import WorkflowType
 from contracts.sync import SyncPriority
+from contracts.weather_watch import WatchWeatherInput
 from starters.failures import translated
 from workflows.policies import priority
 
 HEALTH_EVERY = timedelta(minutes=5)
 ALERTS_EVERY = timedelta(minutes=1)
 AUDIT_EVERY = timedelta(seconds=30)
+WATCH_EVERY = timedelta(minutes=5)
+WATCH_SHARDS = 2
 _JITTER = timedelta(seconds=20)
 _FAIRNESS_KEY = "health"
-_AUDIT_KEY = "audit"
+_AUDIT_KEY, _WATCH_KEY = "audit", "weather"
 
 
 class ScheduleView(Contract):
@@ -85,9 +88,29 @@ def audit_schedule() -> Schedule:
     )
 
 
+def watch_schedules() -> dict[str, Schedule]:
+    """Return, by id, the schedules that look at the weather over weddings, a shard of the organisations each."""
+    return {
+        f"{names.WATCH_SCHEDULES}{shard}-of-{WATCH_SHARDS}": Schedule(
+            action=ScheduleActionStartWorkflow(
+                WorkflowType.WATCH_WEATHER.value,
+                WatchWeatherInput(shard=shard, shards=WATCH_SHARDS),
+                id=names.watch_workflow_id(f"{shard}-of-{WATCH_SHARDS}"),
+                task_queue=names.ORCHESTRATION_QUEUE,
+                execution_timeout=WATCH_EVERY * 2,
+                static_summary=f"Look at the weather over weddings, shard {shard + 1} of {WATCH_SHARDS}",
+                priority=priority(SyncPriority.HIGH, _WATCH_KEY),
+            ),
+            spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=WATCH_EVERY)], jitter=_JITTER),
+            policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=WATCH_EVERY),
+        )
+        for shard in range(WATCH_SHARDS)
+    }
+
+
 def installed_schedules(shards: int) -> dict[str, Schedule]:
     """Return, by id, every schedule of the installation."""
-    return {**health_schedules(shards), names.AUDIT_SCHEDULE_ID: audit_schedule()}
+    return {**health_schedules(shards), names.AUDIT_SCHEDULE_ID: audit_schedule(), **watch_schedules()}
 
 
 def _every(interval: timedelta, shard: str, request: MonitorHealthInput, summary: str) -> Schedule:
@@ -124,7 +147,7 @@ async def apply_schedules(client: Client, shards: int) -> list[str]:
             except ScheduleAlreadyRunningError:
                 await client.get_schedule_handle(schedule_id).update(partial(_reshaped, wanted=schedule))
         async for found in await client.list_schedules():
-            if found.id.startswith(names.HEALTH_SCHEDULES) and found.id not in wanted:
+            if found.id.startswith((names.HEALTH_SCHEDULES, names.WATCH_SCHEDULES)) and found.id not in wanted:
                 await _delete(client, found.id)
     return sorted(wanted)
 

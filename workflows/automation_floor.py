@@ -228,7 +228,7 @@ class Floor:
             routing,
             id=routing_workflow_id(routing.organization_id, routing.routing_id),
             result_type=RoutingResult,
-            execution_timeout=policies.ROUTING_TIMEOUT,
+            execution_timeout=policies.RUN_TIMEOUT,
             # Whether what is on its way arrived is known only once the routing has ended.
             cancellation_type=workflow.ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
             parent_close_policy=workflow.ParentClosePolicy.REQUEST_CANCEL,

@@ -79,7 +79,8 @@ class Closing:
         work: list[Awaitable[ClosingResult]] = []
         work += [self._retract(one) for one in plan.retractions if self._first(one.effect_id)]
         work += [self._correct(one) for one in plan.corrections if self._first(one.effect.effect_id)]
-        work += [self._tell(one) for one in plan.notices if self._first(one.effect_id)]
+        if self._state.outcome is not EmergencyOutcome.SUPERSEDED:
+            work += [self._tell(one) for one in plan.notices if self._first(one.effect_id)]
         return work
 
     def _first(self, effect_id: str) -> bool:

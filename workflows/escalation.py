@@ -13,7 +13,7 @@ from temporalio.exceptions import ActivityError, is_cancelled_exception
 with workflow.unsafe.imports_passed_through():
     from contracts.effects import EffectOutcome, EffectStep
     from contracts.emergency import AlertDelivery, AlertedTarget, EscalationPlan
-    from contracts.errors import NON_RETRYABLE, ErrorDetail
+    from contracts.errors import NON_RETRYABLE, ErrorDetail, ErrorKind
     from contracts.names import EMERGENCY_QUEUE
     from contracts.notification import DeliveryStatus
     from contracts.sync import SyncPriority
@@ -104,6 +104,7 @@ class _Calls:
     def __init__(self, steps: list[EffectStep], report: Callable[[dict[str, object]], None]) -> None:
         self._left = {step.effect_id for step in steps}
         self._hopeless = False
+        self._failing = False
         self._error: ErrorDetail | None = None
         self._delivered_at: datetime | None = None
         self._report = report
@@ -115,8 +116,8 @@ class _Calls:
 
     @property
     def stumbled(self) -> bool:
-        """Whether one of them has failed."""
-        return self._error is not None
+        """Whether one of them has failed, and not only waits a moment for its turn."""
+        return self._failing
 
     def report(self) -> None:
         """Say how far they are."""
@@ -152,8 +153,16 @@ class _Calls:
         self._error = detail_of(error)
         again = not finally_ and self._error.kind not in NON_RETRYABLE
         self._hopeless = self._hopeless or not again
+        self._failing = self._failing or not _its_turn_comes(self._error)
         self.report()
         return again
+
+
+def _its_turn_comes(error: ErrorDetail) -> bool:
+    """Return whether a call only waits for room within a limit, for less time than a stand-in would be given."""
+    wait = error.retry_after_s
+    limit = policies.FAILS_OVER_AFTER.total_seconds()
+    return error.kind is ErrorKind.RATE_LIMITED and wait is not None and wait < limit
 
 
 async def _apply(step: EffectStep, options: policies.ActivityOptions) -> EffectOutcome:

@@ -29,7 +29,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.escalation import Repetition
     from workflows.visibility import tag
 
-_ACKNOWLEDGES = frozenset({"acknowledge", "resolve"})
+_ACKNOWLEDGES = frozenset({"acknowledge", "resolve", "ack"})
+"""Types of answers, and the id of the answer that every alert offers: a digit comes without its type."""
 _KEPT = 500
 
 
@@ -175,7 +176,8 @@ class RaiseEmergency:
     @workflow.update
     async def take_action(self, action: ActionTaken) -> ActionAnswer:
         """Take a button, a digit or an acknowledged incident for what it says."""
-        if (action.action_type or action.action_id) not in _ACKNOWLEDGES | {"ack"}:
+        meant = {one.action_id: one.type for one in self._alert.notification.actions}.get(action.action_id)
+        if (action.action_type or meant or action.action_id) not in _ACKNOWLEDGES:
             return ActionAnswer(accepted=False, message="This answer does not acknowledge the emergency.")
         return self._answer(action.event_id, EmergencyOutcome.ACKNOWLEDGED, action.actor_id)
 
@@ -183,6 +185,12 @@ class RaiseEmergency:
     async def stand_down(self, report: StandDown) -> ActionAnswer:
         """End it because the danger is over, and tell everybody who was alerted."""
         return self._answer(None, EmergencyOutcome.ALL_CLEAR, report.reported_by)
+
+    @workflow.signal
+    def call_off(self, outcome: EmergencyOutcome) -> None:
+        """End it as whoever watches the danger says: all clear, or superseded by a worse one."""
+        if not self._ended():
+            self._end(outcome)
 
     def _answer(self, event_id: str | None, outcome: EmergencyOutcome, by: str) -> ActionAnswer:
         """End it once, and answer the same event the same way."""

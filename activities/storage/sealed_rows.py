@@ -21,7 +21,9 @@ from activities.storage import (
     credentials,
     escalation_policies,
     idempotency,
+    preferences,
     root_keys,
+    templates,
 )
 from activities.storage.database import Database
 from activities.storage.master_keys import KnownKey, known_keys, retire
@@ -113,6 +115,18 @@ SEALED_TABLES = (
         escalation_policies.EARLIER,
         _organization,
         lambda row: escalation_policies.place_of(row["organization_id"], row["policy_id"]),
+    ),
+    SealedTable(
+        preferences.preferences,
+        preferences.EARLIER,
+        _organization,
+        lambda row: preferences.place_of(row["organization_id"], row["contact"]),
+    ),
+    SealedTable(
+        templates.templates,
+        templates.EARLIER,
+        _organization,
+        lambda row: templates.place_of(row["organization_id"], row["name"], row["version"]),
     ),
 )
 

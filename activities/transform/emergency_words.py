@@ -14,6 +14,7 @@ _HEADS = {
     EmergencyOutcome.ACKNOWLEDGED: "Acknowledged",
     EmergencyOutcome.ALL_CLEAR: "All clear",
     EmergencyOutcome.CANCELLED: "Called off",
+    EmergencyOutcome.SUPERSEDED: "Superseded",
     EmergencyOutcome.EXHAUSTED: "Not acknowledged",
     EmergencyOutcome.DRILLED: "The drill is over",
 }
@@ -68,6 +69,7 @@ def _sentence(state: EmergencyState) -> str:
         EmergencyOutcome.ACKNOWLEDGED: f"Acknowledged by {state.ended_by}{at}. Nobody else needs to act.",
         EmergencyOutcome.ALL_CLEAR: f"The danger is over, reported by {state.ended_by}{at}.",
         EmergencyOutcome.CANCELLED: f"The alert was called off{at}.",
+        EmergencyOutcome.SUPERSEDED: "A worse alert has taken the place of this one.",
         EmergencyOutcome.DRILLED: f"The drill ended{at}. Nobody needs to act.",
     }
     return sentences.get(state.outcome, "")

@@ -11,12 +11,15 @@ from fastapi.responses import HTMLResponse
 from contracts.errors import WedSyncError
 from starters.api import (
     automations,
+    conflicts,
     emergencies,
     health,
     hooks,
     integrations,
     notification_batches,
+    notifications,
     oauth,
+    recipients,
     runs,
     weddings,
 )
@@ -60,7 +63,20 @@ def create_app(settings: Settings, api_settings: ApiSettings) -> FastAPI:
     )
     app.state.gateway = gateway
     install_problems(app)
-    for module in (runs, notification_batches, hooks, integrations, oauth, weddings, emergencies, health, automations):
+    for module in (
+        runs,
+        notification_batches,
+        notifications,
+        recipients,
+        hooks,
+        integrations,
+        oauth,
+        weddings,
+        conflicts,
+        emergencies,
+        health,
+        automations,
+    ):
         app.include_router(module.router)
     _add_probes(app)
     _mount_codec(app, gateway, api_settings)

@@ -163,6 +163,22 @@ def fairness() -> list[Row]:
     ]
 
 
+def emergency() -> list[Row]:
+    """Return how soon an emergency reaches its first channel, and what it costs the bulk work beside it."""
+    found = run("-m", "tests.benchmarks.bench_emergency")
+    name = "an emergency's first channel"
+    beside = f"{name} beside {found['items']:,.0f} notifications"
+    return [
+        Row(f"{name}: p50", found["idle_p50_ms"], None, "ms"),
+        Row(f"{name}: p99", found["idle_p99_ms"], 300, "ms"),
+        Row(f"{name}, one channel silent: longest", found["dead_1_ms"], 3_300, "ms"),
+        Row(f"{name}, two channels silent: longest", found["dead_2_ms"], 6_300, "ms"),
+        Row(f"{beside}: p99", found["beside_p99_ms"], 1_000, "ms"),
+        Row("notifications a second, two emergencies a second beside them", found["bulk_beside_per_s"], None, "/s"),
+        Row("notifications a second, alone", found["bulk_alone_per_s"], None, "/s"),
+    ]
+
+
 def keys() -> list[Row]:
     """Return the figures of a rotation of the master key under syncs, with its worker killed midway."""
     found = run("-m", "tests.benchmarks.bench_keys")
@@ -203,6 +219,7 @@ def measured(sizes: list[int]) -> Iterator[Row]:
     yield from tokens()
     yield from limits()
     yield from fairness()
+    yield from emergency()
     yield from bulk()
     yield from keys()
     peaks = []

@@ -13,7 +13,7 @@ from temporalio.client import WorkflowFailureError, WorkflowHandle
 from contracts.actions import ActionAnswer, ActionTaken
 from contracts.emergency import Acknowledgement, EmergencyOutcome, EmergencyResult, StandDown
 from contracts.notification import DeliveryStatus
-from tests.support.emergencies import Vendors, level, raised, stage, state, target
+from tests.support.emergencies import Vendors, alert, level, raised, stage, state, target
 
 TWO_LEVELS = (
     level(1, 60, target("ops", "sms")),
@@ -148,6 +148,31 @@ async def test_everybody_is_alerted_again_at_the_stated_cadence_each_time_once()
     starts = [min(one.at for one in vendors.told if one.repetition == number) for number in (2, 3, 4)]
     gaps = [later - earlier for earlier, later in pairwise(starts)]
     assert all(timedelta(seconds=100) <= gap < timedelta(seconds=110) for gap in gaps)
+
+
+async def test_a_long_emergency_goes_on_where_the_run_before_it_ended():
+    vendors = Vendors()
+    before = {"alertId": "alert-1", "raisedAt": "2027-06-12T14:00:00Z", "level": 2, "repetition": 7}
+    async with stage(vendors) as environment:
+        handle = await raised(environment, *TWO_LEVELS, repeatEvery="PT100S", resumed=before)
+        await environment.sleep(timedelta(seconds=110))
+        await acknowledged(handle)
+        result = await handle.result()
+    assert (result.repetitions, result.highest_level) == (8, 2)
+    assert sorted(vendors.names(7)) == sorted(vendors.names(8)) == ["oncall", "ops", "sms"]
+
+
+@pytest.mark.parametrize("digit", ["ack", "mine"])
+async def test_a_digit_counts_as_the_button_that_it_stands_for(digit: str):
+    vendors = Vendors()
+    own = {"actionId": "mine", "label": "Mine", "type": "acknowledge"}
+    notification = {**alert()["notification"], "actions": [own]}
+    async with stage(vendors) as environment:
+        handle = await raised(environment, *TWO_LEVELS, notification=notification)
+        dialled = pressed("", "e-1").model_copy(update={"action_id": digit})
+        answer = await handle.execute_update("take_action", dialled, result_type=ActionAnswer)
+        await handle.result()
+    assert answer.accepted
 
 
 async def test_without_repetition_an_alert_that_nobody_took_ends_and_says_so():

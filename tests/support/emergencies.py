@@ -123,10 +123,11 @@ class Vendors:
             return EffectOutcome()
         if name in self.silent and self.tries[step.effect_id] == 1:
             await asyncio.Event().wait()
-        if name in self.dead:
+        key = self.key(str(step.payload["alert"]), name)
+        if key in self.dead:
             raise as_application_error(Permanent("gone", "The channel is gone."))
-        if self.down.get(name, 0) > 0:
-            self.down[name] -= 1
+        if self.down.get(key, 0) > 0:
+            self.down[key] -= 1
             raise as_application_error(Transient("vendor_unavailable", "The vendor is down.", system="slack"))
         at = activity.info().started_time
         self.heard.set()
@@ -167,6 +168,10 @@ class Vendors:
     async def correct(self, correction: Correction) -> EffectOutcome:
         self.closed.append(("corrected", str(correction.effect.object_id)))
         return EffectOutcome()
+
+    def key(self, alert_id: str, name: str) -> str:
+        """Return the name under which a target is dead or down; alike for all alerts."""
+        return name
 
     def names(self, repetition: int = 1) -> list[str]:
         """Return who was told in a repetition, in order."""

@@ -72,6 +72,12 @@ class Emulators:
         granted: dict[str, Any] = answer.json()
         return granted
 
+    def control(self, system: str, path: str, given: dict[str, Any]) -> dict[str, Any]:
+        """Send one of a system's own control requests and return its answer."""
+        answer = self._client.post(f"/_emulators/{system}/{path}", json=given).raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found
+
     def clear_faults(self, system: str) -> None:
         """Remove every fault of a system, and an open rate-limit window with them."""
         self._client.delete(f"/_emulators/{system}/faults").raise_for_status()

@@ -268,6 +268,48 @@ async def test_health_shows_what_the_checks_found_and_nothing_before_them(client
     assert (await client.get("/v1/organizations/org-a/health/board")).json() == {"statuses": []}
 
 
+EMERGENCIES = "/v1/organizations/org-a/emergencies"
+POLICY = "/v1/organizations/org-a/emergency-policies/day"
+
+
+def policy(**changes: Any) -> dict[str, Any]:
+    chat = {"systemId": "ops", "systemType": "slack", "integrationId": "slack-main", "channels": [{"channelId": "C0"}]}
+    sound = {
+        "policyId": "day",
+        "contacts": [{"contactId": "planner", "channels": [chat]}],
+        "levels": [{"ackWithin": "PT60S", "contacts": ["planner"]}],
+    }
+    return {**sound, **changes}
+
+
+async def test_a_sound_policy_is_kept_for_its_organisation_alone(client: httpx.AsyncClient, settings: Settings) -> None:
+    await connect_slack(settings)
+    assert (await client.put(POLICY, json=policy())).status_code == 200
+    assert (await client.get(POLICY)).json()["levels"][0]["contacts"] == ["planner"]
+    assert (await client.get(f"{POLICY}/check")).json()["problems"] == []
+    assert_problem(await client.get(POLICY.replace("org-a", "org-b")), 404, "policy_not_found")
+
+
+async def test_all_that_is_wrong_with_a_policy_is_named_when_it_is_refused(client: httpx.AsyncClient) -> None:
+    answer = await client.put(POLICY, json=policy(levels=[{"ackWithin": "PT1S", "contacts": ["ghost"]}]))
+    assert_problem(answer, 422, "policy_unsound")
+    assert all(word in answer.json()["detail"] for word in ("slack-main is not connected", "ghost", "ackWithin"))
+    assert_problem(await client.get(POLICY), 404, "policy_not_found")
+
+
+async def test_a_policy_is_readable_nowhere_in_the_store(client: httpx.AsyncClient, settings: Settings) -> None:
+    await connect_slack(settings)
+    await client.put(POLICY, json=policy(contacts=[{**policy()["contacts"][0], "role": "canary-role"}]))
+    files = [path.read_bytes() for path in settings.data_dir.rglob("*") if path.is_file()]
+    assert not any(b"canary-role" in content for content in files)
+
+
+async def test_an_alert_by_an_unknown_policy_is_refused_before_anything_starts(client: httpx.AsyncClient) -> None:
+    notification = {"notificationId": "n-1", "type": "weather_emergency", "title": "Storm", "message": "Indoors."}
+    given = {"alertId": "a-1", "notification": notification, "policyId": "nowhere"}
+    assert_problem(await client.post(EMERGENCIES, json=given), 404, "policy_not_found")
+
+
 async def connect_slack(settings: Settings) -> None:
     database = Database(settings.database_url)
     configuration = IntegrationConfiguration(organization_id="org-a", integration_id="slack-main", platform="slack")
