@@ -145,3 +145,24 @@ def test_an_automation_is_checked_run_rejected_and_explained(connected: RunningS
     assert [one["status"] for one in shown["results"][0]["steps"]] == ["rejected"]
     assert connected.json("automations", "explain", fresh, *owner)["criticalPath"][0]["stepId"] == "tell"
     assert connected.json("automations", "show", fresh, *owner) == shown
+
+
+def test_a_notification_is_explained_to_the_end_and_one_that_never_was_plainly(
+    connected: RunningStack, fresh: str
+) -> None:
+    org = ("--organization", ORGANIZATION)
+    connected.json("notify", connected.file(routing(fresh)))
+    told = connected.json("explain", f"n-{fresh}", *org)
+    stages = [one["stage"] for run in told["runs"] for one in run["decisions"]]
+    assert stages == ["rule", "preference", "delivery", "attempt", "receipt"]
+    assert "Nothing was ever routed" in connected.json("explain", f"never-{fresh}", *org)["sentence"]
+
+
+def test_preferences_and_templates_are_set_and_shown(stack: RunningStack, fresh: str) -> None:
+    org, address = ("--organization", fresh), f"{fresh}@fisher.example"
+    stack.json("preferences", "set", address, stack.file({"optedOut": True}), *org)
+    assert stack.json("preferences", "show", address.upper(), *org)["preferences"]["optedOut"] is True
+    stack.json("preferences", "policy", stack.file({"identity": {"fromName": "Canary House"}}), *org)
+    assert stack.json("preferences", "policy", *org)["identity"]["fromName"] == "Canary House"
+    stack.json("templates", "save", stack.file({"name": "reminder", "text": "Soon"}), *org)
+    assert [one["version"] for one in stack.json("templates", "list", *org)["templates"]] == [1]
