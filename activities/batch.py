@@ -221,7 +221,10 @@ def _stands_apart(routing: CrossSystemRouting, targets: Sequence[TargetPlan]) ->
         routing.delivery_coordination.coordinated_delivery
         or handling.on_permanent_failure != "continue"
         or any(handling.failover.values())
-        or any(target.target.failover or target.status is DeliveryStatus.HELD for target in targets)
+        or any(
+            target.target.failover or target.status is DeliveryStatus.HELD or target.holds or target.collected
+            for target in targets
+        )
     )
 
 

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from temporalio import activity
 
 from activities.access import Access
+from activities.planning import Planner, Reach, decision_of
 from activities.ports.connector import CheckingConnector, DeliveryConnector
 from activities.ports.manifest import Capability
 from activities.standing import standing
-from activities.storage.connections import ConnectionStore, StoredConnection
+from activities.storage.connections import ConnectionStore, StoredConnection, unknown_integration
 from activities.storage.ledger import EffectLedger
 from activities.transform import routing as decisions
+from activities.transform.judging import Message
+from activities.transform.pace import Word
+from contracts.decisions import Stage, Verdict
 from contracts.effects import (
     ActionRequest,
     Delivery,
     EffectOutcome,
     EffectStep,
+    GiveBack,
     PlanRouting,
     RoutingPlan,
     TargetPlan,
@@ -25,91 +31,113 @@ from contracts.effects import (
 from contracts.errors import InvalidInput, OutcomeUnknown, Transient, WedSyncError
 from contracts.integration import IntegrationState
 from contracts.notification import DeliveryStatus, TargetSystem
+from contracts.wedding import Participant
 
 LEASE = timedelta(minutes=2)
 """Longer than any attempt, so that a claim never lapses under a running call."""
+
+_STATUS = {
+    Verdict.SKIP: DeliveryStatus.SKIPPED,
+    Verdict.HOLD: DeliveryStatus.HELD,
+    Verdict.FAIL: DeliveryStatus.FAILED,
+}
 
 
 class Notify:
     """The verbs of delivery."""
 
-    def __init__(self, access: Access, connections: ConnectionStore, ledger: EffectLedger) -> None:
+    def __init__(self, access: Access, connections: ConnectionStore, ledger: EffectLedger, planner: Planner) -> None:
         self._access = access
         self._connections = connections
         self._ledger = ledger
+        self._planner = planner
 
     @activity.defn(name="notify.plan")
     async def plan(self, request: PlanRouting) -> RoutingPlan:
-        """Decide about every target of a routing; one target's trouble never touches another.
+        """Decide about every target of a routing and every recipient, as of now; one's trouble never touches another.
 
-        Idempotent: yes, it changes nothing.
+        Recipients who get the message now are counted for it. Idempotent: yes, once for a routing and target.
         """
-        routing = request.routing
-        standby = {name for chain in decisions.standby_systems(routing).values() for name in chain}
+        routing, again = request.routing, request.again
+        targets = _asked(request)
+        wishes = await self._planner.wishes(
+            routing.organization_id, (address for target in targets for address in target.recipients)
+        )
+        voice, versions = await self._planner.voice(
+            wishes, routing.source_notification.type, again.template_versions if again else {}
+        )
+        found = await self._connections.named(routing.organization_id, {target.integration_id for target in targets})
+        drafts = [await self._draft(request, target, found.get(target.integration_id), voice) for target in targets]
+        reaches = [draft for draft in drafts if isinstance(draft, Reach)]
+        judged = iter(await self._planner.decided(reaches, wishes, request.occurred_at))
         return RoutingPlan(
-            targets=[
-                await self._plan_target(request, target, standby=target.system_id in standby)
-                for target in routing.target_systems
-            ]
+            targets=[next(judged) if isinstance(draft, Reach) else draft for draft in drafts],
+            template_versions=versions,
         )
 
-    async def _plan_target(self, request: PlanRouting, target: TargetSystem, *, standby: bool) -> TargetPlan:
-        routing = request.routing
+    async def _draft(
+        self, request: PlanRouting, target: TargetSystem, stored: StoredConnection | None, voice: decisions.Voice
+    ) -> Reach | TargetPlan:
+        """Return how a target would be reached, or the plan of one that is not, whoever its recipients are."""
+        routing, now = request.routing, request.occurred_at
+        standby = request.again is None and target.system_id in decisions.standbys(routing)
         try:
             reason = decisions.refusal(routing, target)
             if reason is not None:
-                return TargetPlan(target=target, status=DeliveryStatus.SKIPPED, reason=reason)
-            stored = await self._access.stored(routing.organization_id, target.integration_id)
+                return _kept(target, Word(Stage.RULE, reason, Verdict.SKIP), now)
+            if stored is None:
+                raise unknown_integration(target.integration_id)
             if stored.state.refuses_work and stored.state is not IntegrationState.RECONNECT_REQUIRED:
-                return TargetPlan(target=target, status=DeliveryStatus.HELD, reason=f"integration_{stored.state.value}")
+                return _kept(target, Word(Stage.CONNECTION, f"integration_{stored.state.value}", Verdict.HOLD), now)
             delivery = Delivery(
                 organization_id=routing.organization_id,
                 business_key=routing.routing_id,
                 notification=routing.source_notification,
                 target=target,
-                rendered=decisions.rendered(routing, target),
-                occurred_at=request.occurred_at,
+                rendered=decisions.rendered(routing, target, voice),
+                intent=target.intent,
+                answers_to=routing.answers_to,
+                occurred_at=now,
             )
-            steps = await self._steps(stored, delivery)
+            message = Message.of(
+                routing.source_notification,
+                request.again.began_at if request.again else now,
+                released=request.again is not None and request.again.released,
+            )
+            said = [Word(Stage.RULE, "rules_hold" if routing.routing_rules else "no_rule", Verdict.ALLOW)]
+            reach = await self._planner.reach(stored, delivery, message, said)
         except Transient:
             raise
         except WedSyncError as error:
-            return TargetPlan(target=target, status=DeliveryStatus.FAILED, reason=error.detail.code, error=error.detail)
+            word = Word(Stage.CONNECTION, error.detail.code, Verdict.FAIL, detail=error.detail.message[:255])
+            return _kept(target, word, now).model_copy(update={"error": error.detail})
         if standby:
-            return TargetPlan(target=target, status=DeliveryStatus.SKIPPED, reason="standby", steps=steps)
-        return TargetPlan(target=target, status=DeliveryStatus.SUCCESS, steps=steps)
+            # People are judged when they are written to, which a standby may never do.
+            steps = list(reach.steps.get("", []))
+            return _kept(target, Word(Stage.FAILOVER, "standby", Verdict.SKIP), now).model_copy(update={"steps": steps})
+        return reach
 
-    async def _steps(self, stored: StoredConnection, delivery: Delivery) -> list[EffectStep]:
-        connector = await self._access.connector_of(stored, DeliveryConnector)
-        if delivery.target.system_type != stored.configuration.platform:
-            raise InvalidInput(
-                "platform_mismatch",
-                f"The target {delivery.target.system_id!r} says {delivery.target.system_type}, "
-                f"and its integration is {stored.configuration.platform}.",
-                action="Correct systemType or integrationId of the target.",
-            )
-        context = delivery.notification.wedding_context
-        about = {
-            "notification_id": delivery.notification.notification_id,
-            "wedding_id": delivery.wedding_id or (context.wedding_id if context else None),
-        }
-        reversible = connector.manifest.reversible
-        steps = connector.plan(delivery)
-        return [step.model_copy(update={**about, "reversible": step.kind in reversible}) for step in steps]
+    @activity.defn(name="notify.give_back")
+    async def give_back(self, request: GiveBack) -> None:
+        """Uncount messages that reached nobody. Idempotent: yes."""
+        await self._planner.give_back(request)
 
     @activity.defn(name="notify.plan_action")
     async def plan_action(self, request: ActionRequest) -> RoutingPlan:
         """Plan one due step of a wedding: e-mails to its participants, or a task in the organisation's CRM.
 
+        Participants who get the message now are counted for it. Idempotent: yes, once for a step.
+
         Raises:
             InvalidInput: no connected integration can carry the step out, or nobody is there to write to.
         """
-        wedding, step = request.wedding, request.step
+        wedding, step, now = request.wedding, request.step, request.occurred_at
         if step.action.type == "create_task":
             stored = await self._capable(wedding.organization_id, Capability.TASK, "keep tasks")
-            delivery = decisions.task_delivery(wedding, step, _target(stored), request.occurred_at)
-            steps = await self._steps(stored, delivery)
-            return RoutingPlan(targets=[TargetPlan(target=delivery.target, status=DeliveryStatus.SUCCESS, steps=steps)])
+            wishes = await self._planner.wishes(wedding.organization_id)
+            delivery = decisions.task_delivery(wedding, step, _target(stored), now)
+            reach = await self._planner.reach(stored, delivery, decisions.step_message(wedding, step, delivery))
+            return RoutingPlan(targets=await self._planner.decided([reach], wishes, now))
         if step.action.type != "send_email":
             raise InvalidInput(
                 "action_unknown",
@@ -117,20 +145,28 @@ class Notify:
                 action="Use send_email or create_task.",
             )
         stored = await self._capable(wedding.organization_id, Capability.EMAIL, "send e-mail")
-        plans = []
-        for participant in wedding.participants:
-            if participant.email and "email" in participant.channels:
-                target = _target(stored, recipients=[participant.email])
-                delivery = decisions.mail_delivery(wedding, step, participant, target, request.occurred_at)
-                steps = await self._steps(stored, delivery)
-                plans.append(TargetPlan(target=target, status=DeliveryStatus.SUCCESS, steps=steps))
-        if not plans:
+        written = self._planner.waiting(
+            wedding.organization_id, step, [one for one in wedding.participants if "email" in one.channels]
+        )
+        if not written:
             raise InvalidInput(
                 "nobody_to_write_to",
                 "No participant of the wedding has an e-mail address and the e-mail channel.",
                 action="Add a participant with both.",
             )
-        return RoutingPlan(targets=plans)
+        wishes = await self._planner.wishes(wedding.organization_id, (one.email or "" for one in written))
+        voice, versions = await self._planner.voice(wishes, step.action.template or "", {})
+        reaches = [await self._to_participant(request, stored, one, voice) for one in written]
+        return RoutingPlan(targets=await self._planner.decided(reaches, wishes, now), template_versions=versions)
+
+    async def _to_participant(
+        self, request: ActionRequest, stored: StoredConnection, one: Participant, voice: decisions.Voice
+    ) -> Reach:
+        target = _target(stored, recipients=[one.email or ""])
+        wedding, step = request.wedding, request.step
+        delivery = decisions.mail_delivery(wedding, step, one, target, request.occurred_at, voice)
+        reach = await self._planner.reach(stored, delivery, decisions.step_message(wedding, step, delivery))
+        return replace(reach, time_zone=one.time_zone, quiet_hours=one.quiet_hours)
 
     async def _capable(self, organization_id: str, capability: Capability, words: str) -> StoredConnection:
         parked = None
@@ -162,7 +198,8 @@ class Notify:
         """
         connector = await self._access.connector(step.organization_id, step.integration_id, DeliveryConnector)
         info = activity.info()
-        claim = await self._ledger.claim(step, f"{info.workflow_id}/{info.workflow_run_id}", LEASE)
+        owner = f"{step.answers_to or info.workflow_id}/{info.workflow_run_id}"
+        claim = await self._ledger.claim(step, owner, LEASE)
         found = await standing(connector, self._ledger, step, claim)
         if found is not None:
             return found
@@ -191,6 +228,28 @@ class Notify:
         connector = await self._access.connector(step.organization_id, step.integration_id, DeliveryConnector)
         if isinstance(connector, CheckingConnector):
             await connector.check(step)
+
+
+def _asked(request: PlanRouting) -> list[TargetSystem]:
+    """Return the targets to plan: all of the routing's, or the one that is planned anew."""
+    again = request.again
+    if again is None:
+        return request.routing.target_systems
+    return [
+        target.model_copy(update={"recipients": again.recipients or target.recipients})
+        for target in request.routing.target_systems
+        if target.system_id == again.system_id
+    ]
+
+
+def _kept(target: TargetSystem, word: Word, now: datetime) -> TargetPlan:
+    """Return the plan of a target that nothing is sent to now, for one reason."""
+    return TargetPlan(
+        target=target,
+        status=_STATUS[word.verdict],
+        reason=word.code,
+        decisions=[decision_of(word, target.system_id, now)],
+    )
 
 
 def _target(stored: StoredConnection, recipients: list[str] | None = None) -> TargetSystem:

@@ -6,7 +6,7 @@ from activities.ports.connector import DeliveryConnector
 from activities.ports.manifest import EffectGuarantee
 from activities.storage.ledger import Claim, ClaimKind, EffectLedger
 from contracts.effects import EffectOutcome, EffectStep
-from contracts.errors import Owner, Permanent, Transient
+from contracts.errors import OUTCOME_UNKNOWN, Owner, Permanent, Transient
 
 
 async def standing(
@@ -39,7 +39,7 @@ async def standing(
         return found.model_copy(update={"replayed": True, "applied_at": applied_at})
     if connector.manifest.guarantee is EffectGuarantee.AT_MOST_ONCE:
         raise Permanent(
-            "outcome_unknown",
+            OUTCOME_UNKNOWN,
             f"{connector.manifest.title} was asked once and its answer was lost; it is not asked again.",
             owner=Owner.OPERATOR,
             action="Look in the system's own log for the effect id, and send by hand only if it is not there.",

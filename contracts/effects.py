@@ -9,14 +9,16 @@ from pydantic import Field
 
 from contracts.base import Contract, Instant, JsonObject, OpaqueId, ShortText, Text
 from contracts.decisions import ContactId, Decision
+from contracts.digests import DigestEntry
 from contracts.errors import ErrorDetail
 from contracts.facts import Follower
 from contracts.identity import SenderIdentity
 from contracts.integration import Platform
 from contracts.notification import CrossSystemRouting, DeliveryStatus, SourceNotification, TargetSystem
+from contracts.notification import DeliveryIntent as DeliveryIntent  # noqa: PLC0414 - part of what a delivery is
 from contracts.wedding import TimelineStep, Wedding
 
-TemplateVersions = Annotated[dict[OpaqueId, int], Field(max_length=100)]
+TemplateVersions = Annotated[dict[ShortText, int], Field(max_length=100)]
 """Template name -> the version that counts, 0 for none."""
 
 
@@ -30,14 +32,6 @@ class Rendered(Contract):
     properties: Annotated[dict[str, Text], Field(max_length=100)] = {}
 
 
-class DeliveryIntent(StrEnum):
-    """What the recipient system is to do: show a message, give somebody a task, keep a slot free."""
-
-    NOTIFY = "notify"
-    TASK = "task"
-    HOLD = "hold"
-
-
 class Delivery(Contract):
     """What a connector needs to plan its effects: who, what, where, in which words, and as of when."""
 
@@ -48,6 +42,7 @@ class Delivery(Contract):
     target: TargetSystem
     rendered: Rendered
     intent: DeliveryIntent = DeliveryIntent.NOTIFY
+    answers_to: ShortText | None = None
     wedding_id: OpaqueId | None = None
     occurred_at: Instant
     """Time stamped into the vendor's records; fixed at the first attempt, so a repeat writes the same."""
@@ -68,6 +63,8 @@ class EffectStep(Contract):
     """The connector's own request, opaque to everyone else."""
     notification_id: OpaqueId | None = None
     wedding_id: OpaqueId | None = None
+    answers_to: ShortText | None = None
+    """The workflow that takes people's answers; the one that applies the effect when absent."""
     reversible: bool = False
     """Whether the system takes it back once it stands."""
 
@@ -100,6 +97,14 @@ class Hold(Contract):
     reason: ShortText
 
 
+class Reservation(Contract):
+    """A recipient counted for a message, and the effects that bring it."""
+
+    claim: OpaqueId
+    contact: ContactId
+    effect_ids: Annotated[list[OpaqueId], Field(max_length=500)] = []
+
+
 class TargetPlan(Contract):
     """The decision about one target, with the steps that carry it out."""
 
@@ -111,10 +116,10 @@ class TargetPlan(Contract):
     """What is delivered now."""
     holds: Annotated[list[Hold], Field(max_length=100)] = []
     """Who waits until when; the others of the target do not wait for them."""
-    collected: Annotated[list[ShortText], Field(max_length=100)] = []
-    """Addresses whose next digest takes the message."""
-    reserved: Annotated[list[OpaqueId], Field(max_length=100)] = []
-    """What the target's recipients were counted for; given back when the delivery fails for good."""
+    collected: Annotated[list[DigestEntry], Field(max_length=100)] = []
+    """Whose next digest takes the message."""
+    reserved: Annotated[list[Reservation], Field(max_length=100)] = []
+    """What recipients were counted for; given back when the delivery to them fails for good."""
     decisions: Annotated[list[Decision], Field(max_length=2_000)] = []
     error: ErrorDetail | None = None
 
@@ -146,6 +151,13 @@ class PlanRouting(Contract):
     routing: CrossSystemRouting
     occurred_at: Instant
     again: Again | None = None
+
+
+class GiveBack(Contract):
+    """Input of `notify.give_back`: reservations whose messages reached nobody."""
+
+    organization_id: OpaqueId
+    reserved: Annotated[list[Reservation], Field(max_length=5_000)]
 
 
 class ActionRequest(Contract):

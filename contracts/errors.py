@@ -55,6 +55,9 @@ NON_RETRYABLE = (
 CREDENTIAL_REFUSED = "credential_refused"
 """The code of a credential that a vendor does not accept."""
 
+OUTCOME_UNKNOWN = "outcome_unknown"
+"""The code of an effect that may stand, and that nobody can look up."""
+
 RECONNECT_REQUIRED = "reconnect_required"
 """The code of work that waits until the tenant has connected the integration again."""
 

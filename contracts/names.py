@@ -29,8 +29,13 @@ class WorkflowType(StrEnum):
     ROUTE_NOTIFICATION_BATCH = "RouteNotificationBatch"
     SYNC_NOTIFICATION_STATES = "SyncNotificationStates"
     WEDDING_TIMELINE = "WeddingTimeline"
+    RUN_AUTOMATION = "RunAutomation"
+    TRIGGER_AUTOMATIONS = "TriggerAutomations"
     MONITOR_HEALTH = "MonitorHealth"
     ROTATE_KEYS = "RotateKeys"
+    RESOLVE_BOOKING_CONFLICT = "ResolveBookingConflict"
+    RESOURCE_DAY = "ResourceDay"
+    DELIVER_DIGEST = "DeliverDigest"
     RECALL_WEDDING = "RecallWedding"
     RAISE_EMERGENCY = "RaiseEmergency"
     AUDIT_ESCALATION = "AuditEscalation"
@@ -44,6 +49,7 @@ class SearchAttribute(StrEnum):
     INTEGRATION_ID = "IntegrationId"
     PLATFORM = "Platform"
     WEDDING_ID = "WeddingId"
+    NOTIFICATION_ID = "NotificationId"
     RUN_KIND = "RunKind"
     OUTCOME = "Outcome"
     PRIORITY = "Priority"
@@ -74,6 +80,11 @@ def batch_workflow_id(organization_id: str, batch_id: str) -> str:
     return f"route-notification-batch/{organization_id}/{batch_id}"
 
 
+def digest_workflow_id(organization_id: str, contact: str, integration_id: str) -> str:
+    """Return the id of the entity workflow of a recipient's digest."""
+    return f"deliver-digest/{organization_id}/{contact}/{integration_id}"
+
+
 def state_sync_workflow_id(organization_id: str, sync_id: str) -> str:
     """Return the id of a run that carries states between systems."""
     return f"sync-notification-states/{organization_id}/{sync_id}"
@@ -82,6 +93,16 @@ def state_sync_workflow_id(organization_id: str, sync_id: str) -> str:
 def wedding_workflow_id(organization_id: str, wedding_id: str) -> str:
     """Return the id of the entity workflow of a wedding."""
     return f"wedding-timeline/{organization_id}/{wedding_id}"
+
+
+def automation_workflow_id(organization_id: str, orchestration_id: str) -> str:
+    """Return the id of a run of automations."""
+    return f"run-automation/{organization_id}/{orchestration_id}"
+
+
+def trigger_workflow_id(organization_id: str, event_id: str) -> str:
+    """Return the id of what starts automations for an event."""
+    return f"trigger-automations/{organization_id}/{event_id}"
 
 
 def recall_workflow_id(organization_id: str, wedding_id: str, recall_id: str) -> str:
@@ -110,6 +131,21 @@ def watch_workflow_id(shard: str) -> str:
 def health_workflow_id(shard: str) -> str:
     """Return the id of a health check run; a schedule appends its own instant."""
     return f"monitor-health/{shard}"
+
+
+CONFLICT_RUNS = "resolve-booking-conflict"
+"""How the ids of all runs that resolve conflicts begin."""
+
+
+def conflict_workflow_id(organization_id: str, integration_id: str, *conflict_ids: str) -> str:
+    """Return the id of the run that resolves a conflict, or of the one that waits for several."""
+    key = conflict_ids[0] if len(conflict_ids) == 1 else f"all:{effect_id(*sorted(conflict_ids))}"
+    return f"{CONFLICT_RUNS}/{organization_id}/{integration_id}/{key}"
+
+
+def resource_day_workflow_id(organization_id: str, integration_id: str, resource_id: str, day: str) -> str:
+    """Return the id of the owner of a resource's day, such as `2027-06-12`."""
+    return f"resource-day/{organization_id}/{integration_id}/{resource_id}/{day}"
 
 
 HEALTH_SCHEDULES = "schedule/monitor-health/"

@@ -40,6 +40,8 @@ class Mute(Contract):
 class DigestCadence(StrEnum):
     """How often collected messages are sent as one."""
 
+    NEVER = "never"
+    """Nothing is collected, whatever the organisation has."""
     HOURLY = "hourly"
     DAILY = "daily"
     WEEKLY = "weekly"
@@ -66,6 +68,7 @@ class ContactPreferences(Contract):
     muted: Annotated[list[Mute], Field(max_length=100)] = []
     time_zone: ZoneName | None = None
     quiet_hours: QuietHours | None = None
+    """Hours that end as they begin are none at all."""
     digest: Digest | None = None
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Container, Sequence
 
-from contracts.effects import TargetPlan
+from contracts.effects import Reservation, TargetPlan
+from contracts.errors import OUTCOME_UNKNOWN
 from contracts.notification import DeliveryResult, DeliveryStatus, OverallStatus, SystemRoutingResult
 
 _STANDING = frozenset({DeliveryStatus.SUCCESS, DeliveryStatus.NOT_REVERSIBLE, DeliveryStatus.UNKNOWN})
 """What is, or may be, at a vendor."""
+_NOTHING = frozenset({DeliveryStatus.RETRACTED, DeliveryStatus.SKIPPED, DeliveryStatus.NEVER_TRIED})
+"""What is certainly not at a vendor, besides what failed and is known to have failed."""
+_WORST_FIRST = (DeliveryStatus.FAILED, DeliveryStatus.HELD, DeliveryStatus.SUCCESS)
 
 
 def overall_status(
@@ -61,3 +65,28 @@ def untouched(plan: TargetPlan, status: DeliveryStatus, reason: str) -> SystemRo
         reason=reason,
         error=plan.error,
     )
+
+
+def combined(parts: Sequence[SystemRoutingResult]) -> SystemRoutingResult:
+    """Return the sum of what became of one target's recipients, who need not have been served at one time."""
+    word = next((word for word in _WORST_FIRST if any(part.status is word for part in parts)), DeliveryStatus.SKIPPED)
+    first = next(part for part in parts if part.status is word)
+    return first.model_copy(
+        update={
+            "delivery_results": [item for part in parts for item in part.delivery_results],
+            "success_count": sum(part.success_count for part in parts),
+            "failure_count": sum(part.failure_count for part in parts),
+            "failed_over_to": next((part.failed_over_to for part in parts if part.failed_over_to), None),
+        }
+    )
+
+
+def undelivered(plan: TargetPlan, deliveries: Sequence[DeliveryResult]) -> list[Reservation]:
+    """Return the reservations of recipients who certainly have nothing."""
+    lost = {item.effect_id for item in deliveries if item.status in _NOTHING}
+    lost |= {
+        item.effect_id
+        for item in deliveries
+        if item.status is DeliveryStatus.FAILED and item.error and item.error.code != OUTCOME_UNKNOWN
+    }
+    return [one for one in plan.reserved if one.effect_ids and lost.issuperset(one.effect_ids)]

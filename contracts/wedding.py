@@ -9,6 +9,7 @@ from typing import Annotated, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from contracts.base import Contract, Instant, OpaqueId, ShortText, Text
+from contracts.decisions import ContactId
 from contracts.errors import ErrorDetail
 from contracts.facts import Facts, FactStamp, Follower, LocalTime, StepAnswer, WeddingDay, ZoneName
 from contracts.notification import TargetSystem
@@ -221,6 +222,10 @@ class TimelineStep(Contract):
     """Which of the automation's actions it is, from 0."""
     action: AutomationAction
     due_at: Instant
+    held_until: Instant | None = None
+    """Until when the step waits although it is due, because some recipients are not to be disturbed."""
+    held: Annotated[list[ContactId], Field(max_length=100)] = []
+    """Who waits; the others have it."""
     status: StepStatus = StepStatus.PENDING
     reason: ShortText = ""
     done_at: Instant | None = None
@@ -232,6 +237,11 @@ class TimelineStep(Contract):
     asked_at: Instant | None = None
     answer: StepAnswer | None = None
     decided_by: OpaqueId | None = None
+
+    @property
+    def runs_at(self) -> datetime:
+        """When it is next to be made."""
+        return max(self.due_at, self.held_until or self.due_at)
 
 
 class Dispute(Contract):

@@ -123,6 +123,14 @@ def update_task(call: Call) -> Answer:
     return 200, {"data": after}
 
 
+def delete_task(call: Call) -> Answer:
+    """DELETE /tasks/{gid}."""
+    task = _task(call)
+    call.emulator.delete("tasks", task["gid"])
+    call.emulator.effect("task.deleted", "tasks", task["gid"], {"gid": task["gid"]})
+    return 200, {"data": {}}
+
+
 def list_stories(call: Call) -> Answer:
     """GET /tasks/{gid}/stories, oldest first."""
     task = _task(call)
@@ -223,6 +231,7 @@ def _routes(emulator: Emulator) -> list[BaseRoute]:
         edge.route(f"{_PATH}/tasks", create_task, "POST"),
         edge.route(task, read_task, "GET"),
         edge.route(task, update_task, "PUT"),
+        edge.route(task, delete_task, "DELETE"),
         edge.route(f"{task}/stories", list_stories, "GET"),
         edge.route(f"{task}/stories", create_story, "POST"),
         edge.route(story, update_story, "PUT"),

@@ -153,6 +153,7 @@ class Workspace:
             "team": TEAM,
             "ts": ts,
             **content,
+            **_authorship(arguments),
             **({"thread_ts": thread} if thread else {}),
         }
         broadcast = str(arguments.get("reply_broadcast", "")).lower() == "true"
@@ -396,3 +397,9 @@ def _seed(emulator: Emulator) -> None:
 def build(state: State) -> Emulator:
     """The emulated Slack workspace over this state."""
     return Emulator("slack", state, routes=_routes, seed=_seed, base_path="/api/", render_error=render_error)
+
+
+def _authorship(arguments: Arguments) -> Answer:
+    """The name and icon that an app with chat:write.customize shows a message under."""
+    shown: Answer = {"username": str(arguments["username"])} if arguments.get("username") else {}
+    return shown | ({"icons": {"image_url": str(arguments["icon_url"])}} if arguments.get("icon_url") else {})

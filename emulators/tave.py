@@ -1,4 +1,4 @@
-"""An emulated VSCO Workspace v2 (formerly Tave): jobs, events, notes and the lists they refer to."""
+"""An emulated VSCO Workspace v2 (formerly Tave): jobs, events, notes, people and the lists they refer to."""
 
 from __future__ import annotations
 
@@ -119,6 +119,10 @@ class Studio:
     def _derive(self, resource: Resource, body: Body) -> None:
         if resource.store == "jobs":
             body["title"] = body.get("name")
+        if resource.store == "job-contacts":
+            roles = [self.emulator.get("job-roles", role) for role in body.get("jobRoles") or []]
+            client = ["client"] if body.get("client") else []
+            body["roleKinds"] = client + [role["kind"] for role in roles if role]
         if resource.store != "events":
             return
         zone = self.emulator.get("timezones", body["timezoneId"]) if body.get("timezoneId") else None
@@ -316,7 +320,24 @@ def _seed(emulator: Emulator) -> None:
     emulator.put("event-types", "et-wedding", {"id": "et-wedding", **stamps, **wedding})
     field = {"canApplyTo": "Job", "clientAccess": "None", "kind": "TextField", "name": "Booking conflict"}
     emulator.put("custom-fields", "cf-conflict", {"id": "cf-conflict", **stamps, **field, "token": "booking_conflict"})
+    role = {"kind": "team", "name": "Photographer", "tokenPrefix": "photographer", "sortPosition": 1}
+    emulator.put("job-roles", "role-photographer", {"id": "role-photographer", **stamps, **role})
     _seed_bookings(emulator, stamps)
+    _seed_people(emulator, stamps)
+
+
+def _seed_people(emulator: Emulator, stamps: Body) -> None:
+    people = {"ph-9": "nine", "couple-77": "couple77", "couple-91": "couple91"}
+    for person_id, name in people.items():
+        person = {"kind": "person", "firstName": name, "email": f"{name}@couples.example.com"}
+        emulator.put("contacts", person_id, {"id": person_id, **stamps, **person})
+    team = {"client": False, "jobRoles": ["role-photographer"], "roleKinds": ["team"]}
+    client = {"client": True, "jobRoles": [], "roleKinds": ["client"]}
+    links = [("job-77", "ph-9", team), ("job-91", "ph-9", team), ("job-77", "couple-77", client)]
+    for job_id, contact_id, own in [*links, ("job-91", "couple-91", client)]:
+        link_id = f"{job_id}-{contact_id}"
+        body = {"id": link_id, **stamps, "jobId": job_id, "contactId": contact_id, **own}
+        emulator.put("job-contacts", link_id, body)
 
 
 def _seed_bookings(emulator: Emulator, stamps: Body) -> None:

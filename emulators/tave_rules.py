@@ -110,6 +110,12 @@ def strings(value: Any) -> str | None:
     )
 
 
+def identifiers(value: Any) -> str | None:
+    """A list of entity ids."""
+    good = isinstance(value, list) and all(identifier(item) is None for item in value)
+    return None if good else "must be a list of entity identifiers"
+
+
 _ADDRESS = {"streetAddress": 512, "village": 255, "city": 255, "state": 255, "postalCode": 255, "country": 2}
 _ADDRESS_READ_ONLY = READ_ONLY | {"name", "latitude", "longitude", "googlePlaceId", "timezone"}
 
@@ -260,6 +266,39 @@ CUSTOM_FIELD = Resource(
     defaults={"canApplyTo": "Job", "clientAccess": "None", "kind": "TextField"},
     filters=("canApplyTo", "kind"),
 )
+JOB_CONTACT = Resource(
+    path="job-contact",
+    store="job-contacts",
+    noun="job-contact",
+    collection="jobcontact-collection",
+    fields={
+        "client": boolean,
+        "contactId": identifier,
+        "externalMappings": mappings,
+        "jobId": identifier,
+        "jobRoles": identifiers,
+    },
+    required=("contactId", "jobId"),
+    computed=frozenset({"roleKinds"}),
+    defaults={"client": False},
+    references={"jobId": "jobs", "contactId": "contacts"},
+    filters=("jobId", "contactId"),
+)
+CONTACT = Resource(
+    path="address-book",
+    store="contacts",
+    noun="contact",
+    collection="addressbook-collection",
+    fields={
+        "kind": one_of("person", "company", "location"),
+        "email": text(255),
+        "firstName": text(48),
+        "lastName": text(48),
+    },
+    required=("kind",),
+    filters=("kind",),
+)
+JOB_ROLE = Resource("job-role", "job-roles", "job-role", "jobrole-collection", {}, writable=False)
 EVENT_TYPE = Resource("event-type", "event-types", "event-type", "eventtype-collection", {}, writable=False)
 TIMEZONE = Resource("timezone", "timezones", "timezone", "timezone-collection", {}, writable=False)
-RESOURCES = (JOB, EVENT, NOTE, CUSTOM_FIELD, EVENT_TYPE, TIMEZONE)
+RESOURCES = (JOB, EVENT, NOTE, CUSTOM_FIELD, JOB_CONTACT, CONTACT, JOB_ROLE, EVENT_TYPE, TIMEZONE)

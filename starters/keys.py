@@ -14,14 +14,13 @@ from activities.storage.sealed_rows import SealedRows
 from contracts.errors import InvalidInput, Owner
 from contracts.keys import KeysStatus, KeyUse, RotateKeysInput, RotateKeysResult
 from contracts.names import ORCHESTRATION_QUEUE, WorkflowType, rotate_keys_workflow_id
-from starters.client import RUN_TIMEOUT
 from starters.failures import translated
 from starters.locks import alone
 from starters.private_files import write_private
 from starters.runs import Run
 from workers.settings import Profile, Settings
 from workers.temporal import connect
-from workflows.policies import HOUSEKEEPING
+from workflows.policies import HOUSEKEEPING, RUN_TIMEOUT
 
 _RUNNING = InvalidInput(
     "rotation_running",

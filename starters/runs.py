@@ -12,14 +12,16 @@ from pydantic import JsonValue
 from temporalio.client import Client, RPCError, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.common import SearchAttributeKey
 
+from contracts.automation_run import WorkflowResult
 from contracts.base import Contract, Instant
 from contracts.batch import BatchSummary
+from contracts.conflict import ConflictResolution
 from contracts.emergency import EmergencyResult
 from contracts.engagement import StateSyncResult
 from contracts.errors import RECONNECT_REQUIRED, ErrorDetail, ErrorKind, Owner, WedSyncError
 from contracts.etl import ETLResult
 from contracts.health import MonitorHealthResult
-from contracts.names import WAITING_FOR_RECONNECTION, SearchAttribute
+from contracts.names import CONFLICT_RUNS, WAITING_FOR_RECONNECTION, SearchAttribute
 from contracts.notification import RoutingResult
 from contracts.recall import RecallReport
 from contracts.sync import SynchronizationResult
@@ -56,9 +58,11 @@ _RESULTS: dict[str, type[Contract]] = {
     "route-notification": RoutingResult,
     "route-notification-batch": BatchSummary,
     "sync-notification-states": StateSyncResult,
+    "run-automation": WorkflowResult,
     "wedding-timeline": WeddingState,
     "recall-wedding": RecallReport,
     "monitor-health": MonitorHealthResult,
+    CONFLICT_RUNS: ConflictResolution,
     "raise-emergency": EmergencyResult,
 }
 """First part of the workflow id -> result; other workflows are not runs."""

@@ -12,13 +12,17 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
-from activities import emergency_audit, timeline
+from activities import automation_starts, emergency_audit, timeline
 from activities.access import Access, EndpointResolver
 from activities.admission import Admissions
 from activities.alerts import Alerts
+from activities.automations import Automations
 from activities.batch import Batches
+from activities.bookings import Bookings
+from activities.conflicts import Conflicts
 from activities.connect import Connect
 from activities.connectors.registry import connector_class
+from activities.digests import Digests
 from activities.emergency import Emergency
 from activities.etl import Etl
 from activities.followers import Followers
@@ -30,13 +34,16 @@ from activities.health_signal import inform
 from activities.keys import Keys
 from activities.migration import Migrations
 from activities.notify import Notify
+from activities.planning import Planner
 from activities.ports.connection import Connection
 from activities.ports.connector import SourceConnector
 from activities.recall import Recall
 from activities.recall_wedding import WeddingRecall
 from activities.refusals import Refusals
+from activities.resource_days import ResourceDays
 from activities.states import States
 from activities.storage.alert_routes import AlertRouteStore
+from activities.storage.automations import AutomationStore
 from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database
 from activities.storage.escalation_policies import EscalationPolicyStore
@@ -44,12 +51,16 @@ from activities.storage.health import HealthStore
 from activities.storage.incidents import IncidentStore
 from activities.storage.ledger import EffectLedger
 from activities.storage.limits import LimitStore
+from activities.storage.paces import PaceStore
+from activities.storage.preferences import PreferenceStore
 from activities.storage.receipts import Receipts
 from activities.storage.root_keys import StoredRootKeys
 from activities.storage.sealed_rows import SealedRows
+from activities.storage.slot_holds import SlotHoldStore
 from activities.storage.staging import Staging
 from activities.storage.states import StateStore
 from activities.storage.sync_runs import SyncRuns
+from activities.storage.templates import TemplateStore
 from activities.sync import Sync
 from activities.tokens import Tokens
 from activities.transport.outbound import vet
@@ -96,14 +107,24 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
         fingerprint_key=eldest.derive("fingerprints"),
     )
     etl = Etl(access, staging, import_dirs, wedsync=reports)
+    planner = Planner(
+        access,
+        PreferenceStore(database, masters),
+        TemplateStore(database, masters),
+        PaceStore(database),
+        eldest.derive("contacts"),
+    )
     ledger = EffectLedger(database)
-    notify, recall = Notify(access, connections, ledger), Recall(access, ledger)
+    notify, recall = Notify(access, connections, ledger, planner), Recall(access, ledger)
     escalations = EscalationPolicyStore(database, masters)
     emergency = Emergency(access, ledger, escalations)
     weather = WeatherWatch(access, connections, escalations)
+    automations = Automations(connections, ledger, AutomationStore(database, masters))
     batches = Batches(access, notify, ledger, staging)
     states = States(access, ledger, StateStore(database))
     tokens = Tokens(access, connections, secrets, settings.oauth_apps)
+    bookings = Bookings(access, connections, database)
+    days = ResourceDays(access, connections, SlotHoldStore(database))
     operator = settings.alerts_organization
     alerts = Alerts(AlertRouteStore(database, masters), connections, operator=operator)
     health = build_health(database, connections, access, settings.health, operator=operator)
@@ -111,12 +132,16 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     migrations = Migrations(access, connections, Receipts(database), fingerprint_key=eldest.derive("fingerprints"))
     groups = [
         *(Connect(access, connections, secrets), tokens, migrations, health, alerts),
-        *(notify, recall, batches, states, emergency, WeddingRecall(access, ledger), Followers(access)),
-        *(weather, sync, etl, keys),
+        *(bookings, days, Conflicts(access, connections)),
+        *(notify, Digests(), recall, batches, states, emergency, WeddingRecall(access, ledger), Followers(access)),
+        *(weather, automations, sync, etl, keys),
     ]
     try:
         yield Parts(
-            activities=[timeline.plan, emergency_audit.audit, *(verb for group in groups for verb in verbs(group))],
+            activities=[
+                *(timeline.plan, emergency_audit.audit, automation_starts.start, automation_starts.tell),
+                *(verb for group in groups for verb in verbs(group)),
+            ],
             connections=connections,
             watchers=[admissions, Refusals(connections)],
         )

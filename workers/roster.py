@@ -15,30 +15,40 @@ from contracts.names import DATA_QUEUE, EMERGENCY_QUEUE, ORCHESTRATION_QUEUE, sy
 from workers.composition import Parts
 from workers.sandbox import workflow_runner
 from workflows.audit_escalation import AuditEscalation
+from workflows.deliver_digest import DeliverDigest
 from workflows.integration import Integration
 from workflows.monitor_health import MonitorHealth
 from workflows.raise_emergency import RaiseEmergency
 from workflows.recall_wedding import RecallWedding
+from workflows.resolve_booking_conflict import ResolveBookingConflict
+from workflows.resource_day import ResourceDay
 from workflows.rotate_keys import RotateKeys
 from workflows.route_notification import RouteNotification
 from workflows.route_notification_batch import RouteNotificationBatch
+from workflows.run_automation import RunAutomation
 from workflows.run_warehouse_etl import RunWarehouseEtl
 from workflows.sync_notification_states import SyncNotificationStates
 from workflows.sync_report import SyncReport
+from workflows.trigger_automations import TriggerAutomations
 from workflows.watch_weather import WatchWeather
 from workflows.wedding_timeline import WeddingTimeline
 
 DECISIONS: list[type] = [
     AuditEscalation,
+    DeliverDigest,
     Integration,
     MonitorHealth,
+    ResolveBookingConflict,
+    ResourceDay,
     RecallWedding,
     RotateKeys,
     RouteNotification,
     RouteNotificationBatch,
+    RunAutomation,
     RunWarehouseEtl,
     SyncNotificationStates,
     SyncReport,
+    TriggerAutomations,
     WatchWeather,
     WeddingTimeline,
 ]

@@ -40,6 +40,18 @@ class Courier(Protocol):
         """Deliver to a target, or to those that stand by for it when it fails."""
         ...
 
+    async def stand_in(self, standby: TargetPlan) -> TargetPlan:
+        """Return the plan of a target that takes another's place."""
+        ...
+
+    async def hand_over(self, target: TargetPlan) -> None:
+        """Give those of a target whose digest takes the message to their digests."""
+        ...
+
+    async def give_back(self, target: TargetPlan) -> None:
+        """Uncount the recipients of a target who have nothing of it."""
+        ...
+
     async def carry_out(self, entry: Entry, *, waits: bool) -> None:
         """Make one effect stand and enter what became of it; waits for a parked connection where told so."""
         ...
@@ -87,13 +99,18 @@ class Coordination:
 
     def overall(self, results: Sequence[SystemRoutingResult]) -> OverallStatus:
         """Return the honest sum of what `run` returned."""
-        return overall_status(results, {place.system_id for place in self._places}, self._enough)
+        return overall_status(results, {place.system_id for place in self._meant}, self._enough)
+
+    @property
+    def _meant(self) -> list[Place]:
+        """The places of those who are to get it: not of those whose recipients turned out not to want it."""
+        return [one for one in self._places if one.told is None or one.told.status is not DeliveryStatus.SKIPPED]
 
     @property
     def _enough(self) -> int:
         if self._mode is DeliveryMode.QUORUM:
             return self._routing.delivery_coordination.quorum or len(self._places) // 2 + 1
-        return len(self._places)
+        return len(self._meant)
 
     def _line_up(self) -> None:
         """Enter the targets that no rule keeps the message from, and what they are to get."""
@@ -152,10 +169,9 @@ class Coordination:
             return
         # What can be taken back goes first, so that a failure finds as little as possible that cannot.
         answers = await self._together([self._first_half(place) for place in self._places], _one_failed)
-        if all(answers):
+        if all(answers) and await self._second_halves():
             for place in self._places:
-                if not await self._second_half(place):
-                    break
+                await self._courier.hand_over(place.current)
         self._keep_back("stopped_after_failure")
 
     _MODES: ClassVar[dict[DeliveryMode, Callable[[Coordination], Coroutine[Any, Any, None]]]] = {
@@ -169,7 +185,7 @@ class Coordination:
     async def _serve(self, place: Place) -> bool:
         """Deliver to a target or its standbys, and return whether one of them has the message."""
         place.take(await self._courier.deliver(self._plan, place.target))
-        return self._reached(place)
+        return self._reached(place) or place not in self._meant
 
     async def _in_turn(self, places: Sequence[Place]) -> None:
         stops = self._strategy is FailureStrategy.STOP
@@ -184,15 +200,30 @@ class Coordination:
     async def _first_half(self, place: Place) -> bool:
         """Make stand what can be taken back, of the target or else of the first of its line that takes it."""
         while not await self._make(place.current, reversible=True):
-            if not place.advance():
+            if not await self._advance(place):
+                return False
+        return True
+
+    async def _second_halves(self) -> bool:
+        """Make stand what cannot be taken back, one target after the other up to the first that fails."""
+        for place in self._places:
+            if not await self._second_half(place):
                 return False
         return True
 
     async def _second_half(self, place: Place) -> bool:
         """Make stand what cannot be taken back; whoever takes the target's place begins with what can."""
         while not await self._make(place.current, reversible=False):
-            if not place.advance() or not await self._first_half(place):
+            if not await self._advance(place) or not await self._first_half(place):
                 return False
+        return True
+
+    async def _advance(self, place: Place) -> bool:
+        """Give a place to the next in its line; False when there is none."""
+        standby = place.next()
+        if standby is None:
+            return False
+        place.advance(await self._courier.stand_in(standby))
         return True
 
     async def _make(self, target: TargetPlan, *, reversible: bool) -> bool:
@@ -226,7 +257,8 @@ class Coordination:
 
     async def _ready(self, place: Place, *, waits: bool) -> bool:
         for target in place.line:
-            if target.status is DeliveryStatus.SUCCESS and await self._accepts(target, waits=waits):
+            usable = target.status is DeliveryStatus.SUCCESS or target is not place.target
+            if usable and await self._accepts(target, waits=waits):
                 return True
         return False
 
@@ -261,6 +293,10 @@ class Coordination:
         unwanted = self._unwanted() if undoes else []
         await asyncio.gather(*(take_back(one, self._word) for one in unwanted))
         self._settled = bool(doubted or unwanted)
+        if self._settled or self._mode is DeliveryMode.ALL_OR_NOTHING:
+            for place in self._places:
+                for target in place.line[: place.at + 1]:
+                    await self._courier.give_back(target)
 
     def _unwanted(self) -> list[Entry]:
         """Return what stands and must not: all of it after a failure, else what those left who were replaced."""
@@ -272,11 +308,14 @@ class Coordination:
 
     def _succeeded(self) -> bool:
         if self._mode is DeliveryMode.ALL_OR_NOTHING or self._mode is DeliveryMode.QUORUM or self._book.closed:
-            return sum(self._reached(place) for place in self._places) >= self._enough
+            return sum(self._reached(place) for place in self._meant) >= self._enough
         # A target that is only held is no failure that others are taken back for.
         return not any(self._failed(place) and not self._reached(place) for place in self._places)
 
     def _reached(self, place: Place) -> bool:
+        told = place.told
+        if told is not None and (told.status is DeliveryStatus.SUCCESS or told.failed_over_to):
+            return True
         return place.current.status is DeliveryStatus.SUCCESS and self._book.delivered(place.holder)
 
     def _failed(self, place: Place) -> bool:

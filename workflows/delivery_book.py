@@ -86,9 +86,7 @@ class DeliveryBook:
 
     def plan(self, target: TargetPlan) -> list[Entry]:
         """Enter a target's steps, which nobody has tried yet, and return its entries."""
-        for step in target.steps:
-            self.entry(target.target.system_id, step)
-        return self.of(target.target.system_id)
+        return [self.entry(target.target.system_id, step) for step in target.steps]
 
     def replan(self, target: TargetPlan) -> None:
         """Enter a target's steps in the place of those that nobody has tried."""

@@ -8,7 +8,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from contracts.effects import RoutingPlan, TargetPlan
-    from contracts.notification import CrossSystemRouting, DeliveryStatus, SystemRoutingResult
+    from contracts.notification import CrossSystemRouting, SystemRoutingResult
 
 
 @dataclass
@@ -43,12 +43,14 @@ class Place:
         """The id of whoever has the place by now."""
         return self.current.target.system_id
 
-    def advance(self) -> bool:
-        """Give the place to the next in line; False when there is none."""
-        if self.at + 1 >= len(self.line):
-            return False
+    def next(self) -> TargetPlan | None:
+        """Return whoever is next in line."""
+        return self.line[self.at + 1] if self.at + 1 < len(self.line) else None
+
+    def advance(self, plan: TargetPlan) -> None:
+        """Give the place to the next in line, who is planned now."""
         self.at += 1
-        return True
+        self.line[self.at] = plan
 
     def take(self, told: SystemRoutingResult) -> None:
         """Enter what the delivery came to, and who has the message by it."""
@@ -58,8 +60,7 @@ class Place:
 
 
 def standbys(routing: CrossSystemRouting, plan: RoutingPlan, target: TargetPlan) -> list[TargetPlan]:
-    """Return those that can take a target's place, ready to be delivered to, in their order."""
+    """Return those that can take a target's place, in their order; some are to be planned first."""
     chain = routing.error_handling.failover.get(target.target.system_id) or target.target.failover
-    known = {item.target.system_id: item for item in plan.targets}
-    ready = {"status": DeliveryStatus.SUCCESS, "reason": ""}
-    return [known[name].model_copy(update=ready) for name in chain if name in known and known[name].steps]
+    known = {item.target.system_id: item for item in plan.targets if item.reason == "standby"}
+    return [known[name] for name in chain if name in known]

@@ -60,6 +60,9 @@ RECALL = Policy(attempt=timedelta(seconds=30), total=timedelta(hours=2))
 BULK = Policy(attempt=timedelta(minutes=30), total=timedelta(hours=12), heartbeat=timedelta(seconds=45))
 """Many vendor calls or much data; resumes from its heartbeat."""
 
+READING = Policy(attempt=timedelta(minutes=10), total=timedelta(hours=12), heartbeat=timedelta(seconds=60))
+"""A vendor's lists, page by page, for a decision that can wait for them."""
+
 PROBE = Policy(attempt=timedelta(seconds=20), total=timedelta(seconds=50), first_retry=timedelta(seconds=1))
 """A health check: a few attempts, then the answer is that there is none, in less time than a door waits for it."""
 
@@ -79,13 +82,22 @@ TOKEN = Policy(
 """A token's renewal, which every call of the connection waits for."""
 
 STORE = Policy(attempt=timedelta(seconds=20), total=timedelta(hours=1))
-"""Our own store, from a queue."""
+"""Our own store."""
 
 REWRAP = Policy(attempt=timedelta(minutes=10), total=timedelta(hours=12), heartbeat=timedelta(seconds=15))
 """Many short transactions in our own store; resumes from its heartbeat."""
 
 LOCAL = Policy(attempt=timedelta(seconds=10), total=timedelta(minutes=10))
 """Planning inside the worker that runs the workflow."""
+
+AUTOMATION_TIMEOUT = timedelta(days=3 * 366)
+"""How long an automation may run: weddings are planned years ahead."""
+
+MOST_ACTIONS_OF_A_RUN = 500
+"""After so many, an automation goes on in a new run, whose history is short again.
+
+Workflows decide by it, so it is changed as they are.
+"""
 
 EMERGENCY = Policy(
     attempt=timedelta(seconds=10),
@@ -105,6 +117,9 @@ EMERGENCY_PLAN = Policy(
 
 FAILS_OVER_AFTER = timedelta(seconds=3)
 """How long a target of an emergency has to answer before the next one is tried."""
+
+RUN_TIMEOUT = timedelta(days=30)
+"""Long enough for a tenant to connect an account again; a run that waits for that holds nothing."""
 
 _PRIORITY_KEYS = {SyncPriority.CRITICAL: 1, SyncPriority.HIGH: 2, SyncPriority.NORMAL: 3, SyncPriority.LOW: 4}
 

@@ -17,6 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.names import WorkflowType
     from contracts.notification import DeliveryStatus
     from contracts.recall import RecallNotice
+    from contracts.sync import SyncPriority
     from contracts.wedding import (
         PlanTimelineInput,
         PlanTimelineResult,
@@ -75,7 +76,7 @@ class WeddingTimeline(KeepsFollowers):
             if workflow.info().is_continue_as_new_suggested():
                 await self._continue()
             step = self._next()
-            if step is not None and step.due_at <= workflow.now():
+            if step is not None and step.runs_at <= workflow.now():
                 await self._run_step(step)
             elif step is not None:
                 await self._sleep(step)
@@ -245,11 +246,11 @@ class WeddingTimeline(KeepsFollowers):
 
     def _next(self) -> TimelineStep | None:
         pending = [step for step in self._state.steps if step.status is StepStatus.PENDING]
-        return min(pending, key=lambda step: (step.due_at, step.step_id), default=None)
+        return min(pending, key=lambda step: (step.runs_at, step.step_id), default=None)
 
     async def _sleep(self, step: TimelineStep) -> None:
         """Sleep until the step is due, an event comes, or it is time to read the zone's rules again."""
-        left = step.due_at - workflow.now()
+        left = step.runs_at - workflow.now()
         if self._stays:
             left = min(left, _LOOK_AGAIN)
         if not await self._comes_before(left, "Until the wedding's next step") and self._stays:
@@ -258,12 +259,7 @@ class WeddingTimeline(KeepsFollowers):
     async def _run_step(self, step: TimelineStep) -> None:
         """Make every effect of a due step stand, unless the wedding changes before."""
         try:
-            plan = await workflow.execute_local_activity(
-                "notify.plan_action",
-                ActionRequest(wedding=self._state.wedding, step=step, occurred_at=workflow.now()),
-                result_type=RoutingPlan,
-                **policies.local_options(policies.LOCAL),
-            )
+            plan = await self._meant(step)
             if self._stale():
                 return
             meant = [target for target in plan.targets if target.status is DeliveryStatus.SUCCESS]
@@ -277,9 +273,36 @@ class WeddingTimeline(KeepsFollowers):
             detail = detail_of(error)
             self._settle(step, {"status": StepStatus.FAILED, "reason": detail.code, "error": detail})
         else:
-            reason = next((target.reason for target in plan.targets), "")
-            skipped = {"status": StepStatus.SKIPPED, "reason": reason}
-            self._settle(step, {"status": StepStatus.SENT} if meant else skipped)
+            holds = [hold for target in plan.targets for hold in target.holds]
+            reason = next((target.reason for target in plan.targets if target.reason), "")
+            if holds:
+                until = min(hold.not_before for hold in holds)
+                held = [contact for hold in holds for contact in hold.contacts]
+                self._put(step, {"held_until": until, "held": held, "reason": reason})
+                self._describe()
+            elif meant or (step.held and step.told):
+                self._settle(step, {"status": StepStatus.SENT, "held": [], "reason": ""})
+            else:
+                self._settle(step, {"status": StepStatus.SKIPPED, "held": [], "reason": reason})
+
+    async def _meant(self, step: TimelineStep) -> RoutingPlan:
+        """Return the effects of a due step."""
+        request = ActionRequest(wedding=self._state.wedding, step=step, occurred_at=workflow.now())
+        if not workflow.patched("plan-steps-apart"):
+            local: RoutingPlan = await workflow.execute_local_activity(
+                "notify.plan_action", request, result_type=RoutingPlan, **policies.local_options(policies.LOCAL)
+            )
+            return local
+        # What was told while a local activity ran would be heard of only after the first effect was scheduled.
+        plan: RoutingPlan = await workflow.execute_activity(
+            "notify.plan_action",
+            request,
+            result_type=RoutingPlan,
+            summary="Decide who gets it",
+            priority=policies.priority(SyncPriority.HIGH, self._state.wedding.organization_id),
+            **policies.STORE.options(),
+        )
+        return plan
 
     async def _apply(self, step: TimelineStep, effect: EffectStep, told: Facts) -> bool:
         """Make an effect stand; False when the wedding changed before it did."""
@@ -304,7 +327,7 @@ class WeddingTimeline(KeepsFollowers):
     def _describe(self) -> None:
         lines = [f"**{self._state.status}**"]
         lines += [
-            f"- {step.due_at:%Y-%m-%d %H:%M}Z {step.action.type}: {step.status.value}" for step in self._state.steps
+            f"- {step.runs_at:%Y-%m-%d %H:%M}Z {step.action.type}: {step.status.value}" for step in self._state.steps
         ]
         workflow.set_current_details("\n".join(lines[:50]))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -136,6 +136,15 @@ class ConnectionStore:
         async with self._database.begin() as connection:
             row = (await connection.execute(statement)).first()
         return self._stored(row) if row else None
+
+    async def named(self, organization_id: str, integration_ids: Collection[str]) -> dict[str, StoredConnection]:
+        """Return those of one organisation's integrations that are there, by id."""
+        statement = select(connections).where(
+            connections.c.organization_id == organization_id, connections.c.integration_id.in_(integration_ids)
+        )
+        async with self._database.begin() as connection:
+            rows = (await connection.execute(statement)).all()
+        return {row.integration_id: self._stored(row) for row in rows}
 
     async def of_organization(self, organization_id: str) -> list[StoredConnection]:
         """Return the integrations of an organisation, disconnected ones included."""

@@ -16,11 +16,14 @@ from activities.security.records import HEAD_BYTES, MAGIC, Sealer, head
 from activities.storage import (
     alert_routes,
     authorizations,
+    automations,
     connections,
     credentials,
     escalation_policies,
     idempotency,
+    preferences,
     root_keys,
+    templates,
 )
 from activities.storage.database import Database
 from activities.storage.master_keys import KnownKey, known_keys, retire
@@ -102,10 +105,28 @@ SEALED_TABLES = (
         lambda row: authorizations.place_of(row["state_digest"]),
     ),
     SealedTable(
+        automations.automation_definitions,
+        automations.EARLIER,
+        _organization,
+        lambda row: automations.place_of(row["organization_id"], row["definition_id"], row["version"]),
+    ),
+    SealedTable(
         escalation_policies.escalation_policies,
         escalation_policies.EARLIER,
         _organization,
         lambda row: escalation_policies.place_of(row["organization_id"], row["policy_id"]),
+    ),
+    SealedTable(
+        preferences.preferences,
+        preferences.EARLIER,
+        _organization,
+        lambda row: preferences.place_of(row["organization_id"], row["contact"]),
+    ),
+    SealedTable(
+        templates.templates,
+        templates.EARLIER,
+        _organization,
+        lambda row: templates.place_of(row["organization_id"], row["name"], row["version"]),
     ),
 )
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from pydantic import JsonValue
 
 from activities.transform import rules, templates
+from activities.transform.judging import Message
 from contracts.effects import Delivery, DeliveryIntent, Rendered
-from contracts.notification import CrossSystemRouting, SourceNotification, TargetSystem, TransformationMap
+from contracts.identity import SenderIdentity, TemplateWords
+from contracts.notification import CrossSystemRouting, SourceNotification, TargetSystem, WeddingContext
+from contracts.sync import SyncPriority
 from contracts.wedding import Participant, TimelineStep, Wedding
 
 
@@ -38,6 +42,11 @@ def refusal(routing: CrossSystemRouting, target: TargetSystem) -> str | None:
     return None
 
 
+def standbys(routing: CrossSystemRouting) -> set[str]:
+    """Return the systems that stand by for another."""
+    return {name for chain in standby_systems(routing).values() for name in chain}
+
+
 def standby_systems(routing: CrossSystemRouting) -> dict[str, list[str]]:
     """Return system id -> the systems that stand by for it, from the routing and from its targets."""
     chains = {name: list(chain) for name, chain in routing.error_handling.failover.items()}
@@ -47,29 +56,74 @@ def standby_systems(routing: CrossSystemRouting) -> dict[str, list[str]]:
     return chains
 
 
-def rendered(routing: CrossSystemRouting, target: TargetSystem) -> Rendered:
-    """Return the notification in the words of the target's transformation map, title and message without one.
+@dataclass(frozen=True)
+class Voice:
+    """In whose name an organisation writes, and its own words for this kind of message."""
+
+    sender: SenderIdentity = field(default_factory=SenderIdentity)
+    words: TemplateWords | None = None
+
+
+def rendered(routing: CrossSystemRouting, target: TargetSystem, voice: Voice) -> Rendered:
+    """Return the notification in the words of the target's transformation map, else the organisation's own.
+
+    Where neither has a subject or a text, title and message stand.
 
     Raises:
         InvalidInput: a template is not usable.
     """
     notification = routing.source_notification
+    facts = facts_of(notification, target)
     chosen = next((item for item in routing.transformation_maps if item.system_id == target.system_id), None)
     if chosen is None:
-        return Rendered(subject=notification.title, text="")
-    return _filled(chosen, notification, facts_of(notification, target))
-
-
-def _filled(chosen: TransformationMap, notification: SourceNotification, facts: Mapping[str, JsonValue]) -> Rendered:
+        return spoken(voice, facts, subject=notification.title)
     name = f"the transformation map of {chosen.system_id}"
-    subject = notification.title
-    if chosen.subject_template:
-        subject = templates.render(chosen.subject_template, facts, name=name)
-    return Rendered(
-        subject=" ".join(subject.split())[:255],
-        text=templates.render(chosen.template, facts, name=name)[:4_000] if chosen.template else "",
-        properties={key: templates.render(value, facts, name=name)[:4_000] for key, value in chosen.properties.items()},
-    )
+    properties = {key: templates.render(value, facts, name=name)[:4_000] for key, value in chosen.properties.items()}
+    words = TemplateSource(name, chosen.subject_template, chosen.template)
+    return _filled(words, facts, voice.sender, notification.title).model_copy(update={"properties": properties})
+
+
+def spoken(voice: Voice, facts: Mapping[str, JsonValue], *, subject: str, library: str | None = None) -> Rendered:
+    """Return facts in the organisation's own words, else in those of the library.
+
+    Args:
+        voice: the organisation's.
+        facts: variable name -> JSON value; `sender` is added.
+        subject: stands where there are no words for it.
+        library: a template of the library that stands for what the organisation leaves out.
+
+    Raises:
+        InvalidInput: the library has no such template, or a template is not usable for these facts.
+    """
+    own = voice.words
+    name = f"the template {own.name}" if own else library or ""
+    words = TemplateSource(name, own.subject if own else None, own.text if own else None)
+    if library is not None:
+        words = TemplateSource(
+            name, words.subject or templates.named(library, "subject"), words.text or templates.named(library, "text")
+        )
+    facts = {**facts, "sender": voice.sender.model_dump(mode="json")}
+    filled = _filled(words, facts, voice.sender, subject)
+    if own is None or own.html is None:
+        return filled
+    html = templates.render(own.html, facts, name=name, html=True)
+    return filled.model_copy(update={"properties": {"html": html[:4_000]}})
+
+
+@dataclass(frozen=True)
+class TemplateSource:
+    """The Jinja2 sources of a message and what they belong to."""
+
+    name: str
+    subject: str | None
+    text: str | None
+
+
+def _filled(words: TemplateSource, facts: Mapping[str, JsonValue], sender: SenderIdentity, subject: str) -> Rendered:
+    if words.subject:
+        subject = templates.render(words.subject, facts, name=words.name)
+    text = templates.render(words.text, facts, name=words.name) if words.text else ""
+    return Rendered(sender=sender, subject=" ".join(subject.split())[:255], text=text[:4_000])
 
 
 def wedding_facts(wedding: Wedding) -> dict[str, JsonValue]:
@@ -78,30 +132,50 @@ def wedding_facts(wedding: Wedding) -> dict[str, JsonValue]:
 
 
 def mail_delivery(
-    wedding: Wedding, step: TimelineStep, participant: Participant, target: TargetSystem, occurred_at: datetime
+    wedding: Wedding,
+    step: TimelineStep,
+    participant: Participant,
+    target: TargetSystem,
+    occurred_at: datetime,
+    voice: Voice,
 ) -> Delivery:
-    """Return the delivery of one step's e-mail to one participant.
+    """Return the delivery of one step's e-mail to one participant, in the organisation's words or the library's.
 
     Raises:
-        InvalidInput: the step's template is unknown.
+        InvalidInput: the step's template is unknown, or not usable for this wedding.
     """
-    facts = wedding_facts(wedding)
     template = step.action.template or ""
-    subject = templates.render(templates.named(template, "subject"), facts, name=template)
-    text = templates.render(templates.named(template, "text"), facts, name=template)
+    words = spoken(voice, wedding_facts(wedding), subject="", library=template)
     return Delivery(
         organization_id=wedding.organization_id,
         business_key=step.step_id,
         notification=SourceNotification(
             notification_id=f"{step.step_id}.{participant.participant_id}"[:64],
             type=template,
-            title=" ".join(subject.split())[:255],
-            message=text[:4_000],
+            title=words.subject,
+            message=words.text,
         ),
         target=target,
-        rendered=Rendered(subject=" ".join(subject.split())[:255], text=text[:4_000]),
+        rendered=words,
         wedding_id=wedding.wedding_id,
         occurred_at=occurred_at,
+    )
+
+
+def step_message(wedding: Wedding, step: TimelineStep, delivery: Delivery) -> Message:
+    """Return what is judged of a step's message: it is due now, so no digest takes it."""
+    return Message(
+        type=delivery.notification.type,
+        category="",
+        priority=SyncPriority.HIGH,
+        began_at=step.due_at,
+        wedding=WeddingContext(
+            wedding_id=wedding.wedding_id,
+            wedding_date=wedding.wedding_date,
+            wedding_time=wedding.ceremony_time,
+            time_zone=wedding.time_zone,
+        ),
+        collectable=False,
     )
 
 

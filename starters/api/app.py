@@ -9,7 +9,20 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse
 
 from contracts.errors import WedSyncError
-from starters.api import emergencies, health, hooks, integrations, notification_batches, oauth, runs, weddings
+from starters.api import (
+    automations,
+    conflicts,
+    emergencies,
+    health,
+    hooks,
+    integrations,
+    notification_batches,
+    notifications,
+    oauth,
+    recipients,
+    runs,
+    weddings,
+)
 from starters.api.description import describe
 from starters.api.doors import gateway_of
 from starters.api.gateway import Gateway
@@ -50,7 +63,20 @@ def create_app(settings: Settings, api_settings: ApiSettings) -> FastAPI:
     )
     app.state.gateway = gateway
     install_problems(app)
-    for module in (runs, notification_batches, hooks, integrations, oauth, weddings, emergencies, health):
+    for module in (
+        runs,
+        notification_batches,
+        notifications,
+        recipients,
+        hooks,
+        integrations,
+        oauth,
+        weddings,
+        conflicts,
+        emergencies,
+        health,
+        automations,
+    ):
         app.include_router(module.router)
     _add_probes(app)
     _mount_codec(app, gateway, api_settings)

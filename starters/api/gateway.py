@@ -15,6 +15,7 @@ from starters.escalation_desk import PolicyDesk
 from starters.failures import translated
 from starters.health_desk import HealthDesk
 from starters.limits import Limits
+from starters.recipients import Recipients
 from workers.settings import Settings
 from workers.temporal import connect
 
@@ -36,6 +37,7 @@ class Gateway:
         self.idempotency = IdempotencyStore(self._store.database, masters, roots.eldest)
         self.health = HealthDesk(self._store.database, masters)
         self.policies = PolicyDesk(self._store.database, masters)
+        self.recipients = Recipients(self._store.database, masters, roots.eldest)
         self._wedsync: WedSync | None = None
         self._lock = asyncio.Lock()
 

@@ -12,7 +12,21 @@ from pydantic import ValidationError
 
 from activities.boundary import invalid_input
 from contracts.errors import ErrorDetail, InvalidInput, Owner, Permanent, WedSyncError
-from starters.cli import emergencies, health, integrations, keys, operations, processes, runs, weddings
+from starters.cli import (
+    automations,
+    conflicts,
+    emergencies,
+    explain,
+    health,
+    integrations,
+    keys,
+    operations,
+    preferences,
+    processes,
+    runs,
+    templates,
+    weddings,
+)
 from starters.cli.output import fail, note
 from starters.failures import detail_of
 from workers.privacy import leave_no_core_dump
@@ -36,6 +50,8 @@ for _command in (
     processes.emulators,
     runs.notify,
     emergencies.ack,
+    explain.explain,
+    explain.held,
     operations.schema,
     operations.doctor,
 ):
@@ -46,8 +62,12 @@ app.add_typer(integrations.app, name="integrations")
 app.add_typer(runs.sync_app, name="sync")
 app.add_typer(runs.etl_app, name="etl")
 app.add_typer(weddings.app, name="weddings")
+app.add_typer(automations.app, name="automations")
+app.add_typer(conflicts.app, name="conflicts")
 app.add_typer(operations.schedules_app, name="schedules")
 app.add_typer(keys.app, name="keys")
+app.add_typer(preferences.app, name="preferences")
+app.add_typer(templates.app, name="templates")
 
 
 def main(argv: list[str] | None = None) -> None:

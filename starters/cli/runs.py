@@ -94,7 +94,7 @@ def notify(
     if not json:
         _show_routing(result)
     status = result.overall_status
-    if status in {OverallStatus.FAILED, OverallStatus.PARTIAL_FAILURE}:
+    if status in {OverallStatus.FAILED, OverallStatus.PARTIAL_FAILURE, OverallStatus.COMPENSATED}:
         note("Not everything arrived: the result says what did not, and why.")
         raise typer.Exit(1)
 

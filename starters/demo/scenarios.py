@@ -16,10 +16,13 @@ from contracts.notification import CrossSystemRouting
 from contracts.sync import DataSynchronizationRequest
 from contracts.wedding import Wedding, WeddingEvent, WeddingEventType
 from starters.demo.connections import connections
+from starters.demo.double_booking import double_booking
 from starters.demo.emergency import emergency
+from starters.demo.planner import planner_sequences
 from starters.demo.stage import ORGANIZATION, ROOT, Check, Scenario, Stage, example, integration
 from starters.demo.vendors import Vendors
 from starters.demo.venue import venue_coordination
+from starters.demo.white_label import white_label
 from starters.failures import translated
 from starters.skipped_clock import skipped_clock
 from workers import roster
@@ -191,5 +194,8 @@ SCENARIOS: dict[str, Scenario] = {
     "planner-survey": planner_survey,
     "connections": connections,
     "emergency": emergency,
+    "double-booking": double_booking,
+    "white-label": white_label,
     "venue-coordination": venue_coordination,
+    "planner-sequences": planner_sequences,
 }

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
+
+_KEYS = {"tave": {"X-API-KEY": "sandbox-tave-key"}}
+"""What opens a vendor's own API."""
 
 
 class Vendors:
@@ -30,6 +34,11 @@ class Vendors:
         """Return the number of the newest ledger entry, 0 when there is none."""
         return max((int(item["seq"]) for item in await self._get(f"/{system}/effects")), default=0)
 
+    async def posts(self, since: int = 0) -> list[dict[str, Any]]:
+        """Return the messages that the chat posted after ledger entry `since`."""
+        effects = await self._get("/slack/effects", since=since)
+        return [item["body"] for item in effects if item["kind"] == "message.posted"]
+
     async def calls(self, system: str, path_part: str) -> int:
         """Return how many requests to paths that contain `path_part` were answered."""
         return sum(path_part in item["path"] for item in await self._get(f"/{system}/requests"))
@@ -43,6 +52,17 @@ class Vendors:
         """Return the current objects of a type."""
         found: list[dict[str, Any]] = await self._get(f"/{system}/objects/{object_type}", limit=100_000)
         return found
+
+    async def holding(self, system: str, object_type: str, text: str) -> int:
+        """Return how many current objects of a type have `text` somewhere in them."""
+        return sum(text in str(one) for one in await self.objects(system, object_type))
+
+    async def create(self, system: str, path: str, body: Mapping[str, object]) -> str:
+        """Create an object through a vendor's own API, as the vendor's users do, and return its id."""
+        systems = (await self._client.get("", follow_redirects=True)).raise_for_status().json()["systems"]
+        url = f"{systems[system]['baseUrl']}/{path}"
+        answer = await self._client.post(url, json=body, headers=_KEYS[system])
+        return str(answer.raise_for_status().json()["id"])
 
     async def table_rows(self) -> dict[str, int]:
         """Return the warehouse's rows by `SCHEMA.TABLE`."""

@@ -18,7 +18,7 @@ from activities.ports.connector import DeliveryConnector
 from activities.storage.connections import ConnectionStore
 from activities.storage.credentials import SealedSecretStore
 from activities.storage.database import Database
-from activities.transform.routing import rendered
+from activities.transform.routing import Voice, rendered
 from contracts.effects import Delivery
 from contracts.integration import IntegrationConfiguration
 from contracts.notification import CrossSystemRouting, OverallStatus
@@ -84,7 +84,7 @@ async def _deliver(access: Access, wanted: CrossSystemRouting, index: int) -> No
         business_key=wanted.routing_id,
         notification=wanted.source_notification,
         target=target,
-        rendered=rendered(wanted, target),
+        rendered=rendered(wanted, target, Voice()),
         occurred_at=datetime.now(UTC),
     )
     await asyncio.gather(*(connector.apply(step) for step in connector.plan(delivery)))

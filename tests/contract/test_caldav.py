@@ -159,6 +159,19 @@ async def test_f43_the_newest_date_stands_in_whatever_order_events_arrive(
     assert event["dtstart"] == "20270704T153000"
 
 
+async def test_a_notification_with_a_slot_becomes_an_event_of_its_own(caldav: CalDav, emulators: Emulators) -> None:
+    slot = {"resourceId": "orangery", "startsAt": "2027-06-11T16:00:00Z", "endsAt": "2027-06-11T17:00:00Z"}
+    await caldav.apply(upsert(caldav))
+    rehearsal = delivery("caldav", metadata={"slot": slot}, weddingContext=CONTEXT, title="Rehearsal")
+    for _ in range(2):
+        [step] = caldav.plan(rehearsal)
+        await caldav.apply(step)
+    wedding, own = sorted(shown(emulators), key=lambda event: event["summary"] == "Rehearsal")
+    assert (wedding["dtstart"], wedding["summary"]) == ("20270612T153000", "Wedding Anna and Ben Fisher")
+    assert (own["dtstart"], own["dtend"], own["status"]) == ("20270611T160000Z", "20270611T170000Z", "CONFIRMED")
+    assert kinds(emulators) == ["event.created", "event.created"]
+
+
 async def test_what_people_added_to_the_event_stays(
     caldav: CalDav, emulators: Emulators, people: Callable[..., str]
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import RunningStack
-from tests.e2e.documents import HUBSPOT, ORGANIZATION, SLACK, routing, wedding
+from tests.e2e.documents import HUBSPOT, ORGANIZATION, SLACK, automation, routing, wedding
 from tests.support.emulators import Emulators
 
 
@@ -128,3 +128,20 @@ def test_a_file_of_notifications_is_routed_as_a_batch_and_each_is_counted(
     summary = connected.json("notify", file, "--batch", fresh)
     assert (summary["total"], summary["counts"]["success"]) == (2, 2)
     assert [emulators.messages(name) for name in names] == [1, 1]
+
+
+def test_an_automation_is_checked_run_rejected_and_explained(connected: RunningStack, fresh: str) -> None:
+    asked = automation(fresh)
+    owner = ("--organization", ORGANIZATION)
+    faulty = connected.cli("automations", "check", connected.file({**asked, "chains": []}), "--json")
+    assert (faulty.returncode, json.loads(faulty.stdout)["problems"][0]["code"]) == (1, "nothing_to_do")
+    file = connected.file(asked)
+    assert connected.json("automations", "check", file) == {"problems": []}
+    assert connected.json("automations", "run", file, "--no-wait")["orchestrationId"] == fresh
+    no = ("automations", "approve", fresh, "--step", "tell", "--as", "planner", "--reject", *owner)
+    while connected.cli(*no).returncode != 0:
+        pass
+    shown = connected.json("automations", "run", file)
+    assert [one["status"] for one in shown["results"][0]["steps"]] == ["rejected"]
+    assert connected.json("automations", "explain", fresh, *owner)["criticalPath"][0]["stepId"] == "tell"
+    assert connected.json("automations", "show", fresh, *owner) == shown

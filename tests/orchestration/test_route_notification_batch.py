@@ -38,6 +38,7 @@ from tests.contract.conftest import emulators, served_emulators  # noqa: F401 - 
 from tests.orchestration.test_sync_report_vendors import House
 from tests.support.emulators import Emulators
 from tests.support.hubspot_account import people
+from tests.support.post_office import planner
 from tests.support.temporal import polling, time_skipping
 from workflows.route_notification import RouteNotification
 from workflows.route_notification_batch import RouteNotificationBatch
@@ -85,7 +86,7 @@ class Office:
     def __init__(self, house: House) -> None:
         self.house = house
         self.ledger = EffectLedger(house.database)
-        self.notify = Notify(house.access, house.connections, self.ledger)
+        self.notify = Notify(house.access, house.connections, self.ledger, planner(house.database, house.access))
         self.batches = Batches(house.access, self.notify, self.ledger, house.staging)
 
     def activities(self) -> list[Any]:

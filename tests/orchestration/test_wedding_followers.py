@@ -23,7 +23,7 @@ from tests.contract.conftest import emulators, served_emulators  # noqa: F401 - 
 from tests.orchestration.test_wedding_interleavings import until
 from tests.support.desk import ORGANIZATION, Desk, open_desk
 from tests.support.emulators import Emulators
-from tests.support.temporal import polling, real_time
+from tests.support.temporal import polling, real_server
 from workflows.wedding_timeline import WeddingTimeline
 
 EMULATED = ("hubspot", "slack", "tave")
@@ -43,7 +43,7 @@ LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
 @asynccontextmanager
 async def house(emulated: Emulators, folder: Path) -> AsyncIterator[tuple[Client, Desk]]:
-    async with open_desk(folder, emulated.base_url) as desk, real_time() as client:
+    async with open_desk(folder, emulated.base_url) as desk, real_server() as client:
         for system in EMULATED:
             await desk.connect(system)
         await (await desk.connector("hubspot")).provision()

@@ -6,35 +6,87 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from temporalio.client import WorkflowHandle
+from temporalio.client import WorkflowFailureError, WorkflowHandle
 
 from contracts.integration import IntegrationState
 from tests.orchestration import test_audit_escalation as audit
 from tests.orchestration import test_coordination as coordination
+from tests.orchestration import test_deliver_digest as digests
 from tests.orchestration import test_integration as integration
 from tests.orchestration import test_integration_migration as moves
 from tests.orchestration import test_integration_tokens as tokens
 from tests.orchestration import test_monitor_health as health
 from tests.orchestration import test_raise_emergency as emergency
 from tests.orchestration import test_recall_wedding as recalls
+from tests.orchestration import test_resolve_booking_conflict as conflict
+from tests.orchestration import test_resource_day as days
 from tests.orchestration import test_rotate_keys as keys
 from tests.orchestration import test_route_notification as routing
 from tests.orchestration import test_route_notification_batch as batch
+from tests.orchestration import test_route_notification_holds as holds
+from tests.orchestration import test_run_automation as automation
 from tests.orchestration import test_run_warehouse_etl as etl
 from tests.orchestration import test_sync_notification_states as states
 from tests.orchestration import test_sync_report as sync
+from tests.orchestration import test_trigger_automations as triggers
 from tests.orchestration import test_watch_weather as weather
 from tests.orchestration import test_wedding_interleavings as interleavings
 from tests.orchestration import test_wedding_timeline as wedding
+from tests.support import bookings
 from tests.support.vendors import Point
 
 HISTORIES = Path(__file__).parent / "histories"
+
+
+@asynccontextmanager
+async def automation_approved_and_compensated() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    steps = [
+        automation.step("reserve", automation.action("reserve"), automation.action("tell", "send_message")),
+        {**automation.APPROVED, "approval": {"ask": automation.action("ask", "send_message")}},
+        automation.step("fails", automation.action("fails"), on_failure="compensate"),
+    ]
+    async with automation.stage() as here:
+        here.systems.refuses("fails")
+        handle = await here.start(automation.orchestration(automation.chain(*steps)))
+        await automation.until(handle, "order")
+        await here.answer(handle, "approve", value="order")
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
+async def automation_of_messages_cancelled() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    async with automation.stage() as here:
+        sequences = [automation.SEQUENCE]
+        handle = await here.start(
+            automation.orchestration(automation.BRANCHED, sequences=sequences, **automation.LUXURY)
+        )
+        await here.environment.sleep(timedelta(days=2))
+        await handle.cancel()
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
+async def automations_triggered_and_told() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    async with automation.stage(triggers.TriggerAutomations) as here:
+        slow = automation.step("slow", automation.action("slow"), wait={"duration": "P1D"})
+        here.systems.definitions = [triggers.definition(automation.chain(slow, **triggers.CONFIRMED))]
+        confirmed = {"booking_status": "confirmed"}
+        [started] = (await triggers.trigger(here, triggers.happened(properties=confirmed))).started
+        while not here.systems.running:
+            await triggers.run_of(here, started).query("state")
+        news = {"wedding": {"weddingId": "wed-1001"}, "status": "cancelled"}
+        event = triggers.happened(eventId="e-2", name="cancelled", properties=confirmed, news=news)
+        workflow_id = "trigger-recorded"
+        await triggers.trigger(here, event, workflow_id)
+        yield here.environment.client.get_workflow_handle(workflow_id)
 
 
 @asynccontextmanager
@@ -82,6 +134,47 @@ async def integration_moved_and_confirmed() -> AsyncIterator[WorkflowHandle[Any,
         await integration.act(handle, "confirm_migration")
         await handle.result()
         yield handle
+
+
+@asynccontextmanager
+async def conflict_decided_by_a_human() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    async with conflict.stage(bookings.FakeTown()) as environment:
+        handle = await conflict.raised(environment)
+        await conflict.decide(handle, "alternative-2")
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
+async def conflict_decided_by_its_deadline() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    async with conflict.stage(bookings.FakeTown()) as environment:
+        handle = await conflict.raised(environment)
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
+async def conflict_called_off() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    async with conflict.stage(bookings.FakeTown()) as environment:
+        handle = await conflict.raised(environment)
+        await environment.sleep(timedelta(minutes=1))
+        await handle.cancel()
+        with suppress(WorkflowFailureError):
+            await handle.result()
+        yield handle
+
+
+@asynccontextmanager
+async def day_with_a_lapsed_hold_and_a_confirmation() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    async with days.stage(bookings.FakeTown()) as environment:
+        await days.act(environment, "hold", "job-77", lasts=timedelta(hours=2))
+        await days.act(environment, "confirm", "job-91")
+        await days.until_shown(environment, "h-job-77")
+        await environment.sleep(timedelta(hours=3))
+        await days.until_shown(environment, "h-job-77")
+        await days.act(environment, "confirm", "job-91")
+        await days.until_shown(environment, "h-job-91")
+        yield days.handle_of(environment)
 
 
 @asynccontextmanager
@@ -159,6 +252,30 @@ async def emergency_escalated_repeated_and_acknowledged() -> AsyncIterator[Workf
         handle = await emergency.raised(environment, *emergency.TWO_LEVELS, repeatEvery="PT100S")
         await environment.sleep(timedelta(seconds=200))
         await emergency.acknowledged(handle)
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
+async def digest_sent_as_one() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    sent = digests.Sent()
+    async with (
+        digests.time_skipping() as environment,
+        digests.polling(environment.client, digests.WORKFLOWS, sent.activities()),
+    ):
+        due = await digests.soon(environment)
+        handle = await digests.signalled(environment, digests.item(1, due), digests.item(2, due))
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
+async def routing_held_released_and_called_off() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    fake = holds.FakeHolds()
+    async with routing.stage(fake) as environment:
+        handle = await routing.route(environment)
+        await holds.decide(handle, answer="cancel", systemId="crm", recipient=holds.CONTACTS[0])
+        await holds.decide(handle, answer="release", systemId="crm")
         await handle.result()
         yield handle
 
@@ -342,7 +459,15 @@ async def recall_with_a_refusal() -> AsyncIterator[WorkflowHandle[Any, Any]]:
 PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, Any]]]] = {
     play.__name__: play
     for play in (
+        conflict_called_off,
+        conflict_decided_by_a_human,
+        conflict_decided_by_its_deadline,
+        day_with_a_lapsed_hold_and_a_confirmation,
+        digest_sent_as_one,
         batch_of_two_parts,
+        automation_approved_and_compensated,
+        automation_of_messages_cancelled,
+        automations_triggered_and_told,
         emergency_called_off,
         emergency_drilled,
         emergency_escalated_repeated_and_acknowledged,
@@ -363,6 +488,7 @@ PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, An
         routing_released_together,
         routing_taken_back,
         routing_to_a_quorum,
+        routing_held_released_and_called_off,
         routing_with_failover,
         states_carried,
         sync_as_bulk_jobs,

@@ -21,6 +21,7 @@ from activities.storage.ledger import EffectLedger
 from contracts.effects import Delivery, EffectStep, StandingEffect
 from contracts.integration import ConnectionConfiguration, IntegrationConfiguration, IntegrationState
 from tests.support.loopback import IN_DEVELOPMENT
+from tests.support.post_office import planner
 
 ORGANIZATION = "lumen-studios"
 CREDENTIALS: Mapping[str, dict[str, str]] = {
@@ -102,6 +103,13 @@ async def open_desk(
         return base_url(system)
 
     access, ledger = Access(connections, secrets, at, IN_DEVELOPMENT, admission_of), EffectLedger(database)
-    yield Desk(connections, secrets, access, ledger, Notify(access, connections, ledger), Recall(access, ledger))
+    yield Desk(
+        connections,
+        secrets,
+        access,
+        ledger,
+        Notify(access, connections, ledger, planner(database, access)),
+        Recall(access, ledger),
+    )
     await access.aclose()
     await database.aclose()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ from contracts.effects import Delivery, EffectOutcome, EffectStep, StandingEffec
 from contracts.errors import AuthExpired, IntegrationPaused, InvalidInput, OutcomeUnknown, Permanent, Transient
 from contracts.integration import IntegrationConfiguration, IntegrationState
 from contracts.names import effect_id
+from tests.support.post_office import planner
 
 
 class Point(StrEnum):
@@ -82,7 +83,11 @@ class Vendor:
     def manifest(self) -> Any:
         make = MAKES[self.system]
         return SimpleNamespace(
-            title=self.system, system=self.system, guarantee=make.guarantee, reversible=make.reversible
+            capabilities=frozenset(),
+            title=self.system,
+            system=self.system,
+            guarantee=make.guarantee,
+            reversible=make.reversible,
         )
 
     def plan(self, delivery: Delivery) -> list[EffectStep]:
@@ -134,7 +139,7 @@ class Vendor:
 
 
 class Vendors:
-    """Stands in for `Access`: the vendors by organisation and integration, and what their connections refuse."""
+    """Stands in for `Access` and the stored connections: vendors by organisation and integration."""
 
     def __init__(self) -> None:
         self.known: dict[tuple[str, str], Vendor] = {}
@@ -155,6 +160,10 @@ class Vendors:
         )
         state = IntegrationState.PAUSED if vendor.point is Point.PAUSED else IntegrationState.ACTIVE
         return StoredConnection(configuration, state, 1, datetime.now(UTC), None, None, None)
+
+    async def named(self, organization_id: str, names: Iterable[str]) -> dict[str, StoredConnection]:
+        known = [name for name in names if (organization_id, name) in self.known]
+        return {name: await self.stored(organization_id, name) for name in known}
 
     async def connector_of(self, stored: StoredConnection, _protocol: type) -> Any:
         return self.known[stored.configuration.organization_id, stored.configuration.integration_id]
@@ -194,8 +203,8 @@ async def house(folder: Path) -> AsyncIterator[House]:
     database = Database(f"sqlite:///{folder}/ledger.db")
     async with database.begin() as connection:
         await connection.run_sync(metadata.create_all)
-    vendors, ledger, none = Vendors(), EffectLedger(database), None
+    vendors, ledger = Vendors(), EffectLedger(database)
     access: Any = vendors
-    connections: Any = none
-    yield House(vendors, ledger, Notify(access, connections, ledger), Recall(access, ledger))
+    notify = Notify(access, access, ledger, planner(database, access))
+    yield House(vendors, ledger, notify, Recall(access, ledger))
     await database.aclose()

@@ -32,3 +32,27 @@ def test_an_unusable_condition_is_one_sentence_that_names_the_rule_and_no_value(
         holds(condition, FACTS, name="the routing rule r1")
     assert "the routing rule r1" in str(caught.value)
     assert "Amelia" not in str(caught.value)
+
+
+LIST = "[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20]"
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "{list}.map(a, {list}.map(b, {list}.map(c, {list}.map(d, a * b * c * d)))).size() > 0",
+        "['" + "a" * 900 + "']" + ".map(a, a + a)" * 60 + ".size() > 0",
+        "{list}.all(a, {list}.exists(b, {list}.exists_one(c, a + b + c == 0) || true))",
+    ],
+)
+def test_f69_a_condition_that_loops_or_grows_stops_within_its_budget(condition: str):
+    with pytest.raises(InvalidInput) as caught:
+        holds(condition.replace("{list}", LIST), FACTS, name="rule r1")
+    assert caught.value.detail.code == "budget_exceeded"
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+$", "(a|aa)+$", "(.*)*x", "([a-z]+)+$"])
+def test_f68_a_catastrophic_pattern_over_a_megabyte_takes_linear_time(pattern: str):
+    # One that backtracks would not come to an end.
+    text = "a" * ((1 << 20) - 1) + "!"
+    assert holds(f"notification.text.matches('{pattern}')", {"notification": {"text": text}}, name="r") is False

@@ -1,9 +1,9 @@
-"""Tave (VSCO Workspace): job dates and stages, session times, and notes on the job."""
+"""Tave (VSCO Workspace): job dates and stages, session times, notes on the job, and who is booked when."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from html import escape
 from http import HTTPStatus
@@ -13,7 +13,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import JsonValue, ValidationError
 
+from activities.connectors.booking.tave_bookings import BookingReader
 from activities.connectors.booking.tave_resources import STAGES, holds, merged
+from activities.ports.bookings import Row
 from activities.ports.connection import Connection
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
 from activities.transport.client import JsonClient, open_client
@@ -26,7 +28,9 @@ from contracts.notification import AffectedSession, NotificationMetadata, Timeli
 
 _NOTE_PAGES = 10
 _NOTE = "note.create"
-_NOTED_TYPES = frozenset({"client_message", "payment_received"})
+_BOOKING_TYPES = frozenset({"booking_conflict", "booking_decision"})
+_NOTED_TYPES = frozenset({"client_message", "payment_received"}) | _BOOKING_TYPES
+_STAGE_OF = {"confirmed": "booked", "turned_down": "lead"}
 
 
 class Tave:
@@ -48,7 +52,7 @@ class Tave:
         capabilities=frozenset({Capability.DELIVER}),
         guarantee=EffectGuarantee.UPSERT,
         rate_limit=RateLimit(requests=20, per_s=10.0),
-        optional_settings=("studioId", "statusStages"),
+        optional_settings=("studioId", "statusStages", "timeZone", "workingHours"),
         page_size=100,
         reversible=frozenset({_NOTE}),
         correctable=frozenset({_NOTE, "job.update", "job.status", "event.update"}),
@@ -58,6 +62,11 @@ class Tave:
             "A PUT follows a GET and sends all writable fields, because what an absent field means is not documented.",
             "Nothing is written when the object already holds the change.",
             "A job holds no time or place: those go to the named sessions, or to a note when none is named.",
+            "There are no conflict records: a conflict is a note on both jobs, and who loses it becomes a lead again.",
+            (
+                "Who is busy is read from a mirror of jobs, teams and sessions, in the zone timeZone (UTC without it); "
+                "workingHours is when sessions may be, such as 08:00-23:00."
+            ),
             "The vendor publishes no number for its request quota; 20 requests per 10 s are our own choice.",
             "Notes are taken back by deleting them; what a job or session said before is not kept.",
             "Notifications of other types plan nothing here.",
@@ -73,6 +82,9 @@ class Tave:
             ),
             timeout_s=self.manifest.timeout_s,
             admit=connection.admit,
+        )
+        self._bookings = BookingReader(
+            self._read, self.manifest.page_size, connection.setting("timeZone", default="UTC")
         )
 
     async def aclose(self) -> None:
@@ -127,11 +139,12 @@ class Tave:
         noted = notification.type in _NOTED_TYPES
         if not (noted or notification.type == "timeline_change" or facts.updates_booking_status):
             return []
-        if facts.tave_job_id is None:
+        job_id = facts.tave_job_id or (facts.booking_id if notification.type in _BOOKING_TYPES else None)
+        if job_id is None:
             raise _invalid("tave_job_missing", "The notification's metadata names no taveJobId.")
-        planner = _Planner(delivery, facts.tave_job_id, self._connection)
+        planner = _Planner(delivery, job_id, self._connection)
         steps: list[EffectStep] = []
-        if notification.type == "timeline_change":
+        if notification.type == "timeline_change" or (notification.type in _BOOKING_TYPES and facts.timeline_changes):
             steps += planner.timeline(facts.timeline_changes)
         if noted:
             text = delivery.rendered.text or f"{notification.title}\n{notification.message}"
@@ -215,6 +228,14 @@ class Tave:
         current = await self._read(_path(step.kind, str(step.object_id)), f"{step.kind}.find")
         return EffectOutcome(remote_id=step.object_id, replayed=True) if holds(current, step.payload) else None
 
+    def changes(self, since: datetime | None) -> AsyncIterator[Sequence[Row]]:
+        """Yield pages of the studio's jobs, teams and sessions; see `BookingReader`."""
+        return self._bookings.changes(since)
+
+    async def recipients(self, booking_id: str) -> Sequence[str]:
+        """Return the e-mail addresses of the job's clients; see `BookingReader`."""
+        return await self._bookings.recipients(booking_id)
+
     async def _find_note(self, step: EffectStep) -> EffectOutcome | None:
         marker = _reference(step.effect_id)
         for page in range(1, _NOTE_PAGES + 1):
@@ -293,7 +314,7 @@ class _Planner:
         """Return the change of the job's stage; the setting `statusStages` translates foreign words."""
         stages = self._connection.settings.get("statusStages")
         known = stages.get(word) if isinstance(stages, dict) else None
-        stage = str(known or word)
+        stage = str(known or _STAGE_OF.get(word, word))
         if stage not in STAGES:
             raise InvalidInput(
                 "unknown_booking_status",
@@ -313,12 +334,16 @@ class _Planner:
                 payload[f"{edge}Time"] = local.strftime("%H:%M:%S")
         if payload:
             payload["timezoneName"] = zone.key
+        if session.confirmed is not None:
+            payload["confirmed"] = session.confirmed
         if session.new_location:
             # The parts of the old address would be wrong beside a new place, so they are emptied with it.
             emptied = dict.fromkeys(("village", "city", "state", "postalCode"))
             payload["location"] = {"id": None, "address": {**emptied, "streetAddress": session.new_location}}
         if not payload:
-            raise _invalid("session_change_empty", "An affected session names neither a time nor a location.")
+            raise _invalid(
+                "session_change_empty", "An affected session names no time, no location and no confirmation."
+            )
         return self._step("event.update", session.session_id, payload)
 
     def _zone(self) -> ZoneInfo:

@@ -14,7 +14,7 @@ from pydantic import JsonValue
 
 from activities.connectors.calendar import caldav_events as events
 from activities.connectors.calendar.caldav_dav import DavClient
-from activities.connectors.calendar.caldav_plan import HOLD, WEDDING, Planner
+from activities.connectors.calendar.caldav_plan import EVENT, HOLD, WEDDING, Planner
 from activities.ports.connection import Connection
 from activities.ports.connector import BusySlot
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
@@ -55,13 +55,14 @@ class CalDav:
         rate_limit=RateLimit(requests=50, per_s=10.0),
         required_settings=("calendars",),
         optional_settings=("calendar", "timeZone", "eventHours"),
-        reversible=frozenset({WEDDING, HOLD}),
-        correctable=frozenset({WEDDING}),
+        reversible=frozenset({WEDDING, EVENT, HOLD}),
+        correctable=frozenset({WEDDING, EVENT}),
         notes=(
             "calendars maps a resource, such as a room, to the path of its calendar below the base URL.",
             "calendar names the one of them that takes events; a target's settings.calendar comes before it.",
             "timeZone is where days without a time lie, UTC without it; eventHours is how long a wedding lasts, 8.",
             "A wedding is one event per target: a later notification updates it, an earlier one changes nothing.",
+            "A notification with metadata.slot becomes an event of its own in the calendar of the slot's resource.",
             "What people add to an event, such as alarms and guests, stays; our words and times are written over.",
             "A transformation map's properties summary and location come before our own words.",
             "A recalled event is removed, unless a later notification has been written over it.",
@@ -105,13 +106,16 @@ class CalDav:
         return ProvisionResult()
 
     def plan(self, delivery: Delivery) -> list[EffectStep]:
-        """Return the one event: the wedding's, or the hold of a slot; nothing for a notification without a day.
+        """Return the one event: the wedding's, one of its own at a slot, or a hold; nothing without a day or a slot.
 
         Raises:
             InvalidInput: no calendar is named, or the zone, the slot or another fact cannot be used.
         """
         planner = Planner(delivery, self._connection)
-        steps = [planner.hold()] if delivery.intent is DeliveryIntent.HOLD else planner.wedding()
+        if delivery.intent is DeliveryIntent.HOLD:
+            steps = [planner.hold()]
+        else:
+            steps = [planner.event()] if planner.has_slot else planner.wedding()
         for step in steps:
             self._path(step.object_id)
         return steps

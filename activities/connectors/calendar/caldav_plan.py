@@ -1,4 +1,4 @@
-"""Planning what a calendar shall hold: a wedding's event, or the tentative hold of a slot."""
+"""Planning what a calendar shall hold: a wedding's event, an event of its own, or the tentative hold of a slot."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from contracts.errors import InvalidInput
 from contracts.names import effect_id
 from contracts.notification import NotificationMetadata, WeddingContext
 
-WEDDING, HOLD = "event.upsert", "hold.create"
+WEDDING, EVENT, HOLD = "event.upsert", "event.create", "hold.create"
 _USUAL_HOURS = "8"
 
 
@@ -58,6 +58,14 @@ class Planner:
         payload |= {"timeZone": zone.key, "status": "CONFIRMED", "booking": self._booking(context.wedding_id)}
         return [self._step(WEDDING, self._calendar(), ("wedding", context.wedding_id), payload)]
 
+    def event(self) -> EffectStep:
+        """Return an event of its own, at the slot in the notification's metadata; it takes the slot without asking.
+
+        Raises:
+            InvalidInput: `slot_invalid`.
+        """
+        return self._at_slot(EVENT, "CONFIRMED", (self._delivery.business_key,))
+
     def hold(self) -> EffectStep:
         """Return the tentative event of the slot in the notification's metadata.
 
@@ -66,6 +74,14 @@ class Planner:
         Raises:
             InvalidInput: `slot_missing` or `slot_invalid`.
         """
+        return self._at_slot(HOLD, "TENTATIVE", ())
+
+    @property
+    def has_slot(self) -> bool:
+        """Whether the notification's metadata name a slot."""
+        return self._facts.slot is not None
+
+    def _at_slot(self, kind: str, status: str, about: tuple[str, ...]) -> EffectStep:
         slot, context = self._facts.slot, self._delivery.notification.wedding_context
         if slot is None:
             raise _invalid("slot_missing", "The notification's metadata names no slot to hold.")
@@ -73,9 +89,9 @@ class Planner:
             raise _invalid("slot_invalid", "The slot ends before it begins.")
         start, end = slot.starts_at.isoformat(), slot.ends_at.isoformat()
         booking = self._booking(self._delivery.wedding_id, context.wedding_id if context else None)
-        words = self._words(context, "")
-        payload: JsonObject = {**words, "start": start, "end": end, "timeZone": "UTC", "status": "TENTATIVE"}
-        return self._step(HOLD, slot.resource_id, ("hold", start, end), {**payload, "booking": booking})
+        words = self._words(context if kind == HOLD else None, "")
+        payload: JsonObject = {**words, "start": start, "end": end, "timeZone": "UTC", "status": status}
+        return self._step(kind, slot.resource_id, (kind, *about, start, end), {**payload, "booking": booking})
 
     def _booking(self, *wedding_ids: str | None) -> str:
         """Every id by which the booking may be known, so that its event and its hold know each other."""
@@ -84,8 +100,9 @@ class Planner:
     def _words(self, context: WeddingContext | None, place: str) -> JsonObject:
         notification, rendered = self._delivery.notification, self._delivery.rendered
         couple = context.client_name if context else ""
+        title = f"Wedding {couple}" if couple else rendered.subject or notification.title
         return {
-            "summary": rendered.properties.get("summary") or (f"Wedding {couple}" if couple else notification.title),
+            "summary": rendered.properties.get("summary") or title,
             "description": "\n".join((rendered.text or f"{notification.title}\n{notification.message}").splitlines()),
             "location": rendered.properties.get("location") or place,
         }

@@ -85,6 +85,7 @@ class Email:
             "host and port are required unless baseUrl is smtp://host:port or smtps://host:port.",
             "encryption is starttls (the default), tls or none; none is allowed to a loopback host only.",
             "A message whose answer was lost is never sent again; its Message-ID is the effect id.",
+            "An organisation's own sender counts before fromAddress; the server must let this account send from it.",
             "Mail servers publish no common limit; five messages a second is our own choice.",
         ),
     )
@@ -146,6 +147,9 @@ class Email:
         }
         if rendered.properties.get("html"):
             payload["html"] = rendered.properties["html"]
+        sender = rendered.sender
+        own = {"from": sender.from_address, "fromName": sender.from_name, "replyTo": sender.reply_to}
+        payload |= {name: value for name, value in own.items() if value}
         return EffectStep(
             effect_id=effect_id(
                 delivery.organization_id, delivery.business_key, target.system_id, "message.send", recipient
@@ -175,7 +179,7 @@ class Email:
         sent: list[bool] = []
         try:
             async with self._session("message.send") as server, asyncio.timeout(self.manifest.timeout_s):
-                await self._transmit(server, str(step.payload["to"]), message, sent)
+                await self._transmit(server, self._sender(step), str(step.payload["to"]), message, sent)
         except aiosmtplib.SMTPSenderRefused as error:
             raise _refused("message.send", error.code, "sender_refused") from None
         except aiosmtplib.SMTPRecipientRefused as error:
@@ -195,9 +199,12 @@ class Email:
         """Return None: SMTP offers no look-up, so a lost answer stays unknown."""
         return None
 
-    async def _transmit(self, server: aiosmtplib.SMTP, recipient: str, message: EmailMessage, sent: list[bool]) -> None:
+    @staticmethod
+    async def _transmit(
+        server: aiosmtplib.SMTP, sender: str, recipient: str, message: EmailMessage, sent: list[bool]
+    ) -> None:
         """Send one message; `sent` becomes non-empty when the server may have the whole of it."""
-        await server.mail(self._sender())
+        await server.mail(sender)
         await server.rcpt(recipient)
         start = await server.execute_command(b"DATA")
         if start.code != _START_INPUT:
@@ -282,18 +289,22 @@ class Email:
             raise _setting("encryption_required", "The e-mail integration asks for a connection without encryption.")
         return host, port, encryption
 
-    def _sender(self) -> str:
-        return _address(self._connection.setting("fromAddress"), "fromAddress")
+    def _sender(self, step: EffectStep | None = None) -> str:
+        """Return the address a step's message comes from: the organisation's identity, else the integration's."""
+        own = str(step.payload.get("from", "")) if step else ""
+        return _address(own or self._connection.setting("fromAddress"), "fromAddress")
 
     def _message(self, step: EffectStep) -> EmailMessage:
         """Return the message; the same step gives the same bytes."""
-        payload, sender = step.payload, self._sender()
-        name = " ".join(self._connection.setting("fromName").split())
+        payload, sender = step.payload, self._sender(step)
+        name = " ".join(str(payload.get("fromName") or self._connection.setting("fromName")).split())
         message = EmailMessage(policy=_POLICY)
         message["Message-ID"] = f"<{step.effect_id}@{sender.partition('@')[2]}>"
         message["Date"] = datetime.fromisoformat(str(payload["occurredAt"]))
         message["From"] = Address(display_name=name, addr_spec=sender)
         message["To"] = Address(addr_spec=str(payload["to"]))
+        if payload.get("replyTo"):
+            message["Reply-To"] = Address(addr_spec=_address(str(payload["replyTo"]), "replyTo"))
         message["Subject"] = str(payload["subject"])
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(str(payload["text"]))

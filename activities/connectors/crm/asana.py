@@ -22,6 +22,7 @@ from contracts.integration import ConnectionProbe, IntegrationType, ProvisionRes
 
 _BASE = "/api/1.0"
 _STORY_PAGES = 10
+_COMMENT_CALLS = 5
 _WITHDRAWN = "Withdrawn: "
 
 
@@ -29,7 +30,7 @@ class Asana:
     """One Asana project.
 
     Source: Asana API 1.0, https://developers.asana.com/reference (operations getProject, createTask, getTask,
-    updateTask, getStoriesForTask, createStoryForTask, updateStory, deleteStory), and
+    updateTask, deleteTask, getStoriesForTask, createStoryForTask, updateStory, deleteStory), and
     https://developers.asana.com/docs/custom-external-data.
     """
 
@@ -44,7 +45,15 @@ class Asana:
         oauth=OAuth(
             authorize_url="https://app.asana.com/-/oauth_authorize",
             token_url="/-/oauth_token",  # noqa: S106 - a path
-            scopes=("projects:read", "stories:delete", "stories:read", "stories:write", "tasks:read", "tasks:write"),
+            scopes=(
+                "projects:read",
+                "stories:delete",
+                "stories:read",
+                "stories:write",
+                "tasks:delete",
+                "tasks:read",
+                "tasks:write",
+            ),
         ),
         default_base_url="https://app.asana.com",
         capabilities=frozenset({Capability.DELIVER, Capability.TASK}),
@@ -59,6 +68,7 @@ class Asana:
             "Comments have no key: a repeat first looks for the reference line that every comment carries.",
             "A wedding's task is due on its day and follows it; an earlier notification does not move it back.",
             "A target's settings.taskGid names a task that takes the comments in the place of the wedding's own.",
+            "A comment makes two requests, three where the task moves, and four, at most five, with a wedding's first.",
             "150 requests a minute are those of a free domain; a paid one has 1,500.",
             "A recalled task is completed and its name says that it was withdrawn; a recalled comment is deleted.",
         ),
@@ -106,7 +116,7 @@ class Asana:
         return ProvisionResult()
 
     def plan(self, delivery: Delivery) -> list[EffectStep]:
-        """Return a task, or the wedding's task with a comment on it.
+        """Return a task, or a comment on the wedding's task.
 
         The task is due on `due_on` of the transformation map, else on the wedding's day.
 
@@ -117,31 +127,44 @@ class Asana:
         if delivery.intent is not DeliveryIntent.NOTIFY or delivery.notification.wedding_context is None:
             return [planner.task()]
         named = delivery.target.settings.get("taskGid")
-        if named is None:
-            wedding = planner.wedding()
-            return [wedding, planner.comment(str(wedding.object_id))]
-        if not str(named).isdecimal():
+        if named is not None and not str(named).isdecimal():
             raise invalid("task_gid_invalid", "The target's taskGid is no gid of a task.")
-        return [planner.comment(str(named))]
+        return [planner.comment(None if named is None else str(named))]
 
     async def apply(self, step: EffectStep) -> EffectOutcome:
-        """Make the one write of `step`, for tasks after looking for what stands.
+        """Make the task, or the comment on a task that is brought up to date first.
 
         Idempotent: yes for tasks, by the external gid; no for comments, which are looked up before a repeat.
         Source: POST /tasks, PUT /tasks/{task_gid}, POST /tasks/{task_gid}/stories.
         """
-        if step.kind == STORY:
-            path = f"/tasks/{_gid(step.object_id)}/stories"
-            return await self._made(path, step)
-        async with self._connection.together(2):
-            task = await self._task(step.object_id, f"{step.kind}.read")
-            if task is None:
-                return await self._made("/tasks", step)
-            if not _stands(step, task):
-                changed = {name: step.payload.get(name) for name in ("due_on", "external")}
-                await self._data("PUT", f"/tasks/{_gid(step.object_id)}", step.kind, changed)
-                return EffectOutcome(remote_id=str(task.get("gid")))
-        return EffectOutcome(remote_id=str(task.get("gid")), replayed=True)
+        if step.kind == TASK:
+            async with self._connection.together(2):
+                task = await self._task(step.object_id, "task.create.read")
+                if task is not None:
+                    return EffectOutcome(remote_id=str(task.get("gid")), replayed=True)
+                return EffectOutcome(remote_id=await self._made("/tasks", step.kind, step.payload))
+        async with self._connection.together(_COMMENT_CALLS):
+            wanted = step.payload.get("task")
+            gid = await self._wedding_task(_gid(step.object_id), wanted) if isinstance(wanted, dict) else step.object_id
+            text = {"text": step.payload["text"]}
+            return EffectOutcome(remote_id=await self._made(f"/tasks/{_gid(gid)}/stories", step.kind, text))
+
+    async def _wedding_task(self, external: str, wanted: Mapping[str, JsonValue]) -> str:
+        """Return the gid of the wedding's task, which is made or moved where it has to be.
+
+        Two that make it at once both look again: everybody keeps the one that is found, and deletes their own.
+        """
+        task = await self._task(external, "wedding.read")
+        if task is None:
+            mine = await self._made("/tasks", "wedding.create", wanted)
+            task = await self._task(external, "wedding.look")
+            if task is None or task.get("gid") == mine:
+                return mine
+            await self._delete(f"/tasks/{_gid(mine)}", "wedding.withdraw")
+        elif not _stands(task, wanted):
+            changed = {name: wanted.get(name) for name in ("due_on", "external")}
+            await self._data("PUT", f"/tasks/{external}", "wedding.move", changed)
+        return str(task.get("gid"))
 
     async def find(self, step: EffectStep) -> EffectOutcome | None:
         """Return the outcome when the task stands as wanted, or carries the comment.
@@ -150,10 +173,8 @@ class Asana:
         """
         if step.kind == STORY:
             return await self._find_story(step)
-        task = await self._task(step.object_id, f"{step.kind}.find")
-        if task is None or not _stands(step, task):
-            return None
-        return EffectOutcome(remote_id=str(task.get("gid")), replayed=True)
+        task = await self._task(step.object_id, "task.find")
+        return None if task is None else EffectOutcome(remote_id=str(task.get("gid")), replayed=True)
 
     async def retract(self, effect: StandingEffect) -> None:
         """Delete the comment, or complete the task under a name that says it was withdrawn.
@@ -162,13 +183,7 @@ class Asana:
         Source: DELETE /stories/{story_gid}, PUT /tasks/{task_gid}.
         """
         if effect.kind == STORY:
-            try:
-                await self._http.request_json(
-                    "DELETE", f"{_BASE}/stories/{_gid(effect.remote_id)}", operation="story.retract", writes=True
-                )
-            except Permanent as error:
-                if error.detail.evidence.get("status") != HTTPStatus.NOT_FOUND:
-                    raise
+            await self._delete(f"/stories/{_gid(effect.remote_id)}", "story.retract")
             return
         async with self._connection.together(2):
             task = await self._task(effect.remote_id, "task.retract.read")
@@ -192,16 +207,18 @@ class Asana:
         await self._data("PUT", f"/{kind}/{_gid(effect.remote_id)}", f"{effect.kind}.correct", changed)
         return EffectOutcome(remote_id=effect.remote_id)
 
-    async def _made(self, path: str, step: EffectStep) -> EffectOutcome:
-        made = await self._data("POST", path, step.kind, step.payload)
+    async def _made(self, path: str, operation: str, data: Mapping[str, JsonValue]) -> str:
+        made = await self._data("POST", path, operation, data)
         if not made.get("gid"):
-            raise OutcomeUnknown(
-                "vendor_bad_response",
-                f"asana took {step.kind} and named no gid.",
-                system="asana",
-                operation=step.kind,
-            )
-        return EffectOutcome(remote_id=str(made["gid"]))
+            raise _bad_response(operation, writes=True)
+        return str(made["gid"])
+
+    async def _delete(self, path: str, operation: str) -> None:
+        try:
+            await self._http.request_json("DELETE", f"{_BASE}{path}", operation=operation, writes=True)
+        except Permanent as error:
+            if error.detail.evidence.get("status") != HTTPStatus.NOT_FOUND:
+                raise
 
     async def _task(self, gid: str | None, operation: str) -> dict[str, JsonValue] | None:
         try:
@@ -212,11 +229,14 @@ class Asana:
             raise
 
     async def _find_story(self, step: EffectStep) -> EffectOutcome | None:
+        task = await self._task(step.object_id, "story.find")
+        if task is None:
+            return None
         marker, offset = reference(step.effect_id), None
         for _ in range(_STORY_PAGES):
             answer = await self._http.request_json(
                 "GET",
-                f"{_BASE}/tasks/{_gid(step.object_id)}/stories",
+                f"{_BASE}/tasks/{_gid(str(task.get('gid')))}/stories",
                 operation="story.find",
                 params={"limit": self.manifest.page_size, "offset": offset, "opt_fields": "text"},
             )
@@ -251,18 +271,20 @@ class Asana:
         return inner
 
 
-def _stands(step: EffectStep, task: Mapping[str, JsonValue]) -> bool:
-    """Whether a task needs no write: its own once it is there, the wedding's when it is as told now or later."""
-    if step.kind == TASK:
-        return True
-    external, wanted = task.get("external"), step.payload["external"]
-    known = str(external.get("data") or "") if isinstance(external, dict) else ""
-    told = str(wanted.get("data")) if isinstance(wanted, dict) else ""
-    try:
-        ahead = (datetime.fromisoformat(known) - datetime.fromisoformat(told)).total_seconds()
-    except (ValueError, TypeError):
+def _stands(task: Mapping[str, JsonValue], wanted: Mapping[str, JsonValue]) -> bool:
+    """Whether the wedding's task is as told now, or later."""
+    known, told = (_told_at(one.get("external")) for one in (task, wanted))
+    if known is None or told is None or known < told:
         return False
-    return ahead > 0 or (ahead == 0 and task.get("due_on") == step.payload.get("due_on"))
+    return known > told or task.get("due_on") == wanted.get("due_on")
+
+
+def _told_at(external: JsonValue) -> datetime | None:
+    data = external.get("data") if isinstance(external, dict) else None
+    try:
+        return datetime.fromisoformat(str(data))
+    except ValueError:
+        return None
 
 
 def _gid(gid: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Planning what Asana shall show: the wedding's task, a task of its own, or a comment."""
+"""Planning what Asana shall show: a comment on the wedding's task, or a task of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contracts.errors import InvalidInput
 from contracts.names import effect_id
 from contracts.notification import NotificationMetadata
 
-WEDDING, TASK, STORY = "task.upsert", "task.create", "story.create"
+TASK, STORY = "task.create", "story.create"
 
 
 class Planner:
@@ -31,35 +31,39 @@ class Planner:
         except ValidationError:
             raise invalid("metadata_invalid", "The notification's metadata has a field of the wrong type.") from None
 
-    def wedding(self) -> EffectStep:
-        """Return the wedding's task, the same for every notification about it."""
-        context = self._delivery.notification.wedding_context
-        place = (self._delivery.organization_id, self._delivery.target.integration_id)
-        key = effect_id(*place, "wedding", context.wedding_id if context else "")
-        name = f"Wedding {(context and (context.client_name or context.wedding_id)) or ''}".strip()
-        return self._task(WEDDING, key, {"name": name})
-
     def task(self) -> EffectStep:
         """Return a task of its own."""
         notification, rendered = self._delivery.notification, self._delivery.rendered
-        name = rendered.subject or notification.title
-        return self._task(TASK, self._effect(TASK, ""), {"name": name, "notes": rendered.text or notification.message})
+        words: JsonObject = {
+            "name": rendered.subject or notification.title,
+            "notes": rendered.text or notification.message,
+        }
+        effect = self._effect(TASK, "")
+        return self._step(TASK, effect, f"external:{effect}", self._task(effect, words))
 
-    def comment(self, task: str) -> EffectStep:
-        """Return a comment on a task."""
-        notification = self._delivery.notification
+    def comment(self, task: str | None) -> EffectStep:
+        """Return a comment on a task, on the wedding's own where none is named.
+
+        The wedding's task is the same for every notification about it, and comes with the comment: effects of one plan
+        are made in no order.
+        """
+        notification, context = self._delivery.notification, self._delivery.notification.wedding_context
         words = self._delivery.rendered.text or f"{notification.title}\n{notification.message}"
-        effect = self._effect(STORY, task)
-        return self._step(STORY, effect, task, {"text": f"{words}\n\n{reference(effect)}"})
+        wedding_id, couple = (context.wedding_id, context.client_name) if context else ("", "")
+        place = (self._delivery.organization_id, self._delivery.target.integration_id)
+        key = effect_id(*place, "wedding", wedding_id)
+        about = task or f"external:{key}"
+        effect = self._effect(STORY, about)
+        payload: JsonObject = {"text": f"{words}\n\n{reference(effect)}"}
+        if task is None:
+            payload["task"] = self._task(key, {"name": f"Wedding {couple or wedding_id}"})
+        return self._step(STORY, effect, about, payload)
 
-    def _task(self, kind: str, key: str, values: JsonObject) -> EffectStep:
+    def _task(self, key: str, values: JsonObject) -> JsonObject:
         external: JsonObject = {"gid": key, "data": self._as_of().isoformat()}
-        payload: JsonObject = {**values, "projects": [self._project], "external": external}
+        task: JsonObject = {**values, "projects": [self._project], "external": external}
         day = self._day()
-        if day is not None:
-            payload["due_on"] = day.isoformat()
-        effect = key if kind == TASK else self._effect(kind, key)
-        return self._step(kind, effect, f"external:{key}", payload)
+        return task if day is None else {**task, "due_on": day.isoformat()}
 
     def _day(self) -> date | None:
         given = self._delivery.rendered.properties.get("due_on")

@@ -93,6 +93,7 @@ class Slack:
             "The limit is chat.postMessage's one message a second per channel, applied to the whole connection.",
             "Each message carries its effect id in its metadata; a repeat first reads the channel's history for it.",
             "That look-up needs the scope channels:history, and groups:history for private channels.",
+            "An organisation's own name and icon need the scope chat:write.customize.",
             "Apps sold outside the Slack Marketplace may read history about once a minute.",
             "A message is taken back by deleting it, and set right by editing it; a workspace may allow neither.",
         ),
@@ -343,12 +344,15 @@ def message_of(delivery: Delivery, channel: CommunicationChannel) -> JsonObject:
         if len({action.action_id for action in notification.actions}) < len(notification.actions):
             raise _invalid("duplicate_action", "Two actions of the notification have the same actionId.")
         blocks.append({"type": "actions", "elements": [_button(notification, one) for one in notification.actions]})
+    sender = delivery.rendered.sender
+    shown = {"username": sender.chat_name, "icon_url": sender.chat_icon_url}
     return {
         "channel": channel.channel_id,
         "text": text,
         "blocks": blocks,
         "unfurl_links": False,
         "unfurl_media": False,
+        **{name: value for name, value in shown.items() if value},
     }
 
 

@@ -1,0 +1,226 @@
+"""Reading who is booked when from an emulated Tave studio into the mirror, and writing a decision back."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import httpx
+import pytest
+
+from activities.connectors.booking.tave import Tave
+from activities.ports.bookings import AssignmentRow, BookingRow, Row, SessionRow
+from activities.storage.booking_mirror import BookingMirror
+from activities.storage.database import Database, migrate
+from contracts.errors import AuthExpired, RateLimited, Transient, WedSyncError
+from tests.support.deliveries import connection, delivery
+from tests.support.emulators import Emulators
+from tests.support.specs import OpenApi, SentRequest, specs_dir
+
+EMULATED = ("tave",)
+KEY = {"apiKey": "sandbox-tave-key"}
+NOW = datetime(2027, 1, 1, tzinfo=UTC)
+JUNE = (datetime(2027, 6, 1, tzinfo=UTC), datetime(2027, 7, 1, tzinfo=UTC))
+
+
+@pytest.fixture
+async def tave(emulators: Emulators) -> AsyncIterator[Tave]:
+    connector = Tave(connection("tave", emulators.base_url("tave"), KEY, timeZone="Europe/London"))
+    yield connector
+    await connector.aclose()
+
+
+@pytest.fixture
+async def mirror(tmp_path: Path) -> AsyncIterator[BookingMirror]:
+    url = f"sqlite:///{tmp_path}/wedsync.db"
+    migrate(url)
+    database = Database(url)
+    yield BookingMirror(database, "lumen-studios", "tave-main")
+    await database.aclose()
+
+
+def made(emulators: Emulators, path: str, **body: Any) -> str:
+    """Have the studio's staff create something."""
+    answer = httpx.post(f"{emulators.base_url('tave')}/{path}", json=body, headers={"X-API-KEY": KEY["apiKey"]})
+    return str(answer.raise_for_status().json()["id"])
+
+
+def changed(emulators: Emulators, path: str, **body: Any) -> None:
+    answer = httpx.put(f"{emulators.base_url('tave')}/{path}", json=body, headers={"X-API-KEY": KEY["apiKey"]})
+    answer.raise_for_status()
+
+
+def deleted(emulators: Emulators, path: str) -> None:
+    httpx.delete(f"{emulators.base_url('tave')}/{path}", headers={"X-API-KEY": KEY["apiKey"]}).raise_for_status()
+
+
+async def read(tave: Tave, since: datetime | None = None) -> list[Row]:
+    return [row async for page in tave.changes(since) for row in page]
+
+
+async def filled(tave: Tave, mirror: BookingMirror, at: datetime = NOW, since: datetime | None = None) -> None:
+    async for page in tave.changes(since):
+        await mirror.put(page, at)
+    await mirror.finished(at, whole=since is None)
+
+
+async def test_the_studio_s_jobs_team_and_sessions_are_read(tave: Tave) -> None:
+    rows = await read(tave)
+    assert {row.booking_id for row in rows if isinstance(row, BookingRow)} == {"job-77", "job-91"}
+    team = {(row.booking_id, row.resource_id) for row in rows if isinstance(row, AssignmentRow)}
+    assert team == {("job-77", "ph-9"), ("job-91", "ph-9")}
+    [session] = [row for row in rows if isinstance(row, SessionRow)]
+    assert (session.session_id, session.booking_id, session.confirmed) == ("sess-1", "job-77", True)
+    assert (session.starts_at, session.ends_at) == (
+        datetime(2027, 6, 12, 12, tzinfo=UTC),
+        datetime(2027, 6, 12, 21, tzinfo=UTC),
+    )
+
+
+async def test_every_page_of_a_large_studio_is_read(tave: Tave, emulators: Emulators) -> None:
+    for number in range(105):
+        made(emulators, "job", name=f"Wedding {number}")
+    assert len([row for row in await read(tave) if isinstance(row, BookingRow)]) == 107
+
+
+async def test_a_reading_of_changes_stops_where_the_known_begins(tave: Tave, emulators: Emulators) -> None:
+    began = datetime.now(UTC) + timedelta(minutes=3)
+    before = len(emulators.requests("tave"))
+    assert await read(tave, since=began) == []
+    assert len(emulators.requests("tave")) - before == 3
+
+
+async def test_a_session_without_a_time_takes_its_whole_day_in_the_studio_s_zone(
+    tave: Tave, emulators: Emulators
+) -> None:
+    made(emulators, "event", jobId="job-91", startDate="2027-06-20", endDate="2027-06-20", allDay=True)
+    [session] = [row for row in await read(tave) if isinstance(row, SessionRow) and row.booking_id == "job-91"]
+    assert (session.starts_at, session.ends_at) == (
+        datetime(2027, 6, 19, 23, tzinfo=UTC),
+        datetime(2027, 6, 20, 23, tzinfo=UTC),
+    )
+
+
+async def test_the_mirror_tells_the_sessions_of_open_jobs_by_their_photographer(
+    tave: Tave, mirror: BookingMirror, emulators: Emulators
+) -> None:
+    await filled(tave, mirror)
+    [session] = await mirror.sessions(["ph-9"], *JUNE)
+    assert (session.session_id, session.booking_id, session.resource_id) == ("sess-1", "job-77", "ph-9")
+    assert await mirror.sessions(["ph-8"], *JUNE) == []
+    changed(emulators, "job/job-77", closed=True, stage="booked")
+    await filled(tave, mirror, NOW + timedelta(hours=1))
+    assert await mirror.sessions(["ph-9"], *JUNE) == []
+
+
+async def test_a_deleted_session_is_gone_after_the_next_whole_reading(
+    tave: Tave, mirror: BookingMirror, emulators: Emulators
+) -> None:
+    await filled(tave, mirror)
+    deleted(emulators, "event/sess-1")
+    await filled(tave, mirror, NOW + timedelta(minutes=1), since=NOW)
+    assert len(await mirror.sessions(["ph-9"], *JUNE)) == 1
+    await filled(tave, mirror, NOW + timedelta(hours=7))
+    assert await mirror.sessions(["ph-9"], *JUNE) == []
+
+
+async def test_the_photographers_of_one_role_can_stand_in_for_each_other(
+    tave: Tave, mirror: BookingMirror, emulators: Emulators
+) -> None:
+    other = made(emulators, "address-book", kind="person", firstName="Sasha")
+    made(emulators, "job-contact", jobId="job-91", contactId=other, jobRoles=["role-photographer"])
+    await filled(tave, mirror)
+    assert await mirror.like("ph-9") == [other]
+
+
+async def test_another_organisation_s_mirror_of_the_same_studio_is_another(
+    tave: Tave, mirror: BookingMirror, tmp_path: Path
+) -> None:
+    await filled(tave, mirror)
+    database = Database(f"sqlite:///{tmp_path}/wedsync.db")
+    stranger = BookingMirror(database, "other-studio", "tave-main")
+    assert (await stranger.sessions(["ph-9"], *JUNE), await stranger.reads()) == ([], None)
+    await database.aclose()
+
+
+async def test_the_clients_of_a_job_are_found_with_their_addresses(tave: Tave) -> None:
+    assert await tave.recipients("job-91") == ["couple91@couples.example.com"]
+
+
+async def test_a_decision_confirms_the_session_moves_the_stage_and_leaves_a_note(
+    tave: Tave, emulators: Emulators
+) -> None:
+    facts = {
+        "bookingId": "job-77",
+        "updatesBookingStatus": True,
+        "newStatus": "turned_down",
+        "timelineChanges": {"affectedSessions": [{"sessionId": "sess-1", "confirmed": False}]},
+    }
+    steps = tave.plan(delivery("tave", type="booking_decision", metadata=facts))
+    for step in [*steps, *steps[:1]]:
+        await tave.apply(step)
+    [session] = emulators.objects("tave", "events")
+    [job] = [one for one in emulators.objects("tave", "jobs") if one["id"] == "job-77"]
+    assert sorted(step.kind for step in steps) == ["event.update", "job.status", "note.create"]
+    assert (session["confirmed"], session["startTime"], job["stage"]) == (False, "13:00:00", "lead")
+    assert [one["jobId"] for one in emulators.objects("tave", "notes")] == ["job-77"]
+
+
+async def test_f45_a_session_that_the_studio_moves_at_the_same_time_keeps_its_new_time_and_is_written_once(
+    tave: Tave, emulators: Emulators
+) -> None:
+    facts = {
+        "bookingId": "job-77",
+        "timelineChanges": {"affectedSessions": [{"sessionId": "sess-1", "confirmed": False}]},
+    }
+    steps = tave.plan(delivery("tave", type="booking_decision", metadata=facts))
+    [step] = [one for one in steps if one.kind == "event.update"]
+    [before] = emulators.objects("tave", "events")
+    changed(emulators, "event/sess-1", **{**_writable(before), "startTime": "15:00"})
+    since = len([one for one in emulators.requests("tave") if one["method"] == "PUT"])
+    for _ in range(3):
+        await tave.apply(step)
+    [session] = emulators.objects("tave", "events")
+    assert (session["startTime"], session["confirmed"]) == ("15:00:00", False)
+    assert len([one for one in emulators.requests("tave") if one["method"] == "PUT"]) - since == 1
+
+
+def _writable(session: dict[str, Any]) -> dict[str, Any]:
+    names = ("jobId", "typeId", "startDate", "endDate", "startTime", "endTime", "timezoneId", "confirmed")
+    return {name: session[name] for name in names}
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"), [("expire_token", AuthExpired), ("rate_limit", RateLimited), ("garbage", Transient)]
+)
+async def test_a_reading_that_is_refused_says_what_recovers(
+    tave: Tave, emulators: Emulators, fault: str, kind: type[WedSyncError]
+) -> None:
+    emulators.fault("tave", fault, method="GET", count=1)
+    with pytest.raises(kind):
+        await read(tave)
+
+
+async def test_every_request_is_one_the_vendor_describes(tave: Tave, emulators: Emulators, tmp_path: Path) -> None:
+    packed = specs_dir("tave") / "vsco-workspace-v2-openapi.json.gz"
+    described = tmp_path / "tave.json"
+    described.write_bytes(gzip.decompress(packed.read_bytes()))
+    base = httpx.URL(emulators.base_url("tave")).path
+    sent: list[SentRequest] = []
+
+    async def record(request: httpx.Request) -> None:
+        body = json.loads(request.content) if request.content else None
+        query = parse_qs(request.url.query.decode())
+        sent.append(SentRequest(request.method, request.url.path.removeprefix(base), query, body))
+
+    tave._http._client.event_hooks["request"].append(record)
+    await read(tave)
+    await read(tave, since=NOW)
+    await tave.recipients("job-77")
+    problems = [(one.method, one.path, problem) for one in sent for problem in OpenApi(described).problems(one)]
+    assert (len(sent), problems) == (8, [])
