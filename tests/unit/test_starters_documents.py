@@ -15,6 +15,7 @@ from contracts.base import Contract
 from contracts.conflict import BookingConflicts
 from contracts.emergency import EmergencyAlert
 from contracts.errors import InvalidInput
+from contracts.escalation import EscalationPolicy
 from contracts.etl import EtlRequest
 from contracts.integration import IntegrationConfiguration
 from contracts.notification import CrossSystemRouting
@@ -28,6 +29,7 @@ CONTRACTS: dict[str, type[Contract]] = {
     "automation": WorkflowOrchestration,
     "booking-conflict": BookingConflicts,
     "emergency-alert": EmergencyAlert,
+    "escalation-policy": EscalationPolicy,
     "integration": IntegrationConfiguration,
     "route-notification": CrossSystemRouting,
     "sync-report": DataSynchronizationRequest,
