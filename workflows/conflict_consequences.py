@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
@@ -98,3 +100,12 @@ async def shown(day: ResourceDayKey, hold_id: str) -> Consequence:
         return Consequence(name=name, status=DeliveryStatus.SUCCESS)
     reason = problem.code if problem else "calendar_away"
     return Consequence(name=name, status=DeliveryStatus.FAILED, reason=reason, error=problem)
+
+
+async def to_the_end(work: Coroutine[Any, Any, None]) -> None:
+    """Finish what follows from a decision, though the run be called off: the decision stands."""
+    task = asyncio.create_task(work)
+    while not task.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.shield(task)
+    task.result()

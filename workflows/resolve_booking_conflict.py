@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -40,7 +39,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows import policies
     from workflows.availability import Contested, ask_owner, contested
     from workflows.conflict_choices import EARLIER, alternative_command, as_settled, choices, chosen
-    from workflows.conflict_consequences import STANDS, amend, carry_out, shown
+    from workflows.conflict_consequences import STANDS, amend, carry_out, shown, to_the_end
     from workflows.conflict_notices import post, route
     from workflows.effects import apply_effect
     from workflows.visibility import detail_of, tag
@@ -145,7 +144,7 @@ class ResolveBookingConflict(WaitsForReconnection):
                 await self._call_off(conflict)
                 raise
         if self._choice is not None:
-            await _to_the_end(self._carry_out(conflict, self._choice))
+            await to_the_end(self._carry_out(conflict, self._choice))
 
     async def _contest(self, conflict: BookingConflict) -> bool:
         """Keep the slot for both bookings; False when there is nothing left to decide."""
@@ -394,12 +393,3 @@ class ResolveBookingConflict(WaitsForReconnection):
             tag(outcome=detail.status.value)
         lines = [f"- `{one.conflict_id}` {one.status.value} {one.choice or ''}" for one in self._details.values()]
         workflow.set_current_details("\n".join(lines))
-
-
-async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
-    """Finish what follows from a decision, though the run be called off: the decision stands."""
-    task = asyncio.create_task(work)
-    while not task.done():
-        with suppress(asyncio.CancelledError):
-            await asyncio.shield(task)
-    task.result()

@@ -277,10 +277,12 @@ async def test_a_conflict_whose_consequence_is_refused_is_decided_and_not_resolv
     town.trouble = {"email:booking_decision": [Permanent("address_refused", "The server refuses the address.")]}
     async with stage(town) as environment:
         handle = await raised(environment)
-        await decide(handle, "job-77")
-        [found] = (await handle.result()).resolution_details
-        again = await raised(environment)
-        [mended] = (await again.result()).resolution_details
+        # The clock must not run past the owner's day between the two runs.
+        with environment.auto_time_skipping_disabled():
+            await decide(handle, "job-77")
+            [found] = (await handle.result()).resolution_details
+            again = await raised(environment)
+            [mended] = (await again.result()).resolution_details
     assert (found.status, found.winning_booking_id, found.error.code) == (
         "resolution_failed",
         "job-77",
@@ -308,10 +310,11 @@ async def test_a_run_that_is_called_off_lets_the_slot_go_and_says_so():
 async def test_a_conflict_about_the_same_two_bookings_gets_the_first_decision():
     town = FakeTown()
     async with stage(town) as environment:
-        first = await raised(environment)
-        await decide(first, "job-91")
-        await first.result()
-        [found] = (await (await raised(environment, conflict="conf-0002")).result()).resolution_details
+        with environment.auto_time_skipping_disabled():
+            first = await raised(environment)
+            await decide(first, "job-91")
+            await first.result()
+            [found] = (await (await raised(environment, conflict="conf-0002")).result()).resolution_details
     assert (found.status, found.winning_booking_id, found.decided_by) == ("resolved", "job-91", "earlier")
     assert town.kinds()["email:booking_decision"] == 1
 
