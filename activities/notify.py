@@ -95,6 +95,8 @@ class Notify:
                 notification=routing.source_notification,
                 target=target,
                 rendered=decisions.rendered(routing, target, voice),
+                intent=target.intent,
+                answers_to=routing.answers_to,
                 occurred_at=now,
             )
             message = Message.of(
@@ -196,7 +198,8 @@ class Notify:
         """
         connector = await self._access.connector(step.organization_id, step.integration_id, DeliveryConnector)
         info = activity.info()
-        claim = await self._ledger.claim(step, f"{info.workflow_id}/{info.workflow_run_id}", LEASE)
+        owner = f"{step.answers_to or info.workflow_id}/{info.workflow_run_id}"
+        claim = await self._ledger.claim(step, owner, LEASE)
         found = await standing(connector, self._ledger, step, claim)
         if found is not None:
             return found

@@ -141,6 +141,7 @@ class Planner:
         context = delivery.notification.wedding_context
         about = {
             "notification_id": delivery.notification.notification_id,
+            "answers_to": delivery.answers_to,
             "wedding_id": delivery.wedding_id or (context.wedding_id if context else None),
         }
         alone = {address: target.model_copy(update={"recipients": [address]}) for address in target.recipients}

@@ -15,6 +15,7 @@ from contracts.facts import Follower
 from contracts.identity import SenderIdentity
 from contracts.integration import Platform
 from contracts.notification import CrossSystemRouting, DeliveryStatus, SourceNotification, TargetSystem
+from contracts.notification import DeliveryIntent as DeliveryIntent  # noqa: PLC0414 - part of what a delivery is
 from contracts.wedding import TimelineStep, Wedding
 
 TemplateVersions = Annotated[dict[ShortText, int], Field(max_length=100)]
@@ -31,14 +32,6 @@ class Rendered(Contract):
     properties: Annotated[dict[str, Text], Field(max_length=100)] = {}
 
 
-class DeliveryIntent(StrEnum):
-    """What the recipient system is to do: show a message, give somebody a task, keep a slot free."""
-
-    NOTIFY = "notify"
-    TASK = "task"
-    HOLD = "hold"
-
-
 class Delivery(Contract):
     """What a connector needs to plan its effects: who, what, where, in which words, and as of when."""
 
@@ -49,6 +42,7 @@ class Delivery(Contract):
     target: TargetSystem
     rendered: Rendered
     intent: DeliveryIntent = DeliveryIntent.NOTIFY
+    answers_to: ShortText | None = None
     wedding_id: OpaqueId | None = None
     occurred_at: Instant
     """Time stamped into the vendor's records; fixed at the first attempt, so a repeat writes the same."""
@@ -69,6 +63,8 @@ class EffectStep(Contract):
     """The connector's own request, opaque to everyone else."""
     notification_id: OpaqueId | None = None
     wedding_id: OpaqueId | None = None
+    answers_to: ShortText | None = None
+    """The workflow that takes people's answers; the one that applies the effect when absent."""
     reversible: bool = False
     """Whether the system takes it back once it stands."""
 

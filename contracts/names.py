@@ -29,6 +29,8 @@ class WorkflowType(StrEnum):
     ROUTE_NOTIFICATION_BATCH = "RouteNotificationBatch"
     SYNC_NOTIFICATION_STATES = "SyncNotificationStates"
     WEDDING_TIMELINE = "WeddingTimeline"
+    RUN_AUTOMATION = "RunAutomation"
+    TRIGGER_AUTOMATIONS = "TriggerAutomations"
     MONITOR_HEALTH = "MonitorHealth"
     ROTATE_KEYS = "RotateKeys"
     RESOLVE_BOOKING_CONFLICT = "ResolveBookingConflict"
@@ -91,6 +93,16 @@ def state_sync_workflow_id(organization_id: str, sync_id: str) -> str:
 def wedding_workflow_id(organization_id: str, wedding_id: str) -> str:
     """Return the id of the entity workflow of a wedding."""
     return f"wedding-timeline/{organization_id}/{wedding_id}"
+
+
+def automation_workflow_id(organization_id: str, orchestration_id: str) -> str:
+    """Return the id of a run of automations."""
+    return f"run-automation/{organization_id}/{orchestration_id}"
+
+
+def trigger_workflow_id(organization_id: str, event_id: str) -> str:
+    """Return the id of what starts automations for an event."""
+    return f"trigger-automations/{organization_id}/{event_id}"
 
 
 def recall_workflow_id(organization_id: str, wedding_id: str, recall_id: str) -> str:

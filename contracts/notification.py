@@ -123,6 +123,14 @@ class CommunicationChannel(Contract):
     message_style: ShortText = "detailed"
 
 
+class DeliveryIntent(StrEnum):
+    """What the recipient system is to do: show a message, give somebody a task, keep a slot free."""
+
+    NOTIFY = "notify"
+    TASK = "task"
+    HOLD = "hold"
+
+
 class TargetSystem(Contract):
     """Where a notification goes."""
 
@@ -135,6 +143,7 @@ class TargetSystem(Contract):
     """Addresses or numbers; personal, therefore only in sealed payloads."""
     failover: Annotated[list[OpaqueId], Field(max_length=10)] = []
     settings: JsonObject = {}
+    intent: DeliveryIntent = DeliveryIntent.NOTIFY
 
 
 class RoutingRule(Contract):
@@ -228,6 +237,8 @@ class CrossSystemRouting(Contract):
     transformation_maps: Annotated[list[TransformationMap], Field(max_length=50)] = []
     delivery_coordination: DeliveryCoordination = DeliveryCoordination()
     error_handling: ErrorHandlingStrategy = ErrorHandlingStrategy()
+    answers_to: ShortText | None = None
+    """The workflow that takes people's answers; the routing itself when absent."""
 
     @model_validator(mode="after")
     def _coordinated_as_it_can_be(self) -> Self:

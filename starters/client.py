@@ -15,6 +15,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from activities.ports.secrets import SecretStore
 from activities.storage.authorizations import AuthorizationStore
+from activities.storage.automations import AutomationStore
 from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database
 from activities.storage.ledger import EffectLedger
@@ -32,6 +33,7 @@ from contracts.recall import RecallReport, RecallRequest
 from contracts.sync import DataSynchronizationRequest, SynchronizationResult, SyncPriority
 from contracts.wedding import Wedding, WeddingState
 from starters.authorizations import Authorizations
+from starters.automations import Automations, planned
 from starters.conflicts import Conflicts
 from starters.emergencies import Emergencies
 from starters.failures import translated
@@ -71,6 +73,7 @@ class WedSync:
             answer_timeout_s=answer_timeout_s,
             outbound=settings.outbound_rules(),
         )
+        self.automations = Automations(client, store.connections, store.automations, answer_timeout_s=answer_timeout_s)
         self.authorizations = Authorizations(
             store.authorizations,
             self.integrations,
@@ -93,7 +96,7 @@ class WedSync:
             self.start_state_sync,
         )
         self._public_url = settings.public_url or settings.api_url
-        self.weddings = Weddings(client, answer_timeout_s=answer_timeout_s)
+        self.weddings = Weddings(client, self.automations, answer_timeout_s=answer_timeout_s)
         self.emergencies = Emergencies(client, answer_timeout_s=answer_timeout_s)
         self._answer_timeout_s = answer_timeout_s
 
@@ -165,7 +168,7 @@ class WedSync:
 
     async def start_wedding(self, wedding: Wedding) -> Run[WeddingState]:
         """Start a wedding's timeline, or join it when it runs or has run to its end."""
-        return await self._start(
+        run = await self._start(
             WorkflowType.WEDDING_TIMELINE,
             wedding,
             WeddingState,
@@ -174,6 +177,8 @@ class WedSync:
             f"Timeline of {wedding.wedding_id}",
             execution_timeout=None,
         )
+        await self.automations.happened(planned(wedding))
+        return run
 
     async def start_recall(self, request: RecallRequest) -> Run[RecallReport]:
         """Start the recall of a wedding or of one notification about it, or join the recall of the same key."""
@@ -264,6 +269,7 @@ class Store:
     secrets: SecretStore
     connections: ConnectionStore
     authorizations: AuthorizationStore
+    automations: AutomationStore
 
 
 def open_store(settings: Settings) -> Store:
@@ -275,6 +281,7 @@ def open_store(settings: Settings) -> Store:
         open_secret_store(settings, database, keys),
         ConnectionStore(database, keys),
         AuthorizationStore(database, keys),
+        AutomationStore(database, keys),
     )
 
 

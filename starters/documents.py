@@ -27,15 +27,20 @@ def read_file(path: Path, model: type[M], organization_id: str | None = None) ->
     Raises:
         InvalidInput: not there, no JSON, invalid or unknown fields, or another organisation's.
     """
-    return parse(_text(path), model, organization_id)
+    return parse(read_text(path), model, organization_id)
 
 
 def read_lines(path: Path, model: type[M], organization_id: str | None = None) -> list[M]:
     """Return the contracts in a file with one JSON object per line; the errors are those of `read_file`."""
-    return [parse(line, model, organization_id) for line in _text(path).splitlines() if line.strip()]
+    return [parse(line, model, organization_id) for line in read_text(path).splitlines() if line.strip()]
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Return a file's text.
+
+    Raises:
+        InvalidInput: it is not there, or no text.
+    """
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -48,6 +53,15 @@ def _text(path: Path) -> str:
 
 def parse(text: str | bytes, model: type[M], organization_id: str | None = None) -> M:
     """Return the contract in a JSON text; the arguments and errors are those of `read_file`."""
+    return validate(parse_object(text, model), model, organization_id)
+
+
+def parse_object(text: str | bytes, model: type[Contract]) -> dict[str, JsonValue]:
+    """Return the JSON object in a text, which is to become a `model`.
+
+    Raises:
+        InvalidInput: no JSON, or no object.
+    """
     try:
         given: JsonValue = from_json(text, allow_inf_nan=False)
     except ValueError as error:
@@ -58,7 +72,7 @@ def parse(text: str | bytes, model: type[M], organization_id: str | None = None)
         raise InvalidInput(
             "not_an_object", "What was sent is not a JSON object.", action=f"Send one {model.__name__} object."
         )
-    return validate(given, model, organization_id)
+    return given
 
 
 def validate(given: dict[str, JsonValue], model: type[M], organization_id: str | None = None) -> M:

@@ -12,6 +12,7 @@ from pydantic import JsonValue
 from temporalio.client import Client, RPCError, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.common import SearchAttributeKey
 
+from contracts.automation_run import WorkflowResult
 from contracts.base import Contract, Instant
 from contracts.batch import BatchSummary
 from contracts.conflict import ConflictResolution
@@ -57,6 +58,7 @@ _RESULTS: dict[str, type[Contract]] = {
     "route-notification": RoutingResult,
     "route-notification-batch": BatchSummary,
     "sync-notification-states": StateSyncResult,
+    "run-automation": WorkflowResult,
     "wedding-timeline": WeddingState,
     "recall-wedding": RecallReport,
     "monitor-health": MonitorHealthResult,

@@ -16,6 +16,7 @@ from contracts.names import WorkflowType
 from contracts.recall import RecallReport
 from contracts.sync import SyncPriority
 from contracts.wedding import WeddingEvent, WeddingEventType, WeddingRun, WeddingState
+from starters.automations import Automations, changed
 from starters.failures import as_error, detail_of, not_found, translated
 from workflows.policies import priority
 
@@ -25,11 +26,13 @@ class Weddings:
 
     Args:
         client: from the one factory, so that payloads are sealed.
+        automations: started by what happens to weddings.
         answer_timeout_s: how long to wait for a worker to answer, in seconds.
     """
 
-    def __init__(self, client: Client, *, answer_timeout_s: float) -> None:
+    def __init__(self, client: Client, automations: Automations, *, answer_timeout_s: float) -> None:
         self._client = client
+        self._automations = automations
         self._answer_timeout_s = answer_timeout_s
 
     async def tell(self, organization_id: str, wedding_id: str, event: WeddingEvent) -> WeddingState:
@@ -40,6 +43,11 @@ class Weddings:
         Raises:
             InvalidInput: there is no such wedding, or its timeline has ended.
         """
+        state = await self._told(organization_id, wedding_id, event)
+        await self._automations.happened(changed(event, state))
+        return state
+
+    async def _told(self, organization_id: str, wedding_id: str, event: WeddingEvent) -> WeddingState:
         try:
             return await self._update(organization_id, wedding_id, "apply_event", event)
         except InvalidInput as error:

@@ -12,10 +12,11 @@ from typing import Any
 import httpx
 from pydantic import SecretStr
 
-from activities import emergency_audit, timeline
+from activities import automation_starts, emergency_audit, timeline
 from activities.access import Access, EndpointResolver
 from activities.admission import Admissions
 from activities.alerts import Alerts
+from activities.automations import Automations
 from activities.batch import Batches
 from activities.bookings import Bookings
 from activities.conflicts import Conflicts
@@ -42,6 +43,7 @@ from activities.refusals import Refusals
 from activities.resource_days import ResourceDays
 from activities.states import States
 from activities.storage.alert_routes import AlertRouteStore
+from activities.storage.automations import AutomationStore
 from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database
 from activities.storage.escalation_policies import EscalationPolicyStore
@@ -117,6 +119,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     escalations = EscalationPolicyStore(database, masters)
     emergency = Emergency(access, ledger, escalations)
     weather = WeatherWatch(access, connections, escalations)
+    automations = Automations(connections, ledger, AutomationStore(database, masters))
     batches = Batches(access, notify, ledger, staging)
     states = States(access, ledger, StateStore(database))
     tokens = Tokens(access, connections, secrets, settings.oauth_apps)
@@ -131,11 +134,14 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
         *(Connect(access, connections, secrets), tokens, migrations, health, alerts),
         *(bookings, days, Conflicts(access, connections)),
         *(notify, Digests(), recall, batches, states, emergency, WeddingRecall(access, ledger), Followers(access)),
-        *(weather, sync, etl, keys),
+        *(weather, automations, sync, etl, keys),
     ]
     try:
         yield Parts(
-            activities=[timeline.plan, emergency_audit.audit, *(verb for group in groups for verb in verbs(group))],
+            activities=[
+                *(timeline.plan, emergency_audit.audit, automation_starts.start, automation_starts.tell),
+                *(verb for group in groups for verb in verbs(group)),
+            ],
             connections=connections,
             watchers=[admissions, Refusals(connections)],
         )

@@ -25,9 +25,11 @@ from workflows.resource_day import ResourceDay
 from workflows.rotate_keys import RotateKeys
 from workflows.route_notification import RouteNotification
 from workflows.route_notification_batch import RouteNotificationBatch
+from workflows.run_automation import RunAutomation
 from workflows.run_warehouse_etl import RunWarehouseEtl
 from workflows.sync_notification_states import SyncNotificationStates
 from workflows.sync_report import SyncReport
+from workflows.trigger_automations import TriggerAutomations
 from workflows.watch_weather import WatchWeather
 from workflows.wedding_timeline import WeddingTimeline
 
@@ -42,9 +44,11 @@ DECISIONS: list[type] = [
     RotateKeys,
     RouteNotification,
     RouteNotificationBatch,
+    RunAutomation,
     RunWarehouseEtl,
     SyncNotificationStates,
     SyncReport,
+    TriggerAutomations,
     WatchWeather,
     WeddingTimeline,
 ]

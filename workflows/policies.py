@@ -82,13 +82,22 @@ TOKEN = Policy(
 """A token's renewal, which every call of the connection waits for."""
 
 STORE = Policy(attempt=timedelta(seconds=20), total=timedelta(hours=1))
-"""Our own store, from a queue."""
+"""Our own store."""
 
 REWRAP = Policy(attempt=timedelta(minutes=10), total=timedelta(hours=12), heartbeat=timedelta(seconds=15))
 """Many short transactions in our own store; resumes from its heartbeat."""
 
 LOCAL = Policy(attempt=timedelta(seconds=10), total=timedelta(minutes=10))
 """Planning inside the worker that runs the workflow."""
+
+AUTOMATION_TIMEOUT = timedelta(days=3 * 366)
+"""How long an automation may run: weddings are planned years ahead."""
+
+MOST_ACTIONS_OF_A_RUN = 500
+"""After so many, an automation goes on in a new run, whose history is short again.
+
+Workflows decide by it, so it is changed as they are.
+"""
 
 EMERGENCY = Policy(
     attempt=timedelta(seconds=10),

@@ -16,6 +16,7 @@ from activities.security.records import HEAD_BYTES, MAGIC, Sealer, head
 from activities.storage import (
     alert_routes,
     authorizations,
+    automations,
     connections,
     credentials,
     escalation_policies,
@@ -102,6 +103,12 @@ SEALED_TABLES = (
         authorizations.EARLIER,
         _organization,
         lambda row: authorizations.place_of(row["state_digest"]),
+    ),
+    SealedTable(
+        automations.automation_definitions,
+        automations.EARLIER,
+        _organization,
+        lambda row: automations.place_of(row["organization_id"], row["definition_id"], row["version"]),
     ),
     SealedTable(
         escalation_policies.escalation_policies,

@@ -90,6 +90,15 @@ def holds(condition: str, facts: Mapping[str, JsonValue], *, name: str) -> bool:
     return bool(answer)
 
 
+def check(condition: str, *, name: str) -> None:
+    """Refuse a condition that is not CEL; the arguments are those of `holds`.
+
+    Raises:
+        InvalidInput: it does not parse.
+    """
+    _program(condition, name)
+
+
 @lru_cache(maxsize=512)
 def _program(condition: str, name: str) -> celpy.Runner:
     if len(condition) > MAX_CONDITION_CHARS:

@@ -221,6 +221,15 @@ def named(template: str, part: str) -> str:
     return source.read_text()
 
 
+def exists(template: str) -> bool:
+    """Return whether the library has a template of that name."""
+    try:
+        named(template, "text")
+    except InvalidInput:
+        return False
+    return True
+
+
 @lru_cache(maxsize=512)
 def _compiled(template: str, html: bool) -> Template:  # noqa: FBT001 - a cache has no keyword of its own
     return (_HTML if html else _PLAIN).from_string(template)

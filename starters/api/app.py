@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse
 
 from contracts.errors import WedSyncError
 from starters.api import (
+    automations,
     conflicts,
     emergencies,
     health,
@@ -74,6 +75,7 @@ def create_app(settings: Settings, api_settings: ApiSettings) -> FastAPI:
         conflicts,
         emergencies,
         health,
+        automations,
     ):
         app.include_router(module.router)
     _add_probes(app)

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from activities.storage.connections import StoredConnection
+from contracts.automation import AutomationDefinition
 from contracts.base import Contract, Instant, OpaqueId, ShortText
 from contracts.health import HealthWord
 from contracts.integration import IntegrationState, Platform
@@ -51,6 +52,14 @@ class IntegrationList(Contract):
     """The integrations of an organisation."""
 
     integrations: Annotated[list[IntegrationSummary], Field(max_length=10_000)]
+
+
+class AutomationList(Contract):
+    """The automations an organisation saved, and the runs of automations that have not ended."""
+
+    saved: Annotated[list[AutomationDefinition], Field(max_length=1_000)]
+    running: Annotated[list[OpaqueId], Field(max_length=10_000)]
+    """Orchestration ids."""
 
 
 class Readiness(Contract):

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from activities.boundary import invalid_input
 from contracts.errors import ErrorDetail, InvalidInput, Owner, Permanent, WedSyncError
 from starters.cli import (
+    automations,
     conflicts,
     emergencies,
     explain,
@@ -61,6 +62,7 @@ app.add_typer(integrations.app, name="integrations")
 app.add_typer(runs.sync_app, name="sync")
 app.add_typer(runs.etl_app, name="etl")
 app.add_typer(weddings.app, name="weddings")
+app.add_typer(automations.app, name="automations")
 app.add_typer(conflicts.app, name="conflicts")
 app.add_typer(operations.schedules_app, name="schedules")
 app.add_typer(keys.app, name="keys")

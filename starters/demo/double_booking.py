@@ -167,7 +167,7 @@ async def _read_back(stage: Stage, before: dict[str, int], winner: _Couple, lose
     sessions = {one["jobId"]: one["confirmed"] for one in await stage.vendors.objects("tave", "events")}
     notes = [one["jobId"] for one in await stage.vendors.objects("tave", "notes")]
     chat = await stage.vendors.effects("slack", before["slack"])
-    said = await stage.vendors.holding("slack", "messages", "Decided by U0PLANNER")
+    said = await stage.vendors.holding("slack", "messages", f"Decided by U0PLANNER: {winner.job_id}")
     mails = [one for one in await stage.vendors.objects("smtp", "messages") if loser.email in one["to"]]
     entries = [one for one in await stage.vendors.objects("caldav", "events") if "/ballroom/" in one["id"]]
     return [

@@ -18,6 +18,7 @@ from contracts.wedding import Wedding, WeddingEvent, WeddingEventType
 from starters.demo.connections import connections
 from starters.demo.double_booking import double_booking
 from starters.demo.emergency import emergency
+from starters.demo.planner import planner_sequences
 from starters.demo.stage import ORGANIZATION, ROOT, Check, Scenario, Stage, example, integration
 from starters.demo.vendors import Vendors
 from starters.demo.venue import venue_coordination
@@ -196,4 +197,5 @@ SCENARIOS: dict[str, Scenario] = {
     "double-booking": double_booking,
     "white-label": white_label,
     "venue-coordination": venue_coordination,
+    "planner-sequences": planner_sequences,
 }

@@ -76,3 +76,24 @@ def wedding(wedding_id: str) -> dict[str, Any]:
         "timeZone": "Europe/London",
         "bookingStatus": "confirmed",
     }
+
+
+def automation(orchestration_id: str, **chain: Any) -> dict[str, Any]:
+    """Return an automation that asks in the team's channel, and tells it once somebody has approved."""
+
+    def said(action_id: str) -> dict[str, Any]:
+        words = {"message": f"{action_id} {orchestration_id}", "channelId": "C0WEDDINGS"}
+        return {"actionId": action_id, "type": "send_message", "integrationId": "slack-main", "parameters": words}
+
+    actions = {"coordinationId": "tell", "actions": [said("told")]}
+    step = {
+        "stepId": "tell",
+        "approvalBy": ["planner", "U0PLANNER"],
+        "approval": {"ask": said("asked")},
+        "actions": actions,
+    }
+    return {
+        "orchestrationId": orchestration_id,
+        "organizationId": ORGANIZATION,
+        "chains": [{"chainId": "tell", "name": "Tell", "trigger": "manual", "steps": [step], **chain}],
+    }

@@ -7,7 +7,7 @@ import time
 import httpx
 
 from tests.e2e.conftest import RunningStack
-from tests.e2e.documents import ORGANIZATION, SLACK, routing, wedding
+from tests.e2e.documents import ORGANIZATION, SLACK, automation, routing, wedding
 from tests.support.emulators import Emulators
 
 BASE = f"/v1/organizations/{ORGANIZATION}"
@@ -97,3 +97,55 @@ def test_a_new_credential_is_taken_over_http_and_a_refused_one_is_not(
     bare = api.post(f"{BASE}/integrations/{fresh}/actions", json={"action": "rotate"})
     elsewhere = api.post(f"{BASE}/integrations/slack-main/credential", json=mine)
     assert [one.status_code for one in (bare, elsewhere)] == [422, 422]
+
+
+def test_an_automation_asks_waits_for_the_answer_and_goes_on_once(
+    connected: RunningStack, api: httpx.Client, emulators: Emulators, fresh: str
+) -> None:
+    started = [api.post(f"{BASE}/automations", json=automation(fresh)) for _ in range(2)]
+    assert [one.status_code for one in started] == [202, 202]
+    while not emulators.messages(f"asked {fresh}"):
+        time.sleep(0.5)  # noqa: TID251 - a test outside Temporal
+    assert fresh in api.get(f"{BASE}/automations").json()["running"]
+    answers = f"{BASE}/automations/{fresh}/answers"
+    given = {"stepId": "tell", "answer": "approve", "actorId": "planner", "eventId": f"e-{fresh}"}
+    stranger = api.post(answers, json={**given, "actorId": "stranger"})
+    while api.post(answers, json=given).status_code != 200:
+        time.sleep(0.5)  # noqa: TID251 - a test outside Temporal
+    view = finished(api, started[0].headers["location"])
+    explained = api.get(f"{BASE}/automations/{fresh}/explanation").raise_for_status().json()
+    assert (stranger.status_code, view["outcome"]) == (422, "success")
+    assert [emulators.messages(f"{word} {fresh}") for word in ("asked", "told")] == [1, 1]
+    assert explained["spent"]["peopleMs"] > 0
+    assert api.get(f"/v1/organizations/somebody-else/automations/{fresh}").status_code == 404
+
+
+def test_an_automation_with_faults_is_refused_with_each_of_their_places(
+    connected: RunningStack, api: httpx.Client, fresh: str
+) -> None:
+    faulty = automation(fresh, condition="1 +", trigger="whenever")
+    answer = api.post(f"{BASE}/automations", json=faulty)
+    found = api.post(f"{BASE}/automations/checks", json=faulty).json()["problems"]
+    assert (answer.status_code, answer.json()["code"]) == (422, "automation_invalid")
+    assert [one["place"] for one in found] == ["chains[0].trigger", "chains[0].condition"]
+
+
+def test_a_saved_automation_starts_when_its_wedding_is_confirmed(
+    connected: RunningStack, api: httpx.Client, emulators: Emulators, fresh: str
+) -> None:
+    words = {"message": f"confirmed {fresh} {{{{ wedding.weddingId }}}}", "channelId": "C0WEDDINGS"}
+    action = {"actionId": "tell", "type": "send_message", "integrationId": "slack-main", "parameters": words}
+    step = {"stepId": "tell", "actions": {"coordinationId": "tell", "actions": [action]}}
+    trigger = {"trigger": "property_change", "triggerProperty": "booking_status", "triggerValue": "confirmed"}
+    chain = {"chainId": "tell", "name": "Tell", "steps": [step], **trigger}
+    saved = api.post(f"{BASE}/automations/definitions", json={"definitionId": fresh, "name": "Tell", "chains": [chain]})
+    assert saved.json()["version"] == 1
+    api.post(f"{BASE}/weddings", json={**wedding(fresh), "bookingStatus": "inquiry"}).raise_for_status()
+    event = {"eventId": f"e-{fresh}", "type": "status_changed", "bookingStatus": "confirmed"}
+    for _ in range(2):
+        api.post(f"{BASE}/weddings/{fresh}/events", json=event).raise_for_status()
+    while not emulators.messages(f"confirmed {fresh} {fresh}"):
+        time.sleep(0.5)  # noqa: TID251 - a test outside Temporal
+    off = {"definitionId": fresh, "name": "Tell", "chains": [chain], "enabled": False}
+    assert api.post(f"{BASE}/automations/definitions", json=off).json()["version"] == 2
+    assert emulators.messages(f"confirmed {fresh} {fresh}") == 1

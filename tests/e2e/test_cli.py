@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import RunningStack
-from tests.e2e.documents import HUBSPOT, ORGANIZATION, SLACK, routing, wedding
+from tests.e2e.documents import HUBSPOT, ORGANIZATION, SLACK, automation, routing, wedding
 from tests.support.emulators import Emulators
 
 
@@ -128,3 +128,41 @@ def test_a_file_of_notifications_is_routed_as_a_batch_and_each_is_counted(
     summary = connected.json("notify", file, "--batch", fresh)
     assert (summary["total"], summary["counts"]["success"]) == (2, 2)
     assert [emulators.messages(name) for name in names] == [1, 1]
+
+
+def test_an_automation_is_checked_run_rejected_and_explained(connected: RunningStack, fresh: str) -> None:
+    asked = automation(fresh)
+    owner = ("--organization", ORGANIZATION)
+    faulty = connected.cli("automations", "check", connected.file({**asked, "chains": []}), "--json")
+    assert (faulty.returncode, json.loads(faulty.stdout)["problems"][0]["code"]) == (1, "nothing_to_do")
+    file = connected.file(asked)
+    assert connected.json("automations", "check", file) == {"problems": []}
+    assert connected.json("automations", "run", file, "--no-wait")["orchestrationId"] == fresh
+    no = ("automations", "approve", fresh, "--step", "tell", "--as", "planner", "--reject", *owner)
+    while connected.cli(*no).returncode != 0:
+        pass
+    shown = connected.json("automations", "run", file)
+    assert [one["status"] for one in shown["results"][0]["steps"]] == ["rejected"]
+    assert connected.json("automations", "explain", fresh, *owner)["criticalPath"][0]["stepId"] == "tell"
+    assert connected.json("automations", "show", fresh, *owner) == shown
+
+
+def test_a_notification_is_explained_to_the_end_and_one_that_never_was_plainly(
+    connected: RunningStack, fresh: str
+) -> None:
+    org = ("--organization", ORGANIZATION)
+    connected.json("notify", connected.file(routing(fresh)))
+    told = connected.json("explain", f"n-{fresh}", *org)
+    stages = [one["stage"] for run in told["runs"] for one in run["decisions"]]
+    assert stages == ["rule", "preference", "delivery", "attempt", "receipt"]
+    assert "Nothing was ever routed" in connected.json("explain", f"never-{fresh}", *org)["sentence"]
+
+
+def test_preferences_and_templates_are_set_and_shown(stack: RunningStack, fresh: str) -> None:
+    org, address = ("--organization", fresh), f"{fresh}@fisher.example"
+    stack.json("preferences", "set", address, stack.file({"optedOut": True}), *org)
+    assert stack.json("preferences", "show", address.upper(), *org)["preferences"]["optedOut"] is True
+    stack.json("preferences", "policy", stack.file({"identity": {"fromName": "Canary House"}}), *org)
+    assert stack.json("preferences", "policy", *org)["identity"]["fromName"] == "Canary House"
+    stack.json("templates", "save", stack.file({"name": "reminder", "text": "Soon"}), *org)
+    assert [one["version"] for one in stack.json("templates", "list", *org)["templates"]] == [1]

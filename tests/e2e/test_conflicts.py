@@ -102,19 +102,21 @@ def test_the_example_runs_through_temporals_own_command_line_and_is_decided_over
     command = [str(binary("temporal")), "workflow", "start", "--address", studio.ready["temporal"]]
     command += ["--type", "ResolveBookingConflict", "-t", "orchestration", "-w", run, "-i", EXAMPLE]
     subprocess.run(command, check=True, capture_output=True, timeout=_PATIENCE_S)
-    until(lambda: emulators.messages("job-77 and job-91 both want"))
+    until(lambda: _messages(emulators, "12 Jun 2027"))
     pending = api.get(f"{path}/conf-0001").json()["resolution"]
     decided = api.post(f"{path}/conf-0001/decision", json={"choice": "job-91", "decidedBy": "planner"}).json()
     late = studio.cli("conflicts", "decide", "conf-0001", "job-77")
     done = until(lambda: _resolved(studio, "conf-0001"))
     listed = until(lambda: [one for one in api.get(path).json()["conflicts"] if one["runId"]])
+    cli = studio.json("conflicts", "list", "--organization", ORGANIZATION)["conflicts"]
+    assert "conf-0001" in {one["conflictId"] for one in cli}
     assert (pending["status"], pending["winningBookingId"]) == ("pending_resolution", None)
     assert (decided["accepted"], decided["winningBookingId"]) == (True, "job-91")
     assert (late.returncode, "decided before by planner" in late.stderr) == (1, True)
     assert (done["status"], done["winningBookingId"], done["error"]) == ("resolved", "job-91", None)
     assert "conf-0001" in {one["resolution"]["conflictId"] for one in listed}
     jobs = {one["id"]: one["stage"] for one in emulators.objects("tave", "jobs")}
-    notes = [one["jobId"] for one in emulators.objects("tave", "notes")]
+    notes = [one["jobId"] for one in emulators.objects("tave", "notes") if "Conflict conf-0001" in one["contentHtml"]]
     [session] = [one for one in emulators.objects("tave", "events") if one["id"] == "sess-1"]
     assert (jobs["job-91"], jobs["job-77"], session["confirmed"]) == ("booked", "lead", False)
     assert (notes.count("job-77"), notes.count("job-91")) == (2, 2)
@@ -162,6 +164,19 @@ async def test_a_killed_worker_forgets_no_booking(studio: RunningStack) -> None:
     [answers] = await race(studio, range(20, 21), runners=3)
     assert first.accepted
     assert [one.accepted for one in answers] == [True, False, False]
+
+
+def test_a_confirmation_over_http_is_answered_once_and_the_next_one_is_told_who_has_the_slot(
+    studio: RunningStack, api: httpx.Client
+) -> None:
+    path = f"/v1/organizations/{ORGANIZATION}/confirmations"
+    bodies = [
+        {"integrationId": "tave-main", "bookingId": booking, "slot": slot(60).model_dump(mode="json")}
+        for booking in ("http-1", "http-1", "http-2")
+    ]
+    first, again, second = [api.post(path, json=body).json() for body in bodies]
+    assert (first["accepted"], again["hold"]["holdId"]) == (True, first["hold"]["holdId"])
+    assert (second["accepted"], second["heldBy"], bool(second["alternatives"])) == (False, ["http-1"], True)
 
 
 def test_another_organisation_s_conflicts_are_not_found(studio: RunningStack, api: httpx.Client) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from pydantic import SecretStr
 
 from starters.client import open_wedsync
 from starters.demo.connections import connections
+from starters.demo.planner import planner_sequences
 from starters.demo.scenarios import planner_survey
 from starters.demo.stage import Scenario, Stage
 from starters.demo.vendors import Vendors
@@ -45,3 +47,9 @@ async def test_a_venue_s_change_reaches_everybody_once_and_a_moved_date_moves_th
     stack: RunningStack, tmp_path: Path
 ):
     assert await differences(venue_coordination, stack, tmp_path) == []
+
+
+async def test_a_planner_s_automations_write_to_every_couple_once_and_undo_what_failed(
+    stack: RunningStack, tmp_path: Path
+):
+    assert await differences(partial(planner_sequences, weddings=11), stack, tmp_path) == []

@@ -170,6 +170,27 @@ def test_a_worker_killed_in_the_middle_of_a_batch_goes_on_where_it_was(
     assert (view["result"]["counts"]["success"], done) == (40, {"contact.updated": 40, "note.created": 40})
 
 
+def test_a_worker_killed_while_an_automation_waits_for_the_chat_doubles_nothing(
+    stack: RunningStack, studio: Emulators, api: httpx.Client, fresh: str
+) -> None:
+    asked = max((item["seq"] for item in studio.requests("slack")), default=0)
+    studio.fault("slack", "hang", path="chat.postMessage", delayS=20, count=1)
+    messages = [{"message": f"{number} of {fresh}"} for number in range(3)]
+    sequence = {
+        "sequenceId": "s",
+        "name": "s",
+        "trigger": "manual",
+        "targetChannel": "C0WEDDINGS",
+        "messages": messages,
+    }
+    given = {"orchestrationId": fresh, "sequences": [{**sequence, "integrationId": "slack-main"}]}
+    location = api.post(f"{BASE}/automations", json=given).raise_for_status().headers["location"]
+    until_asked(studio, "slack", "chat.postMessage", asked)
+    kill_worker(stack)
+    assert ended(api, location)["outcome"] == "success"
+    assert [studio.messages(f"{number} of {fresh}") for number in range(3)] == [1, 1, 1]
+
+
 def test_a_worker_killed_in_the_middle_of_a_transaction_loses_and_doubles_no_row(
     stack: RunningStack, api: httpx.Client, emulators: Emulators, tmp_path: Path, fresh: str
 ) -> None:

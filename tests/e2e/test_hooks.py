@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.e2e.conftest import RunningStack
-from tests.e2e.documents import HUBSPOT, ORGANIZATION, routing
+from tests.e2e.documents import HUBSPOT, ORGANIZATION, automation, routing
 from tests.support.emulators import Emulators
 
 SECRET = "sandbox-slack-signing-secret"
@@ -80,6 +80,24 @@ def test_a_pressed_button_is_shown_by_the_other_systems_of_its_notification(
         time.sleep(0.2)  # noqa: TID251 - a test outside Temporal
     shown = [item for item in emulators.effects("hubspot") if item["kind"] == "note.updated"]
     assert len([item for item in shown if "acknowledged" in json.dumps(item["body"])]) == 1
+
+
+def test_a_button_pressed_in_the_chat_approves_the_step_of_an_automation(
+    connected: RunningStack, url: str, emulators: Emulators, fresh: str
+) -> None:
+    file = connected.file(automation(fresh))
+    connected.json("automations", "run", file, "--no-wait")
+    while not (found := [item for item in emulators.objects("slack", "messages") if f"asked {fresh}" in item["text"]]):
+        time.sleep(0.2)  # noqa: TID251 - a test outside Temporal
+    [message] = found
+    assert send(url, pressed(message, "approve", user="U0STRANGER")).status_code == 200
+    owner = ("--organization", ORGANIZATION)
+    while connected.json("automations", "show", fresh, *owner)["status"] == "running":
+        # The question may stand before its run has heard that it does.
+        assert send(url, pressed(message, "approve")).status_code == 200
+    [step] = connected.json("automations", "show", fresh, *owner)["results"][0]["steps"]
+    assert (step["status"], step["answeredBy"]) == ("done", "U0PLANNER")
+    assert emulators.messages(f"told {fresh}") == 1
 
 
 def test_f72_what_is_not_signed_by_the_vendor_now_changes_nothing(

@@ -67,6 +67,7 @@ class House:
         verbs = [
             *(timeline.plan, desk.notify.plan, desk.notify.plan_action, desk.notify.apply_effect),
             *(desk.recall.retract, desk.recall.correct, desk.recall.look_for_effect),
+            *(desk.notify.check_effect, desk.notify.give_back),
             *(recall.stop, recall.account, recall.replan),
         ]
         return polling(self.client, WORKFLOWS, verbs, *(f"system.{name}" for name in SYSTEMS))

@@ -15,12 +15,14 @@ import pytest
 from temporalio.client import WorkflowFailureError, WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 
+from activities.resource_days import FrontDesk
 from contracts.actions import ActionAnswer, ActionTaken
 from contracts.conflict import ConflictDecision, ConflictResolution, DecisionAnswer, ResolutionDetail
 from contracts.errors import Permanent
 from contracts.names import ORCHESTRATION_QUEUE, resource_day_workflow_id
-from contracts.resource_day import ResourceDayState
-from tests.support.bookings import ORGANIZATION, QUEUES, TAVE, FakeTown, away
+from contracts.notification import Slot
+from contracts.resource_day import AskOwner, ResourceDayState, SlotCommand, SlotCommandKind
+from tests.support.bookings import ORGANIZATION, QUEUES, SLOT, TAVE, FakeTown, away, owner
 from tests.support.temporal import polling, time_skipping
 from workflows.resolve_booking_conflict import ResolveBookingConflict
 from workflows.resource_day import ResourceDay
@@ -223,6 +225,39 @@ async def test_a_chosen_alternative_is_kept_for_the_booking_that_moves():
     assert (kept.booking_ids, kept.status) == (["job-91"], "held")
     [told] = [step for step in town.applied if step.system == "email"]
     assert "This time is kept for you until" in told.payload["text"]
+
+
+async def confirmed(environment: WorkflowEnvironment, booking: str, slot: Slot) -> None:
+    """Give a slot to a booking that has nothing to do with the conflict."""
+    command = SlotCommand(kind=SlotCommandKind.CONFIRM, hold_id=f"h-{booking}", booking_ids=[booking], slot=slot)
+    answer = await FrontDesk(environment.client).ask(AskOwner(day=owner(), command=command))
+    assert answer.accepted
+
+
+async def test_an_alternative_that_was_taken_meanwhile_is_refused_and_the_conflict_stays_open():
+    town = FakeTown()
+    async with stage(town) as environment:
+        handle = await raised(environment)
+        await decide(handle, "nobody-of-that-name")
+        await confirmed(environment, "job-55", town.alternatives[1].slot)
+        refused = await decide(handle, "alternative-2")
+        undecided = (await detail(handle)).status
+        accepted = await decide(handle, "alternative-1")
+        result = await handle.result()
+    assert (refused.accepted, "has been taken meanwhile" in refused.message) == (False, True)
+    assert (undecided, accepted.accepted) == ("pending_resolution", True)
+    assert result.resolution_details[0].choice == "alternative-1"
+
+
+async def test_a_slot_that_a_third_booking_has_is_given_to_neither():
+    town = FakeTown()
+    async with stage(town) as environment:
+        await confirmed(environment, "job-55", SLOT)
+        result = await (await raised(environment)).result()
+    [found] = result.resolution_details
+    assert (found.status, found.error.code, found.winning_booking_id) == ("resolution_failed", "slot_taken", None)
+    assert "job-55" in found.error.message
+    assert town.kinds()["slack:message.post"] == 0
 
 
 async def test_a_decision_stands_while_the_booking_system_is_down_and_what_follows_is_made_up_for():

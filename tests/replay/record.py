@@ -30,9 +30,11 @@ from tests.orchestration import test_rotate_keys as keys
 from tests.orchestration import test_route_notification as routing
 from tests.orchestration import test_route_notification_batch as batch
 from tests.orchestration import test_route_notification_holds as holds
+from tests.orchestration import test_run_automation as automation
 from tests.orchestration import test_run_warehouse_etl as etl
 from tests.orchestration import test_sync_notification_states as states
 from tests.orchestration import test_sync_report as sync
+from tests.orchestration import test_trigger_automations as triggers
 from tests.orchestration import test_watch_weather as weather
 from tests.orchestration import test_wedding_interleavings as interleavings
 from tests.orchestration import test_wedding_timeline as wedding
@@ -40,6 +42,51 @@ from tests.support import bookings
 from tests.support.vendors import Point
 
 HISTORIES = Path(__file__).parent / "histories"
+
+
+@asynccontextmanager
+async def automation_approved_and_compensated() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    steps = [
+        automation.step("reserve", automation.action("reserve"), automation.action("tell", "send_message")),
+        {**automation.APPROVED, "approval": {"ask": automation.action("ask", "send_message")}},
+        automation.step("fails", automation.action("fails"), on_failure="compensate"),
+    ]
+    async with automation.stage() as here:
+        here.systems.refuses("fails")
+        handle = await here.start(automation.orchestration(automation.chain(*steps)))
+        await automation.until(handle, "order")
+        await here.answer(handle, "approve", value="order")
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
+async def automation_of_messages_cancelled() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    async with automation.stage() as here:
+        sequences = [automation.SEQUENCE]
+        handle = await here.start(
+            automation.orchestration(automation.BRANCHED, sequences=sequences, **automation.LUXURY)
+        )
+        await here.environment.sleep(timedelta(days=2))
+        await handle.cancel()
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
+async def automations_triggered_and_told() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    async with automation.stage(triggers.TriggerAutomations) as here:
+        slow = automation.step("slow", automation.action("slow"), wait={"duration": "P1D"})
+        here.systems.definitions = [triggers.definition(automation.chain(slow, **triggers.CONFIRMED))]
+        confirmed = {"booking_status": "confirmed"}
+        [started] = (await triggers.trigger(here, triggers.happened(properties=confirmed))).started
+        while not here.systems.running:
+            await triggers.run_of(here, started).query("state")
+        news = {"wedding": {"weddingId": "wed-1001"}, "status": "cancelled"}
+        event = triggers.happened(eventId="e-2", name="cancelled", properties=confirmed, news=news)
+        workflow_id = "trigger-recorded"
+        await triggers.trigger(here, event, workflow_id)
+        yield here.environment.client.get_workflow_handle(workflow_id)
 
 
 @asynccontextmanager
@@ -418,6 +465,9 @@ PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, An
         day_with_a_lapsed_hold_and_a_confirmation,
         digest_sent_as_one,
         batch_of_two_parts,
+        automation_approved_and_compensated,
+        automation_of_messages_cancelled,
+        automations_triggered_and_told,
         emergency_called_off,
         emergency_drilled,
         emergency_escalated_repeated_and_acknowledged,

@@ -18,6 +18,7 @@ from activities.security.key_files import KeyFiles
 from activities.security.keyring import KeyRing
 from activities.storage.alert_routes import AlertRouteStore
 from activities.storage.authorizations import AuthorizationStore, PendingAuthorization
+from activities.storage.automations import AutomationStore
 from activities.storage.connections import ConnectionStore
 from activities.storage.credentials import SealedSecretStore
 from activities.storage.database import Database, metadata, migrate
@@ -28,6 +29,7 @@ from activities.storage.root_keys import StoredRootKeys
 from activities.storage.sealed_rows import SEALED_TABLES, SealedRows
 from activities.storage.templates import TemplateStore
 from contracts.alerts import AlertRoutes
+from contracts.automation import AutomationDefinition
 from contracts.errors import Permanent, Transient
 from contracts.escalation import EscalationPolicy
 from contracts.identity import TemplateWords
@@ -61,6 +63,8 @@ async def fill(store: Database) -> None:
     await requests.begin("lumen", "k|1", requests.fingerprint("lumen", b"{}"))
     await requests.complete("lumen", "k|1", ANSWER)
     StoredRootKeys(store.url, BEFORE).eldest()
+    plan = {"definitionId": "d-1", "organizationId": "lumen", "name": "d"}
+    await AutomationStore(store, BEFORE).save(AutomationDefinition.model_validate(plan))
     await AlertRouteStore(store, BEFORE).put(AlertRoutes(organization_id="lumen"))
     policy = EscalationPolicy(organization_id="lumen", policy_id="day")
     await EscalationPolicyStore(store, BEFORE).put(policy)
@@ -93,6 +97,7 @@ async def test_every_kind_of_record_opens_under_the_new_key_alone(store: Databas
     assert opened["token"].get_secret_value() == "t-1"
     assert await ConnectionStore(store, AFTER).get("lumen", "crm") is not None
     assert (await AlertRouteStore(store, AFTER).get("lumen")).organization_id == "lumen"
+    assert [one.version for one in await AutomationStore(store, AFTER).newest("lumen")] == [1]
     assert await AuthorizationStore(store, AFTER).take("state") is not None
     assert (await PreferenceStore(store, AFTER).wishes("lumen", ["c" * 32])).of("c" * 32).opted_out
     assert await TemplateStore(store, AFTER).get("lumen", "reminder") is not None
