@@ -122,6 +122,8 @@ class Emergency:
         alert = request.alert
         entries = await self._entries(alert)
         standing = [one.standing for one in entries if one.standing is not None and one.retracted_at is None]
+        # An incident that is acknowledged before it is opened would stay open.
+        pending = set() if request.last_look else {one.integration_id for one in entries if one.standing is None}
         corrections: list[Correction] = []
         notices: dict[str, EffectStep] = {}
         told: set[str] = set()
@@ -129,7 +131,7 @@ class Emergency:
             for step in await self._closing_steps(request, target, told):
                 corrected = [effect for effect in standing if self._corrects(step, effect)]
                 corrections += [Correction(effect=effect, step=step) for effect in corrected]
-                if not corrected:
+                if not corrected and step.integration_id not in pending:
                     notices.setdefault(step.effect_id, step)
         return ClosingPlan(
             corrections=corrections,

@@ -215,6 +215,8 @@ class PlanClosing(Contract):
     state: EmergencyState
     alerted: Annotated[list[OpaqueId], Field(max_length=1_000)] = []
     """System ids that were reached, or may have been."""
+    last_look: bool = False
+    """Whether to tell also those of whom it is still not known whether a call reached them."""
     occurred_at: Instant
 
 

@@ -52,18 +52,30 @@ class Closing:
             return []
         found: list[ClosingResult] = []
         for look in range(_LOOKS):
-            plan = await self._plan()
+            plan = await self._plan(look)
             found += await asyncio.gather(*self._work(plan))
-            if not plan.in_flight or look == _LOOKS - 1:
+            if look == _LOOKS - 1 or not (plan.in_flight or (look == 0 and self._unanswered())):
                 break
             await workflow.sleep(_LOOK_AGAIN, summary="Until calls that were with a vendor have ended")
         return found
 
-    async def _plan(self) -> ClosingPlan:
+    def _unanswered(self) -> set[tuple[int, str]]:
+        """Return the deliveries whose calls may be on their way to a vendor."""
+        held = (one for one in self._state.deliveries if one.status is DeliveryStatus.HELD)
+        return {(one.repetition, one.system_id) for one in held if one.error is None}
+
+    async def _plan(self, look: int) -> ClosingPlan:
+        later = self._unanswered() if look == 0 else set()
+        reached = (
+            one.system_id
+            for one in self._state.deliveries
+            if _perhaps_reached(one) and (one.repetition, one.system_id) not in later
+        )
         request = PlanClosing(
             alert=self._alert,
             state=self._state.model_copy(update={"deliveries": []}),
-            alerted=list(dict.fromkeys(one.system_id for one in self._state.deliveries if _perhaps_reached(one))),
+            alerted=list(dict.fromkeys(reached)),
+            last_look=look == _LOOKS - 1,
             occurred_at=workflow.now(),
         )
         plan: ClosingPlan = await workflow.execute_local_activity(

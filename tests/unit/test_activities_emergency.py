@@ -164,3 +164,12 @@ async def test_a_call_that_is_with_the_vendor_is_known_to_be_in_flight(ground: G
     [step] = (await ground.plan(given)).known[0].plan.steps
     await ground.ledger.claim(step, f"{ActivityEnvironment().info.workflow_id}/run", timedelta(minutes=1))
     assert (await ground.closing(given, "chat")).in_flight == 1
+
+
+async def test_an_incident_is_acknowledged_only_once_it_is_known_to_be_open(ground: Ground):
+    given = alert(level(1, 60, ONCALL))
+    [step] = (await ground.plan(given)).known[0].plan.steps
+    await ground.ledger.claim(step, f"{ActivityEnvironment().info.workflow_id}/run", timedelta(minutes=1))
+    assert (await ground.closing(given, "oncall")).notices == []
+    await ground.ledger.receipt(step, "remote-1")
+    assert [one.kind for one in (await ground.closing(given, "oncall")).notices] == ["event.acknowledge"]
