@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, is_cancelled_exception
@@ -14,8 +14,10 @@ with workflow.unsafe.imports_passed_through():
     from contracts.names import WorkflowType
     from contracts.notification import (
         CrossSystemRouting,
+        DeliveryMode,
         DeliveryStatus,
         FailureStrategy,
+        OverallStatus,
         RoutingResult,
         SystemRoutingResult,
     )
@@ -53,9 +55,17 @@ class RouteNotification(HoldsMessages, WaitsForReconnection):
             notification_id=notification.notification_id,
             **({"wedding_id": notification.wedding_context.wedding_id} if notification.wedding_context else {}),
         )
-        coordination = Coordination(routing, await self.planned(routing), self._book, self)
+        plan = await self.planned(routing)
+        coordination = Coordination(routing, plan, self._book, self)
+        together = routing.delivery_coordination.chosen is DeliveryMode.ALL_OR_NOTHING
+        # A target of which a digest takes everything is not delivered to at all.
+        digested = [target for target in plan.targets if target.status is DeliveryStatus.SKIPPED]
+        if not together:
+            await self._hand_over_all(digested)
         results = await coordination.run()
         overall = coordination.overall(results)
+        if together and overall in {OverallStatus.SUCCESS, OverallStatus.SKIPPED}:
+            await self._hand_over_all(digested)
         tag(outcome=overall.value)
         workflow.set_current_details(
             "\n".join(f"- `{item.system_id}` {item.status.value} {item.reason}" for item in results)
@@ -98,6 +108,10 @@ class RouteNotification(HoldsMessages, WaitsForReconnection):
         if target.collected:
             word = self._routing.source_notification.priority
             await self.collected(self._routing.organization_id, target.collected, word)
+
+    async def _hand_over_all(self, targets: Sequence[TargetPlan]) -> None:
+        for target in targets:
+            await self.hand_over(target)
 
     async def give_back(self, target: TargetPlan) -> None:
         """Uncount the recipients of a target who have nothing of it."""
@@ -150,7 +164,8 @@ class RouteNotification(HoldsMessages, WaitsForReconnection):
     async def _deliver_now(self, plan: TargetPlan, *, waits: bool) -> SystemRoutingResult:
         if plan.status is not DeliveryStatus.SUCCESS:
             return untouched(plan, plan.status, plan.reason)
-        entries = self._book.plan(plan)
+        # Not all that the book has of the target: others of its recipients were served before, or will be.
+        entries = [self._book.entry(plan.target.system_id, step) for step in plan.steps]
         await asyncio.gather(*(self.carry_out(entry, waits=waits) for entry in entries))
         await self.give_back(plan)
         return delivered(plan, [entry.result for entry in entries])
