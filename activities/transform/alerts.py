@@ -56,6 +56,8 @@ def notification_of(alert: Alert) -> SourceNotification:
             "severity": alert.severity,
             "incidentId": alert.incident_id or alert.alert_id,
             "incidentAction": "resolve" if resolved else "trigger",
+            # Trouble that comes again is told again, in the same words.
+            "dedupKey": f"{alert.alert_id}.{'resolve' if resolved else 'trigger'}",
         },
         created_at=alert.since,
     )
