@@ -44,6 +44,8 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 ROUTING = json.loads((EXAMPLES / "route-notification.json").read_text())
 WEDDING = json.loads((EXAMPLES / "wedding-timeline.json").read_text())
 WEDDING_ID = WEDDING["weddingId"]
+AWAKE = [{**person, "quietHours": None} for person in WEDDING["participants"]]
+"""Participants who are written to whatever the hour of the test."""
 NOW = datetime(2027, 1, 1, tzinfo=UTC)
 WORKFLOWS = [RecallWedding, RouteNotification, WeddingTimeline]
 TASK = {
@@ -76,7 +78,12 @@ class House:
         """Start the example's wedding and wait until all that is due at once was sent."""
         handle = await self.client.start_workflow(
             WeddingTimeline.__name__,
-            {**WEDDING, "weddingDate": "2099-06-12", "automations": [*WEDDING["automations"], TASK]},
+            {
+                **WEDDING,
+                "weddingDate": "2099-06-12",
+                "participants": AWAKE,
+                "automations": [*WEDDING["automations"], TASK],
+            },
             id=wedding_workflow_id(ORGANIZATION, WEDDING_ID),
             task_queue=ORCHESTRATION_QUEUE,
             result_type=WeddingState,
