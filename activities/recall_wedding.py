@@ -30,7 +30,7 @@ from contracts.recall import (
 )
 from contracts.wedding import WeddingState
 
-_SENDERS = (WorkflowType.ROUTE_NOTIFICATION, "RunAutomation")
+_SENDERS = (WorkflowType.ROUTE_NOTIFICATION, WorkflowType.RUN_AUTOMATION)
 """Workflow types whose runs send on a wedding's behalf and end when they are cancelled."""
 _MAX_RUNS = 1_000
 

@@ -20,7 +20,7 @@ effects = Table(
     Column("integration_id", String(64), nullable=False),
     Column("system", String(40), nullable=False),
     Column("kind", String(64), nullable=False),
-    Column("owner", String(128), nullable=False),
+    Column("owner", String(255), nullable=False),
     Column("claimed_until", DateTime(timezone=True), nullable=False),
     Column("intended_at", DateTime(timezone=True), nullable=False),
     Column("applied_at", DateTime(timezone=True)),

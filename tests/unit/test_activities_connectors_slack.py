@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from activities.connectors.communication.slack.connector import Slack, escaped, message_of
+from activities.connectors.communication.slack.connector import Slack
+from activities.connectors.communication.slack.words import escaped, message_of
 from contracts.effects import EffectStep, Rendered
 from contracts.errors import InvalidInput
 from tests.support.deliveries import connection, delivery

@@ -2,67 +2,41 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import re
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, cast
 
 import aiohttp
-from pydantic import JsonValue
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from activities.connectors.communication.slack.inbound import INBOUND
+from activities.connectors.communication.slack.refusals import GONE, no_answer, refusal
+from activities.connectors.communication.slack.words import invalid, message_of
 from activities.ports.connection import Connection
 from activities.ports.inbound import Inbound
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
 from activities.transport.aio import open_session
 from activities.transport.bounds import AnswerTooLargeError, Limits, too_large
-from activities.transport.classify import retry_after_s, status_error
 from activities.transport.tls import tls_context, tls_error
 from contracts.base import JsonObject
 from contracts.effects import Delivery, EffectOutcome, EffectStep, StandingEffect
 from contracts.engagement import EngagementResult, EngagementTracking, NotificationState, Reaction
 from contracts.errors import (
-    AuthExpired,
-    InvalidInput,
     OutcomeUnknown,
-    Owner,
     Permanent,
-    RateLimited,
     Transient,
-    WedSyncError,
 )
 from contracts.integration import ConnectionProbe, IntegrationType, ProvisionResult
 from contracts.names import effect_id
-from contracts.notification import CommunicationChannel, NotificationAction, SourceNotification
+from contracts.notification import CommunicationChannel
 
 EVENT_TYPE = "wedsync_notification"
 _POST = "message.post"
-_GONE = "message_not_found"
-_OK = 200
-_SECTION_LIMIT = 3_000
-_VALUE_LIMIT = 2_000
 _HISTORY_PAGES = 20
 _LOOK_BACK = timedelta(seconds=60)
-_ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-_WORD = re.compile(r"[a-z][a-z0-9_]{1,63}")
-
-_AUTH = frozenset({"invalid_auth", "not_authed", "token_revoked", "token_expired", "account_inactive"})
-_LIMITED = frozenset({"ratelimited", "rate_limited"})
-_NOT_APPLIED = frozenset({"service_unavailable", "request_timeout", "team_added_to_org"})
-_OPEN = frozenset({"internal_error", "fatal_error"})
-_FORBIDDEN = frozenset({
-    "not_in_channel", "missing_scope", "no_permission", "access_denied", "accesslimited", "restricted_action",
-    "restricted_action_read_only_channel", "restricted_action_thread_only_channel", "ekm_access_denied",
-    "org_login_required", "team_access_not_granted", "is_archived",
-})  # fmt: skip
-_ABSENT = frozenset({"channel_not_found", "thread_not_found", "user_not_found"})
-
-
 _REACTIONS = {NotificationState.READ: "eyes", NotificationState.ACKNOWLEDGED: "white_check_mark"}
 
 
@@ -145,7 +119,7 @@ class Slack:
         """
         channels = {channel.channel_id: channel for channel in delivery.target.channels}
         if not channels:
-            raise _invalid("channels_missing", "The Slack target names no channel.")
+            raise invalid("channels_missing", "The Slack target names no channel.")
         return [self._step(delivery, channel) for channel in channels.values()]
 
     def _step(self, delivery: Delivery, channel: CommunicationChannel) -> EffectStep:
@@ -216,7 +190,7 @@ class Slack:
         try:
             await self._call("chat.delete", writes=True, body={"channel": effect.object_id, "ts": effect.remote_id})
         except Permanent as refused:
-            if refused.detail.evidence.get("vendorCode") != _GONE:
+            if refused.detail.evidence.get("vendorCode") != GONE:
                 raise
 
     async def correct(self, effect: StandingEffect, step: EffectStep) -> EffectOutcome:
@@ -286,7 +260,7 @@ class Slack:
                 return await self._web().api_call(method, http_verb="GET", params=dict(query))
             return await self._web().api_call(method, json=dict(body or {}))
         except SlackApiError as error:
-            raise _refusal(method, error, writes=writes) from None
+            raise refusal(method, error, writes=writes) from None
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise tls_error("slack", method, error) or Transient(
                 "vendor_unreachable",
@@ -297,9 +271,9 @@ class Slack:
         except (AnswerTooLargeError, RecursionError):
             raise too_large("slack", method, writes=writes) from None
         except (aiohttp.ClientPayloadError, aiohttp.ClientConnectionError, TimeoutError):
-            raise _no_answer("no_answer", method, writes=writes) from None
+            raise no_answer("no_answer", method, writes=writes) from None
         except (aiohttp.ClientError, ValueError, AttributeError):
-            raise _no_answer("vendor_bad_response", method, writes=writes) from None
+            raise no_answer("vendor_bad_response", method, writes=writes) from None
 
     def _web(self) -> AsyncWebClient:
         if self._client is None:
@@ -321,93 +295,6 @@ class Slack:
         return self._client
 
 
-def message_of(delivery: Delivery, channel: CommunicationChannel) -> JsonObject:
-    """Return the arguments of chat.postMessage, without metadata.
-
-    Args:
-        delivery: the words, and the notification with its actions.
-        channel: its `message_style` is `compact` (words and buttons) or anything else (with the facts too).
-
-    Raises:
-        InvalidInput: two actions of one id, or a link that is not http(s).
-
-    Source: https://docs.slack.dev/reference/block-kit/blocks
-    """
-    notification = delivery.notification
-    text = escaped(delivery.rendered.text or f"*{notification.title}*\n{notification.message}")
-    blocks: list[JsonValue] = [
-        {"type": "section", "text": {"type": "mrkdwn", "text": piece}} for piece in _pieces(text)
-    ]
-    if channel.message_style != "compact":
-        blocks.append({"type": "section", "fields": _fields(notification)})
-    if notification.actions:
-        if len({action.action_id for action in notification.actions}) < len(notification.actions):
-            raise _invalid("duplicate_action", "Two actions of the notification have the same actionId.")
-        blocks.append({"type": "actions", "elements": [_button(notification, one) for one in notification.actions]})
-    sender = delivery.rendered.sender
-    shown = {"username": sender.chat_name, "icon_url": sender.chat_icon_url}
-    return {
-        "channel": channel.channel_id,
-        "text": text,
-        "blocks": blocks,
-        "unfurl_links": False,
-        "unfurl_media": False,
-        **{name: value for name, value in shown.items() if value},
-    }
-
-
-def escaped(text: str) -> str:
-    """Return text with Slack's three control characters escaped, so that no name becomes a link or a mention."""
-    return "".join(_ESCAPES.get(character, character) for character in text)
-
-
-def _pieces(text: str) -> list[str]:
-    pieces: list[str] = []
-    rest = text.strip() or " "
-    while len(rest) > _SECTION_LIMIT:
-        end = rest.rfind("\n", 1, _SECTION_LIMIT)
-        if end < 0:
-            entity = rest.rfind("&", _SECTION_LIMIT - 5, _SECTION_LIMIT)
-            end = entity if entity > 0 and ";" not in rest[entity:_SECTION_LIMIT] else _SECTION_LIMIT
-        pieces.append(rest[:end])
-        rest = rest[end:].lstrip("\n")
-    return [*pieces, rest] if rest else pieces
-
-
-def _fields(notification: SourceNotification) -> list[JsonValue]:
-    context = notification.wedding_context
-    facts = [
-        ("Wedding date", context.wedding_date.isoformat() if context and context.wedding_date else ""),
-        ("Venue", context.venue_name if context else ""),
-        ("Priority", notification.priority.value),
-    ]
-    return [{"type": "mrkdwn", "text": f"*{name}*\n{escaped(value)}"} for name, value in facts if value]
-
-
-def _button(notification: SourceNotification, action: NotificationAction) -> JsonObject:
-    answer = {
-        "actionId": action.action_id,
-        "notificationId": action.notification_id or notification.notification_id,
-        "actionType": action.type,
-    }
-    value = json.dumps(answer, separators=(",", ":"))
-    if len(value) > _VALUE_LIMIT:
-        raise _invalid("action_too_long", "An action of the notification is longer than a Slack button can carry.")
-    button: JsonObject = {
-        "type": "button",
-        "text": {"type": "plain_text", "text": action.label, "emoji": True},
-        "action_id": f"wedding_action_{action.action_id}",
-        "value": value,
-    }
-    if action.style in {"primary", "danger"}:
-        button["style"] = action.style
-    if action.type == "link" and action.url:
-        if not action.url.startswith(("https://", "http://")):
-            raise _invalid("action_url", "A link action of the notification has a url that is not http or https.")
-        button["url"] = action.url
-    return button
-
-
 def _metadata(effect: str) -> JsonObject:
     return {"event_type": EVENT_TYPE, "event_payload": {"effectId": effect}}
 
@@ -418,59 +305,3 @@ def _effect_of(message: object) -> str:
         return ""
     payload = metadata.get("event_payload")
     return str(payload.get("effectId", "")) if isinstance(payload, dict) else ""
-
-
-def _refusal(method: str, error: SlackApiError, *, writes: bool) -> WedSyncError:
-    response = error.response
-    if not isinstance(response, AsyncSlackResponse):
-        status = getattr(response, "status", _OK)
-        return (
-            _no_answer("vendor_bad_response", method, writes=writes)
-            if status == _OK
-            else status_error("slack", method, status, writes=writes)
-        )
-    word = response.get("error") if isinstance(response.data, dict) else None
-    word = word if isinstance(word, str) and _WORD.fullmatch(word) else ""
-    wait = response.headers.get("Retry-After")
-    if response.status_code != _OK:
-        return status_error("slack", method, response.status_code, retry_after=wait, code=word, writes=writes)
-    return (
-        _word_error(method, word, wait, writes=writes)
-        if word
-        else _no_answer("vendor_bad_response", method, writes=writes)
-    )
-
-
-def _word_error(method: str, word: str, wait: str | None, *, writes: bool) -> WedSyncError:
-    told: dict[str, Any] = {"system": "slack", "operation": method}
-    evidence: dict[str, JsonValue] = {"vendorCode": word}
-    if word in _AUTH:
-        message = f"slack refuses the stored token for {method} ({word})."
-        action = "Connect the integration again with a valid bot token."
-        return AuthExpired("credential_refused", message, action=action, evidence=evidence, **told)
-    if word in _LIMITED:
-        seconds = retry_after_s(wait)
-        message = f"slack asks to wait {seconds:.0f} s before {method}."
-        return RateLimited("rate_limited", message, retry_after_s=seconds, evidence=evidence, **told)
-    if word in _NOT_APPLIED | _OPEN:
-        kind = OutcomeUnknown if writes and word in _OPEN else Transient
-        return kind("vendor_unavailable", f"slack could not do {method} ({word}).", evidence=evidence, **told)
-    code, owner, action = "request_refused", Owner.ENGINEER, "Compare the request with the vendor's word."
-    if word in _FORBIDDEN:
-        action = "Invite the app to the channel or grant the missing scope."
-        code, owner = "missing_permission", Owner.TENANT
-    elif word == _GONE:
-        code, owner, action = "not_found", Owner.NOBODY, "Nothing: somebody has deleted the message."
-    elif word in _ABSENT:
-        code, owner, action = "not_found", Owner.TENANT, "Check the channel's id in the request."
-    message = f"slack refused {method} ({word})."
-    return Permanent(code, message, action=action, owner=owner, evidence=evidence, **told)
-
-
-def _no_answer(code: str, method: str, *, writes: bool) -> Transient:
-    kind = OutcomeUnknown if writes else Transient
-    return kind(code, f"slack gave no usable answer to {method}.", system="slack", operation=method)
-
-
-def _invalid(code: str, message: str) -> InvalidInput:
-    return InvalidInput(code, message, action="Correct the notification and send it again.", system="slack")
