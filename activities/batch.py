@@ -30,17 +30,19 @@ from contracts.batch import (
     PlanPart,
     SystemEffects,
 )
-from contracts.effects import EffectStep, PlanRouting, TargetPlan
+from contracts.effects import EffectStep, GiveBack, PlanRouting, Reservation, TargetPlan
 from contracts.errors import ErrorDetail, ErrorKind, Owner
 from contracts.notification import (
     CrossSystemRouting,
+    DeliveryMode,
     DeliveryResult,
     DeliveryStatus,
     RoutingResult,
 )
-from contracts.results import delivered, overall_status, untouched
+from contracts.results import delivered, overall_status, undelivered, untouched
 
 KIND = "notification-batch"
+_GIVEN_BACK = 1_000
 _CALLED_OFF = ErrorDetail(
     kind=ErrorKind.PERMANENT,
     code="batch_cancelled",
@@ -147,11 +149,17 @@ class Batches:
         told = {item.effect_id: item for ref in request.outcomes for item in await parts.read(ref, DeliveryResult)}
         planned = await self._planned(parts, request)
         told |= await self._standing(request.organization_id, planned, told)
+        lost: list[Reservation] = []
         results, counts = [], BatchCounts()
         for item in planned:
             result = request.apart.get(item.routing.routing_id) or _joined(item, told, request.refused)
             counts = counts.plus(_counted(result))
             results.append(result)
+            lost += [one for plan in item.targets for one in undelivered(plan, _of(result, plan))]
+        for start in range(0, len(lost), _GIVEN_BACK):
+            await self._notify.give_back(
+                GiveBack(organization_id=request.organization_id, reserved=lost[start : start + _GIVEN_BACK])
+            )
         ref = await parts.write(f"results/{request.number:06d}.ndjson", results)
         return PartResult(results=ref, counts=counts)
 
@@ -218,7 +226,7 @@ def _stands_apart(routing: CrossSystemRouting, targets: Sequence[TargetPlan]) ->
     """Return whether a routing wants more than its effects applied: order, another system's help, or a wait."""
     handling = routing.error_handling
     return (
-        routing.delivery_coordination.coordinated_delivery
+        routing.delivery_coordination.chosen is not DeliveryMode.BEST_EFFORT
         or handling.on_permanent_failure != "continue"
         or any(handling.failover.values())
         or any(
@@ -242,7 +250,13 @@ def _joined(
         overall_status=overall_status(systems),
         system_results=systems,
         delivery_coordination=item.routing.delivery_coordination,
+        decisions=[decision for plan in item.targets for decision in plan.decisions],
     )
+
+
+def _of(result: RoutingResult, plan: TargetPlan) -> list[DeliveryResult]:
+    mine = next((item for item in result.system_results if item.system_id == plan.target.system_id), None)
+    return list(mine.delivery_results) if mine else []
 
 
 def _undone(item: PlannedRouting, step: EffectStep, refused: Mapping[str, ErrorDetail]) -> DeliveryResult:

@@ -173,7 +173,10 @@ async def planner_survey(stage: Stage) -> list[Check]:
 
 
 async def _surveys_over_time(clock: WorkflowEnvironment, wedding: Wedding, vendors: Vendors) -> list[int]:
-    """Complete the wedding and count the mails a minute before and a minute after the 48 hours."""
+    """Complete the wedding at noon and count the mails a minute before and a minute after the 48 hours."""
+    # At night the couple would get its survey in the morning.
+    now = await clock.get_current_time()
+    await clock.sleep(now.replace(hour=12, minute=0) + timedelta(days=1) - now)
     handle = await clock.client.start_workflow(
         WorkflowType.WEDDING_TIMELINE, wedding, id="wedding-timeline/demo", task_queue="orchestration"
     )
