@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -42,6 +42,8 @@ SANDBOX_REPORT_TOKEN = "sandbox-wedsync-token"  # noqa: S105 - published with th
 _HARMLESS = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE")
 
 
+_NICENESS = 5
+"""Of the worker that does everything but emergencies, which share the machine with it."""
 _RUNNING = InvalidInput(
     "stack_running",
     "A stack already runs on this data directory.",
@@ -226,7 +228,8 @@ class _Stack:
         environment = self._own_environment()
         environment["WEDSYNC_METRICS_ADDRESS"] = f"127.0.0.1:{self._ports['worker_metrics']}"
         others = ",".join(name for name in queues() if name != EMERGENCY_QUEUE)
-        return self._part("worker", [sys.executable, "-m", "workers", "--queues", others], environment)
+        worker = self._part("worker", [sys.executable, "-m", "workers", "--queues", others], environment)
+        return replace(worker, niceness=_NICENESS)
 
     def _emergency_worker(self) -> Part:
         """A process of its own: an interpreter that is busy with everything else delays no emergency."""

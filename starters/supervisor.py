@@ -40,6 +40,7 @@ class Part:
         log_dir: where its output goes.
         port: when given, the part is ready once the port accepts; otherwise once it prints its ready line.
         last: whether it is stopped after all others.
+        niceness: how far it lets the others' processes go first, as nice(1) counts.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Part:
     log_dir: Path
     port: int | None = None
     last: bool = False
+    niceness: int = 0
 
 
 class _Log:
@@ -131,7 +133,7 @@ class Supervised:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=lambda: _die_with(parent),
+            preexec_fn=lambda: _begin(parent, self.part.niceness),
         )
         if self._stopping:
             self.signal(signal.SIGKILL)
@@ -248,8 +250,9 @@ def _says_ready(line: bytes) -> bool:
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
-def _die_with(parent: int) -> None:
+def _begin(parent: int, niceness: int) -> None:
     """Runs in the child before it becomes the part: the kernel kills it when the supervisor is killed."""
+    os.nice(niceness)
     if _LIBC is None:
         return
     _LIBC.prctl(_PARENT_DEATH, signal.SIGKILL, 0, 0, 0)

@@ -20,9 +20,9 @@ with workflow.unsafe.imports_passed_through():
     from contracts.resource_day import BookingRef, Recipients, ResourceDayKey, SlotCommand, SlotCommandKind
     from contracts.sync import SyncPriority
     from workflows import policies
-    from workflows.amending import correct_effect
     from workflows.availability import ask_owner
     from workflows.conflict_notices import compose, failed, planned, route
+    from workflows.effects import correct_effect
 
 STANDS = frozenset({DeliveryStatus.SUCCESS, DeliveryStatus.SKIPPED})
 _FIRST_LOOK, _LAST_LOOK = timedelta(seconds=1), timedelta(minutes=10)

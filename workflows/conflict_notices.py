@@ -29,7 +29,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.notification import CrossSystemRouting, DeliveryStatus, OverallStatus, RoutingResult
     from contracts.sync import SyncPriority
     from workflows import policies
-    from workflows.amending import standing_effect
+    from workflows.effects import standing_effect
     from workflows.visibility import detail_of
 
 Send = Callable[[EffectStep, SyncPriority], Awaitable[EffectOutcome | None]]

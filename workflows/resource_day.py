@@ -32,8 +32,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from contracts.sync import SyncPriority
     from workflows import availability, policies
-    from workflows.amending import standing_effect
-    from workflows.effects import apply_effect, retract_effect
+    from workflows.effects import apply_effect, retract_effect, standing_effect
     from workflows.slot_book import SlotBook, is_live
     from workflows.visibility import detail_of, tag
     from workflows.waiting import WaitsForReconnection
