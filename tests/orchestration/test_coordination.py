@@ -63,7 +63,7 @@ def failing(count: int) -> Iterator[tuple[Point, ...]]:
 def cases() -> list[Case]:
     return [
         Case(name, points)
-        for name, count in product(COORDINATED, (1, 2, len(SYSTEMS)))
+        for name, count in product(COORDINATED, range(1, len(SYSTEMS) + 1))
         for points in dict.fromkeys(failing(count))
     ]
 
