@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from contextvars import ContextVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import TypeVar
 
@@ -27,7 +26,6 @@ from contracts.integration import IntegrationConfiguration, IntegrationState, re
 
 C = TypeVar("C", bound=Connector)
 _Open = tuple[object, Connector, Connection]
-_remembered: ContextVar[dict[tuple[str, str], StoredConnection] | None] = ContextVar("connections", default=None)
 _log = logging.getLogger(__name__)
 
 EndpointResolver = Callable[[str], Awaitable[str | None]]
@@ -75,25 +73,10 @@ class Access:
         Raises:
             InvalidInput: no such integration in this organisation.
         """
-        remembered = _remembered.get()
-        found = remembered.get((organization_id, integration_id)) if remembered is not None else None
-        if found is None:
-            found = await self._connections.get(organization_id, integration_id)
+        found = await self._connections.get(organization_id, integration_id)
         if found is None:
             raise unknown_integration(integration_id)
-        if remembered is not None:
-            remembered[organization_id, integration_id] = found
         return found
-
-    @staticmethod
-    @contextmanager
-    def remembering() -> Iterator[None]:
-        """Read every connection once within the block: many decisions of one moment see one state."""
-        token = _remembered.set({})
-        try:
-            yield
-        finally:
-            _remembered.reset(token)
 
     async def together(self, stored: StoredConnection, calls: int) -> AbstractAsyncContextManager[None]:
         """Return the admission of a few vendor requests at once, as `Connection.together` says."""

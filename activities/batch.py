@@ -13,6 +13,7 @@ from activities.access import Access
 from activities.batch_apply import BatchApply
 from activities.notify import LEASE, Notify
 from activities.ports.connector import DeliveryConnector
+from activities.remembering import remembering
 from activities.storage.ledger import EffectLedger
 from activities.storage.staging import Staging
 from activities.sync_parts import Parts
@@ -76,7 +77,7 @@ class Batches:
         """
         parts = self._parts(request.organization_id, request.batch_id)
         planned, apart = [], []
-        with self._access.remembering():
+        with remembering():
             for routing in await self._routings(parts, request):
                 activity.heartbeat()
                 plan = await self._notify.plan(PlanRouting(routing=routing, occurred_at=request.occurred_at))

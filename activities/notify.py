@@ -11,6 +11,7 @@ from activities.access import Access
 from activities.planning import Planner, Reach, decision_of
 from activities.ports.connector import CheckingConnector, DeliveryConnector
 from activities.ports.manifest import Capability
+from activities.remembering import once
 from activities.standing import standing
 from activities.storage.connections import ConnectionStore, StoredConnection, unknown_integration
 from activities.storage.ledger import EffectLedger
@@ -66,7 +67,11 @@ class Notify:
         voice, versions = await self._planner.voice(
             wishes, routing.source_notification.type, again.template_versions if again else {}
         )
-        found = await self._connections.named(routing.organization_id, {target.integration_id for target in targets})
+        names = frozenset(target.integration_id for target in targets)
+        found = await once(
+            ("connections", routing.organization_id, names),
+            lambda: self._connections.named(routing.organization_id, names),
+        )
         drafts = [await self._draft(request, target, found.get(target.integration_id), voice) for target in targets]
         reaches = [draft for draft in drafts if isinstance(draft, Reach)]
         judged = iter(await self._planner.decided(reaches, wishes, request.occurred_at))

@@ -9,6 +9,7 @@ from datetime import datetime
 from activities.access import Access
 from activities.ports.connector import DeliveryConnector
 from activities.ports.manifest import Capability
+from activities.remembering import once
 from activities.storage.connections import StoredConnection
 from activities.storage.paces import PaceStore
 from activities.storage.preferences import PreferenceStore, Wishes
@@ -29,6 +30,7 @@ from contracts.effects import (
     TemplateVersions,
 )
 from contracts.errors import InvalidInput
+from contracts.identity import StoredTemplate
 from contracts.notification import DeliveryStatus
 from contracts.preferences import NotificationPolicy, SystemPreference
 from contracts.wedding import Participant, QuietHours, TimelineStep
@@ -104,8 +106,8 @@ class Planner:
 
     async def wishes(self, organization_id: str, addresses: Iterable[str] = ()) -> Wishes:
         """Return what counts for messages to these addresses."""
-        contacts = {contact_of(self._key, organization_id, address) for address in addresses}
-        return await self._wishes.wishes(organization_id, contacts)
+        contacts = frozenset(contact_of(self._key, organization_id, address) for address in addresses)
+        return await once(("wishes", organization_id, contacts), lambda: self._wishes.wishes(organization_id, contacts))
 
     async def voice(self, wishes: Wishes, name: str, versions: TemplateVersions) -> tuple[Voice, TemplateVersions]:
         """Return in whose name and words a kind of message is written, and the template's version.
@@ -117,9 +119,13 @@ class Planner:
         """
         policy = wishes.policy
         pinned = versions.get(name)
-        stored = None if pinned == 0 else await self._templates.get(policy.organization_id, name, pinned)
+        stored = None if pinned == 0 else await self._template(policy.organization_id, name, pinned)
         version = stored.version if stored else 0
         return Voice(policy.identity, stored.words if stored else None), {name: version}
+
+    async def _template(self, organization_id: str, name: str, version: int | None) -> StoredTemplate | None:
+        key = ("template", organization_id, name, version)
+        return await once(key, lambda: self._templates.get(organization_id, name, version))
 
     async def reach(
         self, stored: StoredConnection, delivery: Delivery, message: Message, said: Sequence[Word] = ()
