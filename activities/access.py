@@ -176,6 +176,7 @@ class Access:
                 connection = await self._connection(configuration)
             except AuthExpired:
                 await self._refuse_when_rotated(stored)
+                await self._refuse_while_exchanged(configuration)
                 raise
             opened = (version, connector_class(configuration.platform)(connection), connection)
             self._open[key] = opened
@@ -192,6 +193,17 @@ class Access:
                 "credential_rotated",
                 f"The credential of the integration {configuration.integration_id!r} was replaced at this moment.",
                 action="Nothing: the next attempt takes the new one.",
+            )
+
+    async def _refuse_while_exchanged(self, configuration: IntegrationConfiguration) -> None:
+        """Have the caller come again when a grant was stored whose token is not there yet."""
+        ref, manifest = configuration.connection_config.credential_ref, self.manifest(configuration.platform)
+        if manifest.oauth is not None and ref is not None and await self._secrets.get(ref):
+            raise Transient(
+                "token_awaited",
+                f"The access that was granted to {manifest.title} is being exchanged for a token.",
+                action="Nothing: the next attempt finds the token, or the connection parked.",
+                system=manifest.system,
             )
 
     async def _connection(self, configuration: IntegrationConfiguration) -> Connection:
