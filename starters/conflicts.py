@@ -182,11 +182,15 @@ class Conflicts:
         """
 
         async def act(handle: WorkflowHandle[object, ConflictResolution]) -> DecisionAnswer:
-            found = await handle.describe()
-            if found.status is not WorkflowExecutionStatus.RUNNING:
-                detail = await self._detail(handle, running=False)
-                return _ended(conflict_id, detail)
-            answer: DecisionAnswer = await handle.execute_update("decide", decision, result_type=DecisionAnswer)
+            try:
+                answer: DecisionAnswer = await handle.execute_update("decide", decision, result_type=DecisionAnswer)
+            except RPCError as error:
+                if error.status is not RPCStatusCode.NOT_FOUND:
+                    raise
+                found = await handle.describe()
+                if found.status is WorkflowExecutionStatus.RUNNING:
+                    raise
+                return _ended(conflict_id, await self._detail(handle, running=False))
             return answer
 
         return (await self._of(organization_id, conflict_id, act))[1]
