@@ -105,7 +105,7 @@ def test_the_example_runs_through_temporals_own_command_line_and_is_decided_over
     until(lambda: _messages(emulators, "12 Jun 2027"))
     pending = api.get(f"{path}/conf-0001").json()["resolution"]
     decided = api.post(f"{path}/conf-0001/decision", json={"choice": "job-91", "decidedBy": "planner"}).json()
-    late = studio.cli("conflicts", "decide", "conf-0001", "job-77")
+    late = studio.cli("conflicts", "decide", "conf-0001", "job-77", "--organization", ORGANIZATION)
     done = until(lambda: _resolved(studio, "conf-0001"))
     listed = until(lambda: [one for one in api.get(path).json()["conflicts"] if one["runId"]])
     cli = studio.json("conflicts", "list", "--organization", ORGANIZATION)["conflicts"]
