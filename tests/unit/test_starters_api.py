@@ -195,7 +195,7 @@ async def test_a_revoked_key_is_refused_at_once(client: httpx.AsyncClient, setti
 
 async def test_the_store_holds_no_key_that_can_be_read(settings: Settings) -> None:
     text = await key_for(settings, None)
-    secret = text.rsplit("_", 1)[-1].encode()
+    secret = text.split("_", 2)[-1].encode()
     files = [path.read_bytes() for path in settings.data_dir.rglob("*") if path.is_file()]
     assert not any(secret in content for content in files)
 
