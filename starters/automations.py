@@ -10,8 +10,6 @@ from typing import TypeVar
 
 from pydantic import JsonValue, ValidationError
 from temporalio.client import Client, RPCError, WorkflowHandle
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCStatusCode
 
 from activities.automations import check, refused
@@ -34,6 +32,7 @@ from contracts.sync import SyncPriority
 from contracts.wedding import Wedding, WeddingEvent, WeddingEventType, WeddingState
 from starters.failures import as_error, detail_of, translated
 from starters.runs import Run
+from starters.starting import start_or_join
 from workflows.policies import AUTOMATION_TIMEOUT, RUN_TIMEOUT, priority
 
 T = TypeVar("T")
@@ -76,24 +75,16 @@ class Automations:
         found = await self._checked(asked)
         if found.problems:
             raise refused(found)
-        workflow_id = names.automation_workflow_id(asked.organization_id, asked.orchestration_id)
-        try:
-            with translated():
-                handle: WorkflowHandle[object, WorkflowResult] = await self._client.start_workflow(
-                    WorkflowType.RUN_AUTOMATION.value,
-                    asked,
-                    id=workflow_id,
-                    task_queue=names.ORCHESTRATION_QUEUE,
-                    result_type=WorkflowResult,
-                    execution_timeout=AUTOMATION_TIMEOUT,
-                    id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
-                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                    priority=priority(asked.priority, asked.organization_id),
-                    static_summary=f"Automation {asked.orchestration_id}",
-                )
-        except WorkflowAlreadyStartedError:
-            handle = self._client.get_workflow_handle(workflow_id, result_type=WorkflowResult)
-        return Run(handle, WorkflowResult)
+        return await start_or_join(
+            self._client,
+            WorkflowType.RUN_AUTOMATION,
+            asked,
+            WorkflowResult,
+            names.automation_workflow_id(asked.organization_id, asked.orchestration_id),
+            priority(asked.priority, asked.organization_id),
+            f"Automation {asked.orchestration_id}",
+            AUTOMATION_TIMEOUT,
+        )
 
     async def save(self, definition: AutomationDefinition) -> AutomationDefinition:
         """Save an automation as its next version; runs under way keep the one they began with.
@@ -199,24 +190,16 @@ class Automations:
             if not await self._store.concerns(event.organization_id, event.wedding_id):
                 return None
         key = names.effect_id(event.wedding_id or "", event.event_id)
-        workflow_id = names.trigger_workflow_id(event.organization_id, key)
-        try:
-            with translated():
-                handle: WorkflowHandle[object, TriggerResult] = await self._client.start_workflow(
-                    WorkflowType.TRIGGER_AUTOMATIONS.value,
-                    event,
-                    id=workflow_id,
-                    task_queue=names.ORCHESTRATION_QUEUE,
-                    result_type=TriggerResult,
-                    execution_timeout=RUN_TIMEOUT,
-                    id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
-                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                    priority=priority(SyncPriority.HIGH, event.organization_id),
-                    static_summary="Start automations",
-                )
-        except WorkflowAlreadyStartedError:
-            handle = self._client.get_workflow_handle(workflow_id, result_type=TriggerResult)
-        return Run(handle, TriggerResult)
+        return await start_or_join(
+            self._client,
+            WorkflowType.TRIGGER_AUTOMATIONS,
+            event,
+            TriggerResult,
+            names.trigger_workflow_id(event.organization_id, key),
+            priority(SyncPriority.HIGH, event.organization_id),
+            "Start automations",
+            RUN_TIMEOUT,
+        )
 
     async def _checked(self, asked: WorkflowOrchestration) -> AutomationCheck:
         with translated():

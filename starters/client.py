@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
-from temporalio.client import Client, WorkflowHandle
-from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.client import Client
+from temporalio.common import Priority, WorkflowIDConflictPolicy
 
 from activities.ports.secrets import SecretStore
 from activities.storage.authorizations import AuthorizationStore
@@ -42,6 +41,7 @@ from starters.integrations import Integrations
 from starters.notification_batches import NotificationBatches
 from starters.notifications import Notifications
 from starters.runs import Run, RunView, view_run, workflow_id_of
+from starters.starting import start_or_join
 from starters.weddings import Weddings
 from workers.composition import endpoint_resolver
 from workers.secret_store import open_secret_store
@@ -237,24 +237,9 @@ class WedSync:
         summary: str,
         execution_timeout: timedelta | None = RUN_TIMEOUT,
     ) -> Run[R]:
-        """Start or join; a run that has succeeded under this id is the answer."""
-        try:
-            with translated():
-                handle: WorkflowHandle[object, R] = await self.client.start_workflow(
-                    kind.value,
-                    request,
-                    id=workflow_id,
-                    task_queue=names.ORCHESTRATION_QUEUE,
-                    result_type=result_type,
-                    execution_timeout=execution_timeout,
-                    id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
-                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                    priority=queue_priority,
-                    static_summary=summary,
-                )
-        except WorkflowAlreadyStartedError:
-            handle = self.client.get_workflow_handle(workflow_id, result_type=result_type)
-        return Run(handle, result_type)
+        return await start_or_join(
+            self.client, kind, request, result_type, workflow_id, queue_priority, summary, execution_timeout
+        )
 
 
 def _fair(word: SyncPriority, organization_id: str) -> Priority:

@@ -6,8 +6,6 @@ import asyncio
 from datetime import timedelta
 
 from temporalio.client import Client, RPCError, WorkflowHandle
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCStatusCode
 
 from contracts import names
@@ -22,8 +20,9 @@ from contracts.emergency import (
 from contracts.errors import InvalidInput
 from contracts.names import WorkflowType
 from contracts.sync import SyncPriority
-from starters.failures import as_error, detail_of, translated
+from starters.failures import as_error, detail_of
 from starters.runs import Run
+from starters.starting import start_or_join
 from workflows.policies import priority
 
 _TASK = timedelta(seconds=5)
@@ -46,25 +45,18 @@ class Emergencies:
 
     async def start(self, alert: EmergencyAlert) -> Run[EmergencyResult]:
         """Raise an emergency, or join it when it was raised before, whatever became of it."""
-        workflow_id = names.emergency_workflow_id(alert.organization_id, alert.alert_id)
-        try:
-            with translated():
-                handle: WorkflowHandle[object, EmergencyResult] = await self._client.start_workflow(
-                    WorkflowType.RAISE_EMERGENCY.value,
-                    alert,
-                    id=workflow_id,
-                    task_queue=names.EMERGENCY_QUEUE,
-                    result_type=EmergencyResult,
-                    execution_timeout=alert.repeat_for + _LONGER,
-                    task_timeout=_TASK,
-                    id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
-                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                    priority=priority(SyncPriority.CRITICAL, alert.organization_id),
-                    static_summary=f"{'Drill' if alert.drill else 'Emergency'} {alert.alert_id}",
-                )
-        except WorkflowAlreadyStartedError:
-            handle = self._client.get_workflow_handle(workflow_id, result_type=EmergencyResult)
-        return Run(handle, EmergencyResult)
+        return await start_or_join(
+            self._client,
+            WorkflowType.RAISE_EMERGENCY,
+            alert,
+            EmergencyResult,
+            names.emergency_workflow_id(alert.organization_id, alert.alert_id),
+            priority(SyncPriority.CRITICAL, alert.organization_id),
+            f"{'Drill' if alert.drill else 'Emergency'} {alert.alert_id}",
+            alert.repeat_for + _LONGER,
+            queue=names.EMERGENCY_QUEUE,
+            task_timeout=_TASK,
+        )
 
     async def state(self, organization_id: str, alert_id: str) -> EmergencyState:
         """Return an emergency as it stands, also after its end.

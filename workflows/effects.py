@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from contracts.base import Contract
     from contracts.effects import (
         Correction,
         EffectOutcome,
@@ -23,55 +26,33 @@ _ENDS_FIRST = workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
 
 async def apply_effect(step: EffectStep, word: SyncPriority) -> EffectOutcome:
     """Make one effect stand through the queue of its system."""
-    outcome: EffectOutcome = await workflow.execute_activity(
-        "notify.apply_effect",
-        step,
-        result_type=EffectOutcome,
-        task_queue=system_queue(step.system),
-        summary=f"{step.system}: {step.kind}",
-        priority=policies.connection_priority(word, step.organization_id, step.integration_id),
-        cancellation_type=_ENDS_FIRST,
-        **policies.INTERACTIVE.options(),
+    summary = f"{step.system}: {step.kind}"
+    outcome: EffectOutcome = await _ask(
+        "notify.apply_effect", step, step, EffectOutcome, summary, word, policies.INTERACTIVE, cancelling=_ENDS_FIRST
     )
     return outcome
 
 
 async def check_effect(step: EffectStep, word: SyncPriority) -> None:
     """Ask whether an effect could be made now."""
-    await workflow.execute_activity(
-        "notify.check_effect",
-        step,
-        task_queue=system_queue(step.system),
-        summary=f"{step.system}: can {step.kind}?",
-        priority=policies.connection_priority(word, step.organization_id, step.integration_id),
-        **policies.RECALL.options(),
-    )
+    summary = f"{step.system}: can {step.kind}?"
+    await _ask("notify.check_effect", step, step, None, summary, word, policies.RECALL)
 
 
 async def look_for_effect(step: EffectStep, word: SyncPriority) -> EffectSighting:
     """Find out whether an effect stands whose delivery did not end well."""
-    found: EffectSighting = await workflow.execute_activity(
-        "notify.look_for_effect",
-        step,
-        result_type=EffectSighting,
-        task_queue=system_queue(step.system),
-        summary=f"{step.system}: does {step.kind} stand?",
-        priority=policies.connection_priority(word, step.organization_id, step.integration_id),
-        **policies.RECALL.options(),
+    summary = f"{step.system}: does {step.kind} stand?"
+    found: EffectSighting = await _ask(
+        "notify.look_for_effect", step, step, EffectSighting, summary, word, policies.RECALL
     )
     return found
 
 
 async def retract_effect(effect: StandingEffect, word: SyncPriority) -> RetractOutcome:
     """Take one effect back."""
-    outcome: RetractOutcome = await workflow.execute_activity(
-        "notify.retract",
-        effect,
-        result_type=RetractOutcome,
-        task_queue=system_queue(effect.system),
-        summary=f"{effect.system}: take {effect.kind} back",
-        priority=policies.connection_priority(word, effect.organization_id, effect.integration_id),
-        **policies.RECALL.options(),
+    summary = f"{effect.system}: take {effect.kind} back"
+    outcome: RetractOutcome = await _ask(
+        "notify.retract", effect, effect, RetractOutcome, summary, word, policies.RECALL
     )
     return outcome
 
@@ -79,16 +60,35 @@ async def retract_effect(effect: StandingEffect, word: SyncPriority) -> RetractO
 async def correct_effect(correction: Correction, word: SyncPriority) -> EffectOutcome:
     """Write new words over an effect that stands."""
     effect = correction.effect
-    outcome: EffectOutcome = await workflow.execute_activity(
-        "notify.correct",
-        correction,
-        result_type=EffectOutcome,
-        task_queue=system_queue(effect.system),
-        summary=f"{effect.system}: set {effect.kind} right",
-        priority=policies.connection_priority(word, effect.organization_id, effect.integration_id),
-        **policies.INTERACTIVE.options(),
+    summary = f"{effect.system}: set {effect.kind} right"
+    outcome: EffectOutcome = await _ask(
+        "notify.correct", effect, correction, EffectOutcome, summary, word, policies.INTERACTIVE
     )
     return outcome
+
+
+async def _ask(
+    verb: str,
+    effect: EffectStep | StandingEffect,
+    argument: Contract,
+    result_type: type[Contract] | None,
+    summary: str,
+    word: SyncPriority,
+    policy: policies.Policy,
+    *,
+    cancelling: workflow.ActivityCancellationType = workflow.ActivityCancellationType.TRY_CANCEL,
+) -> Any:
+    """Have a verb of one effect carried out through the queue of its system."""
+    return await workflow.execute_activity(
+        verb,
+        argument,
+        result_type=result_type,
+        task_queue=system_queue(effect.system),
+        summary=summary,
+        priority=policies.connection_priority(word, effect.organization_id, effect.integration_id),
+        cancellation_type=cancelling,
+        **policy.options(),
+    )
 
 
 def standing_effect(step: EffectStep, outcome: EffectOutcome) -> StandingEffect:

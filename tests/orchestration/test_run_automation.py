@@ -292,7 +292,7 @@ async def test_a_cancelled_run_compensates_where_its_chain_says_so():
 
 
 async def test_an_action_that_cannot_be_called_off_any_more_is_accounted_for():
-    async with stage() as here:
+    async with stage(skipping=False) as here:
         here.systems.refuses("slow", *(Transient("vendor_away", "The vendor does not answer.") for _ in range(2_000)))
         handle = await here.start(orchestration(chain(step("slow", action("slow")), step("next", action("next")))))
         while not here.systems.asked["slow"]:

@@ -39,18 +39,20 @@ from contracts.automation_steps import (
 )
 from contracts.effects import (
     EffectOutcome,
+    EffectSighting,
     EffectStep,
     PlanRouting,
     RetractOutcome,
     RetractStatus,
     RoutingPlan,
+    Sighting,
     StandingEffect,
     TargetPlan,
 )
 from contracts.errors import Permanent, WedSyncError
 from contracts.names import ORCHESTRATION_QUEUE
 from contracts.notification import CrossSystemRouting, DeliveryStatus
-from tests.support.temporal import polling, time_skipping
+from tests.support.temporal import polling, real_time, time_skipping
 from workflows.route_notification import RouteNotification
 from workflows.run_automation import RunAutomation
 
@@ -126,7 +128,7 @@ class FakeSystems:
         """Return the verbs under their own names."""
         return [
             *(self.begin, self.compose, self.judge, self.instant, self.account, self.ended),
-            *(self.plan, self.apply_effect, self.retract, self.match),
+            *(self.plan, self.apply_effect, self.look_for_effect, self.retract, self.match),
             *(automation_starts.start, automation_starts.tell),
         ]
 
@@ -203,6 +205,14 @@ class FakeSystems:
         self.ledger[effect.effect_id] = StandingEffect(**about, workflow_id="run", remote_id=words, applied_at=at)
         return EffectOutcome(applied_at=at)
 
+    @activity.defn(name="notify.look_for_effect")
+    async def look_for_effect(self, step: EffectStep) -> EffectSighting:
+        standing = self.ledger.get(step.effect_id)
+        if standing is None:
+            return EffectSighting(sighting=Sighting.ABSENT)
+        outcome = EffectOutcome(remote_id=standing.remote_id, applied_at=standing.applied_at)
+        return EffectSighting(sighting=Sighting.STANDS, outcome=outcome)
+
     @activity.defn(name="notify.retract")
     async def retract(self, effect: StandingEffect) -> RetractOutcome:
         if Capability.EMAIL in connector_class(effect.system).manifest.capabilities:
@@ -212,7 +222,7 @@ class FakeSystems:
 
 
 class Stage:
-    """A server whose clock is skipped, and workers on it."""
+    """A server, and workers on it."""
 
     def __init__(self, environment: WorkflowEnvironment, systems: FakeSystems) -> None:
         self.environment = environment
@@ -250,9 +260,9 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(*more: type) -> AsyncIterator[Stage]:
+async def stage(*more: type, skipping: bool = True) -> AsyncIterator[Stage]:
     """Yield a stage on a server of its own."""
-    async with time_skipping() as environment:
+    async with time_skipping() if skipping else real_time() as environment:
         here = Stage(environment, FakeSystems(environment))
         workflows = [RunAutomation, RouteNotification, *more]
         async with polling(environment.client, workflows, here.systems.activities(), *QUEUES):

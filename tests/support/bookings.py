@@ -17,11 +17,13 @@ from contracts.conflict_steps import ComposedNotice, ComposeNotice, NoticeKind
 from contracts.effects import (
     Correction,
     EffectOutcome,
+    EffectSighting,
     EffectStep,
     PlanRouting,
     RetractOutcome,
     RetractStatus,
     RoutingPlan,
+    Sighting,
     StandingEffect,
     TargetPlan,
 )
@@ -202,6 +204,13 @@ class FakeTown:
         if not replayed:
             self.applied.append(step)
         return EffectOutcome(remote_id=f"at-{step.system}-{step.effect_id[:8]}", replayed=replayed)
+
+    @activity.defn(name="notify.look_for_effect")
+    async def look_for_effect(self, step: EffectStep) -> EffectSighting:
+        if all(one.effect_id != step.effect_id for one in self.applied):
+            return EffectSighting(sighting=Sighting.ABSENT)
+        outcome = EffectOutcome(remote_id=f"at-{step.system}-{step.effect_id[:8]}")
+        return EffectSighting(sighting=Sighting.STANDS, outcome=outcome)
 
     @activity.defn(name="notify.retract")
     async def retract(self, effect: StandingEffect) -> RetractOutcome:

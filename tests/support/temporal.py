@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
+from temporalio import activity
 from temporalio.client import Client
-from temporalio.common import SearchAttributeKey
+from temporalio.common import RawValue, SearchAttributeKey
 from temporalio.converter import DataConverter
+from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
@@ -30,8 +32,8 @@ def time_skipping() -> AbstractAsyncContextManager[WorkflowEnvironment]:
 
 
 @asynccontextmanager
-async def real_server() -> AsyncIterator[Client]:
-    """Yield a client of a real server in real time, for what the time-skipping one does otherwise.
+async def real_time() -> AsyncIterator[WorkflowEnvironment]:
+    """Yield a real server in real time, for what the time-skipping one does otherwise.
 
     It lists workflows, it ends an activity that fails after its cancellation was asked for, and it suggests a new run
     after two hundred events.
@@ -46,7 +48,20 @@ async def real_server() -> AsyncIterator[Client]:
         dev_server_log_level="error",
     )
     async with environment:
+        yield environment
+
+
+@asynccontextmanager
+async def real_server() -> AsyncIterator[Client]:
+    """Yield a client of a real server in real time."""
+    async with real_time() as environment:
         yield environment.client
+
+
+@activity.defn(dynamic=True)
+async def _missing(_: Sequence[RawValue]) -> None:
+    """Fail what would otherwise be tried again for ever: an activity the test has not given its workers."""
+    raise ApplicationError(f"This test has no activity {activity.info().activity_type}.", non_retryable=True)
 
 
 @asynccontextmanager
@@ -59,7 +74,7 @@ async def polling(
             client,
             task_queue=queue,
             workflows=workflows if queue in {ORCHESTRATION_QUEUE, EMERGENCY_QUEUE} else [],
-            activities=activities,
+            activities=[*activities, _missing],
             workflow_runner=workflow_runner(),
             interceptors=[BoundaryInterceptor()],
             # The default hashes the bytecode of every loaded module.
