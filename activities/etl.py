@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,14 +13,13 @@ from temporalio import activity
 
 from activities.access import Access
 from activities.connectors.registry import connector_class
-from activities.etl_source import fetch_report, local_file
-from activities.ports.connector import SourceConnector
 from activities.ports.manifest import Capability
 from activities.ports.warehouse import LayerFiles, WarehouseConnector
+from activities.sources import Sources
 from activities.storage.staging import Staging
 from activities.transform import extract, quality
 from activities.transport.offload import offload
-from contracts.dataset import DatasetRef, SourceFormat, SourceKind
+from contracts.dataset import DatasetRef, SourceFormat
 from contracts.errors import InvalidInput, Permanent, Transient
 from contracts.etl import (
     DataQuality,
@@ -36,10 +35,7 @@ from contracts.etl import (
     StagedLayer,
     TablesBuilt,
 )
-from contracts.integration import FieldMapping, ProvisionResult
-
-SourceFactory = Callable[[str], SourceConnector]
-"""Organisation -> its open WedSync reporting API."""
+from contracts.integration import ProvisionResult
 
 _BEAT_S = 5.0
 
@@ -58,22 +54,13 @@ class Etl:
     Args:
         access: opens the integration's connector.
         staging: the sealed object store.
-        import_dirs: the directories files may be imported from; None allows every absolute path.
-        wedsync: opens the reporting API of an organisation, for sources of kind `wedsync`.
+        sources: finds what a request names as its source.
     """
 
-    def __init__(
-        self,
-        access: Access,
-        staging: Staging,
-        import_dirs: Sequence[Path] | None,
-        *,
-        wedsync: SourceFactory | None = None,
-    ) -> None:
+    def __init__(self, access: Access, staging: Staging, sources: Sources) -> None:
         self._access = access
         self._staging = staging
-        self._import_dirs = None if import_dirs is None else list(import_dirs)
-        self._wedsync = wedsync
+        self._sources = sources
 
     @activity.defn(name="etl.check")
     async def check(self, request: EtlRequest) -> EtlTarget:
@@ -93,16 +80,13 @@ class Etl:
                 f"{manifest.title} is not a data warehouse.",
                 action="Name an integration of a data warehouse as targetIntegration.",
             )
-        if request.source.kind is SourceKind.WEDSYNC:
-            if request.source.report_id is None:
-                raise InvalidInput("report_missing", "The source names no report.", action="Give source.reportId.")
-            return EtlTarget(platform=configuration.platform)
-        path, file_format = local_file(request.source, self._import_dirs)
         mapping = request.data_mapping or configuration.data_mapping
         async with _beating():
             with self._staging.scratch() as folder:
-                columns = await offload(_check_file, folder, path, file_format, mapping)
-        return EtlTarget(platform=configuration.platform, columns=columns[:500])
+                columns = await self._sources.columns(request.organization_id, request.source, folder)
+        if columns is not None:
+            quality.judged_rows(quality.plan_fields(mapping, columns))
+        return EtlTarget(platform=configuration.platform, columns=(columns or [])[:500])
 
     @activity.defn(name="etl.extract")
     async def extract(self, request: EtlRequest) -> ExtractResult:
@@ -122,29 +106,11 @@ class Etl:
         progress = _resume()
         async with _beating(progress) as beat:
             with self._staging.scratch() as folder:
-                path, file_format = await self._source(request, prefix, folder, progress, beat)
+                path, file_format = await self._sources.fetch(
+                    request.organization_id, request.source, folder, prefix=prefix, progress=progress, beat=beat
+                )
                 done = await offload(_extract, folder, path, file_format, request)
                 return await self._stage(request, prefix, done)
-
-    async def _source(
-        self,
-        request: EtlRequest,
-        prefix: str,
-        folder: Path,
-        progress: FetchProgress,
-        beat: Callable[[FetchProgress], None],
-    ) -> tuple[Path, SourceFormat]:
-        if request.source.kind is SourceKind.FILE:
-            return local_file(request.source, self._import_dirs)
-        if self._wedsync is None or request.source.report_id is None:
-            raise InvalidInput(
-                "source_not_available",
-                "This worker has no access to WedSync reports, or the source names none.",
-                action="Give source.reportId, or a source of kind file.",
-            )
-        connector = self._wedsync(request.organization_id)
-        path = await fetch_report(connector, request.source.report_id, self._staging, prefix, folder, progress, beat)
-        return path, SourceFormat.NDJSON
 
     async def _stage(self, request: EtlRequest, prefix: str, done: _Extracted) -> ExtractResult:
         staged: dict[Layer, list[DatasetRef]] = {Layer.RAW: [], Layer.STAGING: []}
@@ -228,13 +194,6 @@ class Etl:
 
 def _layer(layer: Layer, staged: dict[Layer, list[DatasetRef]], rows: int, digest: str) -> StagedLayer:
     return StagedLayer(layer=layer, parts=staged[layer], rows=rows, digest=digest)
-
-
-def _check_file(folder: Path, path: Path, file_format: SourceFormat, mapping: Sequence[FieldMapping]) -> list[str]:
-    with extract.engine(folder, path, file_format) as connection:
-        columns = extract.columns_of(connection, path, file_format)
-        quality.judged_rows(quality.plan_fields(mapping, columns))
-        return columns
 
 
 def _extract(folder: Path, path: Path, file_format: SourceFormat, request: EtlRequest) -> _Extracted:

@@ -41,6 +41,7 @@ from activities.recall import Recall
 from activities.recall_wedding import WeddingRecall
 from activities.refusals import Refusals
 from activities.resource_days import ResourceDays
+from activities.sources import Sources
 from activities.states import States
 from activities.storage.alert_routes import AlertRouteStore
 from activities.storage.automations import AutomationStore
@@ -48,6 +49,7 @@ from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database
 from activities.storage.escalation_policies import EscalationPolicyStore
 from activities.storage.health import HealthStore
+from activities.storage.imports import ImportStores
 from activities.storage.incidents import IncidentStore
 from activities.storage.ledger import EffectLedger
 from activities.storage.limits import LimitStore
@@ -106,7 +108,9 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
         import_dirs=import_dirs,
         fingerprint_key=eldest.derive("fingerprints"),
     )
-    etl = Etl(access, staging, import_dirs, wedsync=reports)
+    stores = ImportStores(settings.import_stores)
+    sources = Sources(access, staging, import_dirs, stores=stores, wedsync=reports)
+    etl = Etl(access, staging, sources)
     planner = Planner(
         access,
         PreferenceStore(database, masters),

@@ -21,6 +21,7 @@ from activities.boundary import as_application_error
 from activities.connectors.warehouse import snowflake_sql as sql
 from activities.etl import Etl
 from activities.security.envelope import MasterKey
+from activities.sources import Sources
 from activities.storage.connections import ConnectionStore
 from activities.storage.credentials import SealedSecretStore
 from activities.storage.database import Database, metadata
@@ -215,7 +216,7 @@ class House:
         self._secrets = SealedSecretStore(self.database, key)
         self.access = Access(self._connections, self._secrets, self._endpoint, IN_DEVELOPMENT)
         staging = Staging(f"file://{folder}/objects", key, folder / "scratch")
-        self.etl = Etl(self.access, staging, [folder])
+        self.etl = Etl(self.access, staging, Sources(self.access, staging, [folder]))
 
     async def _endpoint(self, platform: str) -> str:
         return self._account.url
