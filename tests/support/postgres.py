@@ -8,6 +8,8 @@ import shutil
 import socket
 import subprocess
 import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,6 @@ import asyncpg
 import pytest
 
 OWNER, PASSWORD = "postgres", "sandbox-postgres"
-READER = "wedsync_reader"
 _NOBODY = 65_534
 _PATIENCE_S = 120
 _SETTINGS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "autovacuum=off")
@@ -67,14 +68,24 @@ class Postgres:
 
     async def fetch(self, *statements: str) -> list[Any]:
         """Run statements as the owner of the database and return the rows of the last."""
+        rows: list[Any] = []
+        async with self._session() as session:
+            for statement in statements:
+                rows = await session.fetch(statement)
+        return rows
+
+    async def copy(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Append rows to a table."""
+        async with self._session() as session:
+            await session.copy_records_to_table(table, records=rows)
+
+    @asynccontextmanager
+    async def _session(self) -> AsyncIterator[Any]:
         session = await asyncpg.connect(
             host="127.0.0.1", port=self.port, user=OWNER, password=PASSWORD, database="postgres"
         )
         try:
-            rows: list[Any] = []
-            for statement in statements:
-                rows = await session.fetch(statement)
-            return rows
+            yield session
         finally:
             await session.close()
 
