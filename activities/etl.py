@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +12,7 @@ from activities.access import Access
 from activities.connectors.registry import connector_class
 from activities.ports.manifest import Capability
 from activities.ports.warehouse import LayerFiles, WarehouseConnector
+from activities.source_progress import beating, resume
 from activities.sources import Sources
 from activities.storage.staging import Staging
 from activities.transform import extract, quality
@@ -27,7 +25,6 @@ from contracts.etl import (
     EtlRequest,
     EtlTarget,
     ExtractResult,
-    FetchProgress,
     Layer,
     LayerLoaded,
     LoadLayerInput,
@@ -36,8 +33,6 @@ from contracts.etl import (
     TablesBuilt,
 )
 from contracts.integration import ProvisionResult
-
-_BEAT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -81,7 +76,7 @@ class Etl:
                 action="Name an integration of a data warehouse as targetIntegration.",
             )
         mapping = request.data_mapping or configuration.data_mapping
-        async with _beating():
+        async with beating():
             with self._staging.scratch() as folder:
                 columns = await self._sources.columns(request.organization_id, request.source, folder)
         if columns is not None:
@@ -103,8 +98,8 @@ class Etl:
         )
         request = request.model_copy(update={"data_mapping": request.data_mapping or configuration.data_mapping})
         prefix = f"{request.organization_id}/{request.etl_id.replace(':', '_')}"
-        progress = _resume()
-        async with _beating(progress) as beat:
+        progress = resume()
+        async with beating(progress) as beat:
             with self._staging.scratch() as folder:
                 path, file_format = await self._sources.fetch(
                     request.organization_id, request.source, folder, prefix=prefix, progress=progress, beat=beat
@@ -138,7 +133,7 @@ class Etl:
     async def prepare(self, batch: EtlBatch) -> ProvisionResult:
         """Create the schemas and tables that are missing. Idempotent: yes, what exists is left as it is."""
         warehouse = await self._warehouse(batch)
-        async with _beating():
+        async with beating():
             return await warehouse.provision()
 
     @activity.defn(name="etl.load_raw")
@@ -153,7 +148,7 @@ class Etl:
 
     async def _load(self, given: LoadLayerInput) -> LayerLoaded:
         warehouse = await self._warehouse(given.batch)
-        async with _beating():
+        async with beating():
             with self._staging.scratch() as folder:
                 files = [await self._fetch(ref, folder) for ref in given.staged.parts]
                 layer = LayerFiles(given.staged.layer, files, given.staged.rows, given.staged.digest)
@@ -170,21 +165,21 @@ class Etl:
     async def load_marts(self, batch: EtlBatch) -> MartsLoaded:
         """Merge STAGING into dimensions and facts. Idempotent: yes, one transaction that is found again."""
         warehouse = await self._warehouse(batch)
-        async with _beating():
+        async with beating():
             return await warehouse.load_marts(batch)
 
     @activity.defn(name="etl.build_analytics")
     async def build_analytics(self, batch: EtlBatch) -> TablesBuilt:
         """Rebuild the ANALYTICS tables. Idempotent: yes, they are a function of the marts."""
         warehouse = await self._warehouse(batch)
-        async with _beating():
+        async with beating():
             return await warehouse.build_analytics(batch)
 
     @activity.defn(name="etl.optimize")
     async def optimize(self, batch: EtlBatch) -> TablesBuilt:
         """Arrange the facts for the usual queries. Idempotent: yes."""
         warehouse = await self._warehouse(batch)
-        async with _beating():
+        async with beating():
             done = await warehouse.optimize(batch)
         return TablesBuilt(tables=dict.fromkeys(done, 0), rebuilt=bool(done))
 
@@ -203,29 +198,3 @@ def _extract(folder: Path, path: Path, file_format: SourceFormat, request: EtlRe
         parts = list(extract.write_parts(connection, folder, request.etl_id, datetime.now(UTC)))
         quarantine = folder / "quarantine.ndjson"
         return _Extracted(judgement, parts, quarantine, extract.write_quarantine(connection, quarantine))
-
-
-def _resume() -> FetchProgress:
-    details = activity.info().heartbeat_details
-    return FetchProgress.model_validate(details[0]) if details else FetchProgress()
-
-
-@asynccontextmanager
-async def _beating(progress: FetchProgress | None = None) -> AsyncIterator[Callable[[FetchProgress], None]]:
-    """Heartbeat every five seconds with the latest resume point, while a thread or a vendor works."""
-    latest = [progress] if progress is not None else []
-
-    def beat(point: FetchProgress) -> None:
-        latest[:] = [point]
-        activity.heartbeat(point)
-
-    async def pulse() -> None:
-        while True:
-            activity.heartbeat(*latest)
-            await asyncio.sleep(_BEAT_S)
-
-    task = asyncio.create_task(pulse())
-    try:
-        yield beat
-    finally:
-        task.cancel()

@@ -24,6 +24,7 @@ class WorkflowType(StrEnum):
 
     INTEGRATION = "Integration"
     SYNC_REPORT = "SyncReport"
+    TRANSFORM_REPORT = "TransformReport"
     RUN_WAREHOUSE_ETL = "RunWarehouseEtl"
     ROUTE_NOTIFICATION = "RouteNotification"
     ROUTE_NOTIFICATION_BATCH = "RouteNotificationBatch"
@@ -68,6 +69,11 @@ def sync_workflow_id(organization_id: str, integration_id: str, sync_id: str) ->
 def etl_workflow_id(organization_id: str, integration_id: str, etl_id: str) -> str:
     """Return the id of a warehouse load."""
     return f"run-warehouse-etl/{organization_id}/{integration_id}/{etl_id}"
+
+
+def transform_workflow_id(organization_id: str, transformation_id: str) -> str:
+    """Return the id of a transformation; the same transformation id joins it."""
+    return f"transform-report/{organization_id}/{transformation_id}"
 
 
 def routing_workflow_id(organization_id: str, routing_id: str) -> str:

@@ -30,6 +30,7 @@ from contracts.names import WorkflowType
 from contracts.notification import CrossSystemRouting, RoutingResult
 from contracts.recall import RecallReport, RecallRequest
 from contracts.sync import DataSynchronizationRequest, SynchronizationResult, SyncPriority
+from contracts.transformation import DataTransformation, TransformedData
 from contracts.wedding import Wedding, WeddingState
 from starters.authorizations import Authorizations
 from starters.automations import Automations, planned
@@ -122,6 +123,17 @@ class WedSync:
             names.etl_workflow_id(request.organization_id, target, request.etl_id),
             _fair(request.priority, request.organization_id),
             f"Load {request.etl_id} into {target}",
+        )
+
+    async def start_transformation(self, request: DataTransformation) -> Run[TransformedData]:
+        """Start a transformation, or join the run of the same transformation id."""
+        return await self._start(
+            WorkflowType.TRANSFORM_REPORT,
+            request,
+            TransformedData,
+            names.transform_workflow_id(request.organization_id, request.transformation_id),
+            _fair(request.priority, request.organization_id),
+            f"Transform {request.transformation_id}",
         )
 
     async def start_notification(self, routing: CrossSystemRouting) -> Run[RoutingResult]:

@@ -65,6 +65,7 @@ from activities.storage.sync_runs import SyncRuns
 from activities.storage.templates import TemplateStore
 from activities.sync import Sync
 from activities.tokens import Tokens
+from activities.transformations import Transformations
 from activities.transport.outbound import vet
 from activities.usage import Watcher
 from activities.weather_watch import WeatherWatch
@@ -111,6 +112,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     stores = ImportStores(settings.import_stores)
     sources = Sources(access, staging, import_dirs, stores=stores, wedsync=reports)
     etl = Etl(access, staging, sources)
+    transformations = Transformations(sources, staging)
     planner = Planner(
         access,
         PreferenceStore(database, masters),
@@ -138,7 +140,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
         *(Connect(access, connections, secrets), tokens, migrations, health, alerts),
         *(bookings, days, Conflicts(access, connections)),
         *(notify, Digests(), recall, batches, states, emergency, WeddingRecall(access, ledger), Followers(access)),
-        *(weather, automations, sync, etl, keys),
+        *(weather, automations, sync, etl, transformations, keys),
     ]
     try:
         yield Parts(

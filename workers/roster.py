@@ -29,6 +29,7 @@ from workflows.run_automation import RunAutomation
 from workflows.run_warehouse_etl import RunWarehouseEtl
 from workflows.sync_notification_states import SyncNotificationStates
 from workflows.sync_report import SyncReport
+from workflows.transform_report import TransformReport
 from workflows.trigger_automations import TriggerAutomations
 from workflows.watch_weather import WatchWeather
 from workflows.wedding_timeline import WeddingTimeline
@@ -48,6 +49,7 @@ DECISIONS: list[type] = [
     RunWarehouseEtl,
     SyncNotificationStates,
     SyncReport,
+    TransformReport,
     TriggerAutomations,
     WatchWeather,
     WeddingTimeline,

@@ -49,6 +49,7 @@ for _command in (
     processes.api,
     processes.emulators,
     runs.notify,
+    runs.transform,
     emergencies.ack,
     explain.explain,
     explain.held,

@@ -1,4 +1,4 @@
-"""`wedsync sync run`, `wedsync etl run` and `wedsync notify`."""
+"""`wedsync sync run`, `wedsync etl run`, `wedsync transform` and `wedsync notify`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from contracts.base import Contract
 from contracts.etl import EtlRequest, ETLResult, EtlStatus
 from contracts.notification import CrossSystemRouting, OverallStatus, RoutingResult
 from contracts.sync import Books, DataSynchronizationRequest, SyncStatus
+from contracts.transformation import DataTransformation
 from starters.cli.options import DataDir, File, Json, NoWait, Organization, with_wedsync
 from starters.cli.output import facts, note, print_json, say, table
 from starters.client import WedSync
@@ -70,6 +71,23 @@ def etl_run(
     if not json:
         _show_etl(result)
     _end(result.error, failed=result.status is EtlStatus.FAILED)
+
+
+def transform(
+    file: File,
+    data_dir: DataDir = None,
+    organization: Organization = None,
+    *,
+    no_wait: NoWait = False,
+    json: Json = False,
+) -> None:
+    """Filter, check and map the records of the source that FILE names, and show where they lie."""
+    request = read_file(file, DataTransformation, organization)
+    result = run_to_end(data_dir, lambda wedsync: wedsync.start_transformation(request), wait=not no_wait, as_json=json)
+    if result is not None and not json:
+        quarantine = {"quarantine": result.quarantine.key} if result.quarantine else {}
+        facts(f"Transformation {result.transformation_id}", {**_books(result.books), **quarantine})
+        table("Parts", ("key", "rows"), [(part.key, part.rows) for part in result.parts])
 
 
 def notify(

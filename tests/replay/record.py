@@ -34,6 +34,7 @@ from tests.orchestration import test_run_automation as automation
 from tests.orchestration import test_run_warehouse_etl as etl
 from tests.orchestration import test_sync_notification_states as states
 from tests.orchestration import test_sync_report as sync
+from tests.orchestration import test_transform_report as transform
 from tests.orchestration import test_trigger_automations as triggers
 from tests.orchestration import test_watch_weather as weather
 from tests.orchestration import test_wedding_interleavings as interleavings
@@ -213,6 +214,19 @@ async def load_with_a_lost_part() -> AsyncIterator[WorkflowHandle[Any, Any]]:
     async with etl.server() as client, etl.workers(client, fake.activities()):
         handle = await client.start_workflow(
             etl.RunWarehouseEtl.run, etl.asked(), id="load-recorded", task_queue=etl.ORCHESTRATION_QUEUE
+        )
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
+async def transformation_of_a_file() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    async with transform.server() as client, transform.workers(client, transform.FakeTransformations().activities()):
+        handle = await client.start_workflow(
+            transform.TransformReport.run,
+            transform.asked(),
+            id="transformation-recorded",
+            task_queue=transform.ORCHESTRATION_QUEUE,
         )
         await handle.result()
         yield handle
@@ -481,6 +495,7 @@ PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, An
         integration_with_a_new_credential,
         keys_rotated_in_two_passes,
         load_with_a_lost_part,
+        transformation_of_a_file,
         load_with_steps_side_by_side,
         recall_with_a_refusal,
         routing_cancelled,

@@ -20,6 +20,7 @@ from contracts.etl import EtlRequest
 from contracts.integration import IntegrationConfiguration
 from contracts.notification import CrossSystemRouting
 from contracts.sync import DataSynchronizationRequest
+from contracts.transformation import DataTransformation
 from contracts.wedding import Wedding
 from starters.documents import parse, read_file
 
@@ -33,6 +34,7 @@ CONTRACTS: dict[str, type[Contract]] = {
     "integration": IntegrationConfiguration,
     "route-notification": CrossSystemRouting,
     "sync-report": DataSynchronizationRequest,
+    "transform-report": DataTransformation,
     "warehouse-etl": EtlRequest,
     "wedding-timeline": Wedding,
 }
