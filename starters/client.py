@@ -21,6 +21,7 @@ from activities.storage.ledger import EffectLedger
 from activities.storage.root_keys import StoredRootKeys
 from activities.storage.states import StateStore
 from contracts import names
+from contracts.analytics import AnalyticsQuery, QueryResult
 from contracts.base import Contract
 from contracts.batch import BatchSummary, NotificationBatch
 from contracts.engagement import StateSynchronization, StateSyncResult
@@ -134,6 +135,18 @@ class WedSync:
             names.transform_workflow_id(request.organization_id, request.transformation_id),
             _fair(request.priority, request.organization_id),
             f"Transform {request.transformation_id}",
+        )
+
+    async def start_query(self, query: AnalyticsQuery) -> Run[QueryResult]:
+        """Put a question to a warehouse, or join the run of the same query id."""
+        target = query.target_integration.integration_id
+        return await self._start(
+            WorkflowType.QUERY_WAREHOUSE,
+            query,
+            QueryResult,
+            names.query_workflow_id(query.organization_id, target, query.query_id),
+            _fair(query.priority, query.organization_id),
+            f"Query {target}",
         )
 
     async def start_notification(self, routing: CrossSystemRouting) -> Run[RoutingResult]:

@@ -16,6 +16,7 @@ from activities import automation_starts, emergency_audit, timeline
 from activities.access import Access, EndpointResolver
 from activities.admission import Admissions
 from activities.alerts import Alerts
+from activities.analytics import Analytics
 from activities.automations import Automations
 from activities.batch import Batches
 from activities.bookings import Bookings
@@ -140,7 +141,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
         *(Connect(access, connections, secrets), tokens, migrations, health, alerts),
         *(bookings, days, Conflicts(access, connections)),
         *(notify, Digests(), recall, batches, states, emergency, WeddingRecall(access, ledger), Followers(access)),
-        *(weather, automations, sync, etl, transformations, keys),
+        *(weather, automations, sync, etl, transformations, Analytics(access, staging), keys),
     ]
     try:
         yield Parts(

@@ -18,6 +18,7 @@ from workflows.audit_escalation import AuditEscalation
 from workflows.deliver_digest import DeliverDigest
 from workflows.integration import Integration
 from workflows.monitor_health import MonitorHealth
+from workflows.query_warehouse import QueryWarehouse
 from workflows.raise_emergency import RaiseEmergency
 from workflows.recall_wedding import RecallWedding
 from workflows.resolve_booking_conflict import ResolveBookingConflict
@@ -39,6 +40,7 @@ DECISIONS: list[type] = [
     DeliverDigest,
     Integration,
     MonitorHealth,
+    QueryWarehouse,
     ResolveBookingConflict,
     ResourceDay,
     RecallWedding,

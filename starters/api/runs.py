@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from activities.storage.idempotency import Answer
+from contracts.analytics import AnalyticsQuery
 from contracts.engagement import StateSynchronization
 from contracts.etl import EtlRequest
 from contracts.health import MonitorHealthResult
@@ -66,6 +67,16 @@ async def start_transformation(request: Request, org: Organization, idempotency_
         return accepted(request, org, await wedsync.start_transformation(wanted))
 
     return await once(request, org, idempotency_key, DataTransformation, act)
+
+
+@router.post("/queries", status_code=202, response_model=Accepted, openapi_extra=body(AnalyticsQuery))
+async def start_query(request: Request, org: Organization, idempotency_key: IdempotencyKey = None) -> Response:
+    """Put a read-only question to a data warehouse."""
+
+    async def act(wedsync: WedSync, wanted: AnalyticsQuery) -> Answer:
+        return accepted(request, org, await wedsync.start_query(wanted))
+
+    return await once(request, org, idempotency_key, AnalyticsQuery, act)
 
 
 @router.post("/notification-states", status_code=202, response_model=Accepted, openapi_extra=body(StateSynchronization))

@@ -50,6 +50,7 @@ for _command in (
     processes.emulators,
     runs.notify,
     runs.transform,
+    runs.query,
     emergencies.ack,
     explain.explain,
     explain.held,

@@ -1,4 +1,4 @@
-"""`wedsync sync run`, `wedsync etl run`, `wedsync transform` and `wedsync notify`."""
+"""`wedsync sync run`, `wedsync etl run`, `wedsync transform`, `wedsync query` and `wedsync notify`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from activities.admission import ITS_TURN
+from contracts.analytics import AnalyticsQuery
 from contracts.base import Contract
 from contracts.etl import EtlRequest, ETLResult, EtlStatus
 from contracts.notification import CrossSystemRouting, OverallStatus, RoutingResult
@@ -88,6 +89,27 @@ def transform(
         quarantine = {"quarantine": result.quarantine.key} if result.quarantine else {}
         facts(f"Transformation {result.transformation_id}", {**_books(result.books), **quarantine})
         table("Parts", ("key", "rows"), [(part.key, part.rows) for part in result.parts])
+
+
+def query(
+    file: File,
+    data_dir: DataDir = None,
+    organization: Organization = None,
+    *,
+    no_wait: NoWait = False,
+    json: Json = False,
+) -> None:
+    """Put the read-only question in FILE to a warehouse and show the answer."""
+    request = read_file(file, AnalyticsQuery, organization)
+    result = run_to_end(data_dir, lambda wedsync: wedsync.start_query(request), wait=not no_wait, as_json=json)
+    if result is None or json:
+        return
+    more = "; there are more" if result.truncated else ""
+    title = f"Query {result.query_id}: {result.row_count} rows{more}"
+    if result.rows_ref is not None:
+        facts(title, {"key": result.rows_ref.key})
+    else:
+        table(title, tuple(column.name for column in result.columns), [tuple(row) for row in result.rows])
 
 
 def notify(

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.alerts import AlertRoutes
+from contracts.analytics import AnalyticsQuery
 from contracts.automation import WorkflowOrchestration
 from contracts.base import Contract
 from contracts.conflict import BookingConflicts
@@ -27,6 +28,7 @@ from starters.documents import parse, read_file
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.json"))
 CONTRACTS: dict[str, type[Contract]] = {
     "alert-routes": AlertRoutes,
+    "analytics-query": AnalyticsQuery,
     "automation": WorkflowOrchestration,
     "booking-conflict": BookingConflicts,
     "emergency-alert": EmergencyAlert,
