@@ -15,6 +15,7 @@ from contracts.names import DATA_QUEUE, EMERGENCY_QUEUE, ORCHESTRATION_QUEUE, sy
 from workers.composition import Parts
 from workers.sandbox import workflow_runner
 from workflows.audit_escalation import AuditEscalation
+from workflows.correct_notification import CorrectNotification
 from workflows.deliver_digest import DeliverDigest
 from workflows.integration import Integration
 from workflows.monitor_health import MonitorHealth
@@ -35,6 +36,7 @@ from workflows.wedding_timeline import WeddingTimeline
 
 DECISIONS: list[type] = [
     AuditEscalation,
+    CorrectNotification,
     DeliverDigest,
     Integration,
     MonitorHealth,

@@ -17,6 +17,7 @@ from temporalio.client import WorkflowFailureError, WorkflowHandle
 from contracts.integration import IntegrationState
 from tests.orchestration import test_audit_escalation as audit
 from tests.orchestration import test_coordination as coordination
+from tests.orchestration import test_correct_notification as corrections
 from tests.orchestration import test_deliver_digest as digests
 from tests.orchestration import test_integration as integration
 from tests.orchestration import test_integration_migration as moves
@@ -281,6 +282,16 @@ async def routing_held_released_and_called_off() -> AsyncIterator[WorkflowHandle
 
 
 @asynccontextmanager
+async def correction_with_a_refusal() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    fake = corrections.FakeCorrections()
+    fake.refusals = {"crm-0": "not_correctable"}
+    async with corrections.stage(fake) as environment:
+        handle = await corrections.correct(environment)
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
 async def states_carried() -> AsyncIterator[WorkflowHandle[Any, Any]]:
     async with states.stage(states.FakeStates()) as client:
         handle = await states.carry(client, "recorded", states=[states.known("read", "mail")])
@@ -462,6 +473,7 @@ PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, An
         conflict_called_off,
         conflict_decided_by_a_human,
         conflict_decided_by_its_deadline,
+        correction_with_a_refusal,
         day_with_a_lapsed_hold_and_a_confirmation,
         digest_sent_as_one,
         batch_of_two_parts,
