@@ -22,6 +22,7 @@ class AlertKind(StrEnum):
     RUN_MISSING = "run_missing"
     VOLUME_ODD = "volume_odd"
     DECISION_NEEDED = "decision_needed"
+    MESSAGE_UNDELIVERED = "message_undelivered"
     ESCALATION_STOPPED = "escalation_stopped"
     ESCALATION_RESUMED = "escalation_resumed"
 

@@ -27,6 +27,7 @@ class WorkflowType(StrEnum):
     RUN_WAREHOUSE_ETL = "RunWarehouseEtl"
     ROUTE_NOTIFICATION = "RouteNotification"
     CORRECT_NOTIFICATION = "CorrectNotification"
+    REROUTE_UNDELIVERED = "RerouteUndelivered"
     ROUTE_NOTIFICATION_BATCH = "RouteNotificationBatch"
     SYNC_NOTIFICATION_STATES = "SyncNotificationStates"
     WEDDING_TIMELINE = "WeddingTimeline"
@@ -79,6 +80,11 @@ def routing_workflow_id(organization_id: str, routing_id: str) -> str:
 def correction_workflow_id(organization_id: str, routing_id: str) -> str:
     """Return the id of the run that writes a routing's new words over what stands of it."""
     return f"correct-notification/{organization_id}/{routing_id}"
+
+
+def reroute_workflow_id(organization_id: str, effect: str) -> str:
+    """Return the id of the run that sees to an effect its vendor did not deliver."""
+    return f"reroute-undelivered/{organization_id}/{effect}"
 
 
 def batch_workflow_id(organization_id: str, batch_id: str) -> str:

@@ -21,6 +21,7 @@ from workflows.integration import Integration
 from workflows.monitor_health import MonitorHealth
 from workflows.raise_emergency import RaiseEmergency
 from workflows.recall_wedding import RecallWedding
+from workflows.reroute_undelivered import RerouteUndelivered
 from workflows.resolve_booking_conflict import ResolveBookingConflict
 from workflows.resource_day import ResourceDay
 from workflows.rotate_keys import RotateKeys
@@ -40,6 +41,7 @@ DECISIONS: list[type] = [
     DeliverDigest,
     Integration,
     MonitorHealth,
+    RerouteUndelivered,
     ResolveBookingConflict,
     ResourceDay,
     RecallWedding,

@@ -15,6 +15,7 @@ _TITLES = {
     AlertKind.RUN_MISSING: "Sync missing",
     AlertKind.VOLUME_ODD: "Odd volume",
     AlertKind.DECISION_NEEDED: "Decision needed",
+    AlertKind.MESSAGE_UNDELIVERED: "Message not delivered",
     AlertKind.ESCALATION_STOPPED: "Emergencies do not escalate",
     AlertKind.ESCALATION_RESUMED: "Emergencies escalate again",
 }
