@@ -26,7 +26,7 @@ class Reroute(Contract):
     """The answer of `undelivered.find`: what the undelivered effect was part of, and who is next in its line."""
 
     settled: bool = False
-    """It was delivered after all, or taken back: nothing is to be done."""
+    """It was delivered after all, taken back or recalled: nothing is to be done."""
     system_id: OpaqueId | None = None
     """The target it was meant for; None when its routing is not known any more."""
     began_at: Instant | None = None
@@ -42,7 +42,7 @@ class RerouteOutcome(StrEnum):
     """What was done about an undelivered message."""
 
     SETTLED = "settled"
-    """Nothing: it was delivered after all, or taken back."""
+    """Nothing: it was delivered after all, taken back or recalled."""
     REROUTED = "rerouted"
     """Another system of its line has it."""
     JOINED = "joined"

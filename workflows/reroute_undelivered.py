@@ -37,6 +37,7 @@ class RerouteUndelivered:
             integration_id=effect.integration_id,
             run_kind="reroute",
             outcome="running",
+            **({"wedding_id": effect.wedding_id} if effect.wedding_id else {}),
         )
         found = await self._found(told)
         outcome, rest = RerouteOutcome.SETTLED, None

@@ -79,11 +79,6 @@ class RouteNotification(HoldsMessages, WaitsForReconnection):
             decisions=self._decisions,
         )
 
-    @workflow.query
-    def routing(self) -> CrossSystemRouting:
-        """Return what is routed."""
-        return self._routing
-
     # What a coordination asks for.
 
     async def replan(self) -> RoutingPlan:

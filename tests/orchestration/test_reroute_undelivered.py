@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from temporalio import activity
 from temporalio.client import Client
+from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
 from activities.storage.delivery_receipts import DeliveryReceiptStore
 from activities.undelivered import Undelivered
@@ -26,11 +28,12 @@ from contracts.names import (
     system_queue,
 )
 from contracts.notification import CrossSystemRouting, RoutingResult
+from contracts.recall import RecallRequest
 from contracts.sync import SyncPriority
 from contracts.undelivered import RerouteResult, UndeliveredEffect
 from starters.receipts import Receipts
 from starters.starting import start_or_join
-from tests.support.temporal import polling, time_skipping
+from tests.support.temporal import polling, real_time, time_skipping
 from tests.support.vendors import MAKES, House, Point, Vendor, house
 from workflows.policies import RUN_TIMEOUT, priority
 from workflows.reroute_undelivered import RerouteUndelivered
@@ -114,6 +117,25 @@ class Scene:
         entries = await self.house.ledger.of_notification(ORGANIZATION, f"notif-{routing_id}")
         return [one.standing for one in entries if one.standing is not None and one.system == system]
 
+    async def recalled(self, **about: str) -> None:
+        """Have a recall of the wedding begin, and wait until it is listed."""
+        recall = RecallRequest.model_validate(
+            {"recallId": "r-1", "organizationId": ORGANIZATION, "weddingId": "wed-1", **about}
+        )
+        attributes = {"OrganizationId": ORGANIZATION, "WeddingId": "wed-1"}
+        await self.client.start_workflow(
+            WorkflowType.RECALL_WEDDING,
+            recall,
+            id="recall-wedding/1",
+            task_queue="nobody-polls-it",
+            search_attributes=TypedSearchAttributes(
+                [SearchAttributePair(SearchAttributeKey.for_keyword(name), value) for name, value in attributes.items()]
+            ),
+        )
+        listed = "WorkflowType = 'RecallWedding' AND WeddingId = 'wed-1'"
+        while (await self.client.count_workflows(listed)).count == 0:  # noqa: ASYNC110 - the server tells nobody
+            await asyncio.sleep(0.1)
+
     async def bounced(self, system: str, routing_id: str = "route-1", times: int = 1) -> None:
         """Have a vendor tell that it did not deliver what it took."""
         for effect in await self.effects(system, routing_id):
@@ -134,9 +156,9 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(folder: Path) -> AsyncIterator[Scene]:
+async def scene(folder: Path, server: Callable[[], Any] = time_skipping) -> AsyncIterator[Scene]:
     """Yield a scene whose workers do not run yet."""
-    async with house(folder) as standing, time_skipping() as environment:
+    async with house(folder) as standing, server() as environment:
         for system in MAKES:
             standing.vendors.connect(ORGANIZATION, f"{system}-main", system, Point.NOWHERE)
         yield Scene(environment.client, standing, DeliveryReceiptStore(standing.ledger._database), [])
@@ -241,6 +263,34 @@ async def test_a_message_that_was_taken_back_is_not_rerouted(tmp_path: Path):
         await here.house.ledger.retracted(ORGANIZATION, effect.effect_id)
         await here.bounced("chat")
     assert (here.made(), here.alerts) == ({"chat": 1}, [])
+
+
+@pytest.mark.parametrize(
+    ("about", "made"),
+    [
+        ({}, {"chat": 1}),
+        ({"notificationId": "notif-route-1"}, {"chat": 1}),
+        ({"notificationId": "another"}, {"chat": 1, "mail": 1}),
+    ],
+    ids=["the wedding", "the message", "another message"],
+)
+async def test_a_message_that_was_recalled_since_is_not_rerouted(
+    tmp_path: Path, about: dict[str, str], made: dict[str, int]
+):
+    async with scene(tmp_path, real_time) as here, here.workers():
+        await here.routed(routing(["chat", "mail"], weddingContext={"weddingId": "wed-1"}))
+        await here.recalled(**about)
+        await here.bounced("chat")
+    assert here.made() == made
+
+
+async def test_somebody_whom_a_text_did_not_reach_is_not_taken_for_reached_by_another_system(tmp_path: Path):
+    async with played(tmp_path) as here:
+        wanted = routing(["chat", "mail"])
+        targets = [one.model_copy(update={"recipients": ["+447700900101"]}) for one in wanted.target_systems]
+        await here.routed(wanted.model_copy(update={"target_systems": targets}))
+        await here.bounced("chat")
+    assert here.made() == {"chat": 1, "mail": 1}
 
 
 async def test_a_message_whose_run_nobody_knows_any_more_is_told_to_the_organisation(tmp_path: Path):
