@@ -80,8 +80,9 @@ def test_a_pressed_button_is_shown_by_the_other_systems_of_its_notification(
         assert send(url, body).status_code == 200
     while states(emulators, fresh) != ["acknowledged"]:
         time.sleep(0.2)  # noqa: TID251 - a test outside Temporal
-    shown = [item for item in emulators.effects("hubspot") if item["kind"] == "note.updated"]
-    assert len([item for item in shown if "acknowledged" in json.dumps(item["body"])]) == 1
+    [note] = [one["id"] for one in emulators.objects("hubspot", "notes") if fresh in one["properties"]["hs_note_body"]]
+    updates = [one for one in emulators.effects("hubspot") if (one["kind"], one["objectId"]) == ("note.updated", note)]
+    assert len([one for one in updates if "acknowledged" in json.dumps(one["body"])]) == 1
 
 
 def test_a_button_pressed_in_the_chat_approves_the_step_of_an_automation(
