@@ -20,7 +20,12 @@ settings.register_profile("house", max_examples=50, deadline=None, suppress_heal
 settings.load_profile("house")
 
 _TELLING = 3_000
-_ON_SNOWFLAKE = {"test_emulator_snowflake.py", "test_run_warehouse_etl.py", "test_snowflake.py"}
+_ON_SNOWFLAKE = {
+    "test_emulator_snowflake.py",
+    "test_run_warehouse_etl.py",
+    "test_snowflake.py",
+    "test_snowflake_query.py",
+}
 
 
 class _Scheduling(LoadScopeScheduling):

@@ -5,14 +5,16 @@ from __future__ import annotations
 import base64
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import snowflake.connector
 from snowflake.connector import errors
 
-from activities.connectors.warehouse.snowflake_sql import identifier
+from activities.connectors.warehouse.dialect import name_of, path_part, word
+from activities.connectors.warehouse.model import RAW, Table
 from activities.ports.connection import Connection
 from activities.transport.gate import Gate
 from activities.transport.outbound import Target, parse
@@ -31,10 +33,12 @@ _STORES = (
     *("*.blob.core.windows.net", "storage.googleapis.com", "*.storage.googleapis.com"),
 )
 _SYSTEM = "snowflake"
+_STAGE = f"{RAW}.ETL_FILES"
 _LOGIN_STATE = "28000"
 _SESSION_GONE = frozenset({390111, 390112, 390114, 390195})
 _CREDENTIAL_REFUSED = range(390_100, 390_500)
 _LOCKED_OR_CANCELLED = frozenset({604, 625, 630, 1_300, 57_014})
+_ENDED = frozenset({604, 630})
 _PRIVILEGE = frozenset({3_001, 3_003})
 _MISSING = frozenset({2_003, 2_043})
 _NO_WAREHOUSE = frozenset({606, 90_073, 90_109})
@@ -47,6 +51,7 @@ class Session:
     Args:
         connection: the account, credential and settings.
         query_tag: written into Snowflake's query history, to find what a run did.
+        limits: session parameters besides.
 
     Raises:
         AuthExpired: the credential is refused.
@@ -55,7 +60,7 @@ class Session:
         Transient: the account does not answer.
     """
 
-    def __init__(self, connection: Connection, query_tag: str) -> None:
+    def __init__(self, connection: Connection, query_tag: str, limits: Mapping[str, int] | None = None) -> None:
         # The driver asks the cloud's metadata address where it runs, past every policy; only this variable stops it.
         os.environ.setdefault("SNOWFLAKE_DISABLE_PLATFORM_DETECTION", "true")
         target = address_of(connection)
@@ -70,7 +75,7 @@ class Session:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 self._connection: Any = snowflake.connector.connect(
-                    **parameters, session_parameters={"QUERY_TAG": query_tag}
+                    **parameters, session_parameters={"QUERY_TAG": query_tag, **(limits or {})}
                 )
         except errors.Error as error:
             failure = self._failure(error, "session.open", writes=False, login=True)
@@ -85,7 +90,7 @@ class Session:
         Raises:
             WedSyncError: the session is gone.
         """
-        self.run("session.tag", "ALTER SESSION SET QUERY_TAG = %s", query_tag, writes=False)
+        self.run("session.tag", f"ALTER SESSION SET QUERY_TAG = '{word(query_tag)}'", writes=False)
 
     def close(self) -> None:
         """Log out; a session that cannot be closed expires at Snowflake."""
@@ -105,45 +110,62 @@ class Session:
         refusal = self._gate.refusal() if self._gate is not None else None
         return refusal or classify(error, operation, writes=writes, login=login)
 
-    def run(self, operation: str, sql: str, *values: str | int | None, writes: bool = True) -> list[tuple[Any, ...]]:
+    def run(self, operation: str, sql: str, *, writes: bool = True) -> list[tuple[Any, ...]]:
         """Execute one statement and return its rows; for DML the first row holds the counts.
-
-        Args:
-            operation: what is done, for errors, such as `facts.merge`.
-            sql: the statement; values stand as `%s`.
-            values: bound in order.
-            writes: whether a lost answer leaves the outcome open.
 
         Raises:
             WedSyncError: classified by the driver's error class, number and SQL state.
         """
         try:
             with self._connection.cursor() as cursor:
-                cursor.execute(sql, values or None)
+                cursor.execute(sql)
                 return list(cursor.fetchall())
         except errors.Error as error:
             raise self._failure(error, operation, writes=writes) from None
 
-    def merge(self, operation: str, sql: str, *values: str | int | None) -> Mapping[str, int]:
-        """Execute one MERGE and return how many rows it `inserted` and `updated`.
+    def stage(self, operation: str, directory: str, files: Sequence[Path]) -> None:
+        """Put the files into the internal stage, which is made when it is not there yet."""
+        self.run(operation, f"CREATE STAGE IF NOT EXISTS {_STAGE}")
+        for path in files:
+            local = path.as_posix().replace("\\", "\\\\").replace("'", "\\'")
+            self.run(operation, f"PUT 'file://{local}' @{_STAGE}/{directory}/ AUTO_COMPRESS = FALSE OVERWRITE = TRUE")
+
+    def append(self, operation: str, table: Table, _batch_id: str, directory: str, names: Sequence[str]) -> None:
+        """Copy the staged Parquet files; FORCE because the surrounding transaction counts the rows."""
+        listed = ", ".join(f"'{path_part(name)}'" for name in names)
+        self.run(
+            operation,
+            f"COPY INTO {table.name} FROM @{_STAGE}/{directory}/ FILES = ({listed}) FILE_FORMAT = (TYPE = PARQUET) "
+            "MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE FORCE = TRUE",
+        )
+
+    def unstage(self, operation: str, directory: str, names: Sequence[str]) -> None:
+        """Remove the staged files."""
+        for name in names:
+            self.run(operation, f"REMOVE @{_STAGE}/{directory}/{path_part(name)}")
+
+    @contextmanager
+    def reading(self, operation: str, sql: str, values: Sequence[object]) -> Iterator[Any]:
+        """Yield the cursor of a SELECT whose values stand as `%s`.
 
         Raises:
             WedSyncError: classified by the driver's error class, number and SQL state.
         """
         try:
             with self._connection.cursor() as cursor:
-                cursor.execute(sql, values or None)
-                counts = cursor.fetchall()[0]
-                return {
-                    str(column[0]).split()[-1]: int(count)
-                    for column, count in zip(cursor.description, counts, strict=True)
-                }
+                cursor.execute(sql, tuple(values) or None)
+                yield cursor
         except errors.Error as error:
-            raise self._failure(error, operation, writes=True) from None
-
-    def number(self, operation: str, sql: str, *values: str | int | None) -> int:
-        """Return the single number that a query yields."""
-        return int(self.run(operation, sql, *values, writes=False)[0][0])
+            if error.errno in _ENDED:
+                raise Permanent(
+                    "query_timeout",
+                    f"Snowflake ended {operation} because it took longer than it may.",
+                    owner=Owner.TENANT,
+                    action="Ask for less, or raise timeoutS.",
+                    system=_SYSTEM,
+                    operation=operation,
+                ) from None
+            raise self._failure(error, operation, writes=False) from None
 
     @contextmanager
     def transaction(self, operation: str) -> Iterator[None]:
@@ -199,7 +221,7 @@ def _parameters(connection: Connection) -> dict[str, Any]:
         "client_store_temporary_credential": False,
         "min_tls_version": "tls12" if connection.min_tls_version == "1.2" else "tls13",
         **{
-            name: identifier(connection.setting(name)).strip('"')
+            name: name_of(connection.setting(name)).upper()
             for name in ("warehouse", "database", "role")
             if connection.setting(name)
         },
