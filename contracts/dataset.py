@@ -9,6 +9,9 @@ from pydantic import Field, StringConstraints
 
 from contracts.base import Contract, Instant, OpaqueId, ShortText
 
+STAGED_FILE_LOST = frozenset({"staging_corrupt", "staging_missing", "sealed_data_unreadable"})
+"""Codes that say a staged file is gone or changed: what it held is to be read from its source again."""
+
 
 class DatasetRef(Contract):
     """A staged Parquet (or NDJSON) object: key in the object store, size and digest."""

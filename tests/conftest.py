@@ -25,6 +25,7 @@ _ON_SNOWFLAKE = {
     "test_run_warehouse_etl.py",
     "test_snowflake.py",
     "test_snowflake_query.py",
+    "test_staged_loads.py",
 }
 
 

@@ -208,14 +208,14 @@ async def test_f12_files_that_stay_corrupt_fail_the_run():
 class House:
     """The real activities over the stand-in, with their own store and staging."""
 
-    def __init__(self, account: Account, folder: Path) -> None:
+    def __init__(self, account: Account, folder: Path, staging_url: str = "") -> None:
         key = MasterKey(bytes(32))
         self._account = account
         self.database = Database(f"sqlite:///{folder}/store.db")
         self._connections = ConnectionStore(self.database, key)
         self._secrets = SealedSecretStore(self.database, key)
         self.access = Access(self._connections, self._secrets, self._endpoint, IN_DEVELOPMENT)
-        staging = Staging(f"file://{folder}/objects", key, folder / "scratch")
+        staging = Staging(staging_url or f"file://{folder}/objects", key, folder / "scratch")
         self.etl = Etl(self.access, staging, Sources(self.access, staging, [folder]))
 
     async def _endpoint(self, platform: str) -> str:

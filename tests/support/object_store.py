@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import boto3
 import httpx
 import pytest
 from moto.server import ThreadedMotoServer
-
-from tests.support.loopback import loopback_client
 
 
 class Bucket:
@@ -21,22 +20,24 @@ class Bucket:
     """
 
     def __init__(self, url: str, name: str) -> None:
-        self._client = loopback_client(url)
+        self._client = boto3.client(
+            "s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id="s", aws_secret_access_key="s"
+        )
         self._name = name
-        self._client.put(f"/{name}").raise_for_status()
+        self._client.create_bucket(Bucket=name)
 
     def put(self, key: str, body: bytes) -> None:
         """Write an object."""
-        self._client.put(f"/{self._name}/{key}", content=body).raise_for_status()
+        self._client.put_object(Bucket=self._name, Key=key, Body=body)
 
     def get(self, key: str) -> bytes:
         """Return an object's bytes."""
-        return self._client.get(f"/{self._name}/{key}").raise_for_status().content
+        body: bytes = self._client.get_object(Bucket=self._name, Key=key)["Body"].read()
+        return body
 
-    def keys(self) -> list[str]:
+    def listed(self) -> list[str]:
         """Return the keys of all objects."""
-        listing = self._client.get(f"/{self._name}", params={"list-type": "2"}).raise_for_status().text
-        return [part.partition("</Key>")[0] for part in listing.split("<Key>")[1:]]
+        return [item["Key"] for item in self._client.list_objects_v2(Bucket=self._name).get("Contents", [])]
 
 
 @contextmanager
