@@ -188,6 +188,12 @@ class WeddingEvent(Contract):
     """Of a restated wedding: whether it is cancelled."""
     completed: bool = False
     """Of a restated wedding: whether it has taken place."""
+    versions: Annotated[dict[ShortText, FactStamp], Field(max_length=20)] = {}
+    """Of a restated wedding: the newest event about each fact, by the fact's name in `WeddingState.stamps`.
+
+    Where it is given, the facts named are all that is said, each since its own event. Without it all facts are said as
+    of this one.
+    """
     reason: Text = ""
 
     @model_validator(mode="after")
@@ -253,6 +259,17 @@ class Dispute(Contract):
     asked: bool = False
 
 
+class Pull(Contract):
+    """How the source is asked for events that are missing."""
+
+    due_at: Instant
+    """When it is asked next."""
+    tries: int = Field(default=0, ge=0)
+    """How often it was asked, and the gap stayed."""
+    error: ErrorDetail | None = None
+    """Why the latest try brought no answer."""
+
+
 class WeddingState(Contract):
     """What `weddings show` shows, and what survives continue-as-new."""
 
@@ -278,6 +295,8 @@ class WeddingState(Contract):
     """Numbers of events that arrived before others that are missing."""
     gap_since: Instant | None = None
     """Since when events are missing; a restated wedding closes the gap."""
+    pull: Pull | None = None
+    """While events are missing: when the source is asked for them."""
     followers: Annotated[list[Follower], Field(max_length=20)] = []
     disputes: Annotated[list[Dispute], Field(max_length=20)] = []
     closes_at: Instant | None = None
@@ -289,6 +308,13 @@ class WeddingRun(Wedding):
 
     resumed: WeddingState | None = None
     """What the run before this one ended with; clients leave it out."""
+
+
+class WeddingKey(Contract):
+    """Input of `timeline.pull`: which wedding to read at the source."""
+
+    organization_id: OpaqueId
+    wedding_id: OpaqueId
 
 
 class PlanTimelineInput(Contract):

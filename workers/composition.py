@@ -66,6 +66,7 @@ from activities.tokens import Tokens
 from activities.transport.outbound import vet
 from activities.usage import Watcher
 from activities.weather_watch import WeatherWatch
+from activities.wedding_source import WeddingSource
 from contracts.errors import InvalidInput, Owner, Transient
 from contracts.health import HealthRules
 from workers.secret_store import open_secret_store
@@ -134,7 +135,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
         *(Connect(access, connections, secrets), tokens, migrations, health, alerts),
         *(bookings, days, Conflicts(access, connections)),
         *(notify, Digests(), recall, batches, states, emergency, WeddingRecall(access, ledger), Followers(access)),
-        *(weather, automations, sync, etl, keys),
+        *(weather, automations, sync, etl, keys, WeddingSource(reports)),
     ]
     try:
         yield Parts(

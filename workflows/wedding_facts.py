@@ -45,15 +45,24 @@ def take(state: WeddingState, event: WeddingEvent, now: datetime) -> WeddingStat
     """
     if event.event_id in state.seen_events:
         return state
-    seen = [*state.seen_events, event.event_id][-_MAX_SEEN:]
-    state = _numbered(state.model_copy(update={"seen_events": seen, "taken": state.taken + 1}), event, now)
+    state = _numbered(_seen(state, event).model_copy(update={"taken": state.taken + 1}), event, now)
+    if not event.versions:
+        return _taken(state, event, now)
+    for part in _by_version(event):
+        known = part.event_id in state.seen_events
+        state = _taken(state if known else _seen(state, part), part, now, asks=not known)
+    return state
+
+
+def _taken(state: WeddingState, event: WeddingEvent, now: datetime, *, asks: bool = True) -> WeddingState:
+    """Return the state after what an event says of its facts; a person is asked about it at most once."""
     occurred = event.occurred_at if event.occurred_at and event.occurred_at <= now + _CLOCKS_DIFFER else now
     stamp = FactStamp(occurred_at=occurred, event_id=event.event_id, sequence=event.sequence, origin=event.origin)
     said = _said(event)
     if wedding_followers.echoes(state, event.origin, said, occurred):
         return state
     if state.wedding.at_once is AtOnce.MANUAL and _rivals(state, said, stamp):
-        return _disputed(state, event, now)
+        return _disputed(state, event, now) if asks else state
     return _settled(state, said, stamp)
 
 
@@ -69,6 +78,24 @@ def decided(state: WeddingState, dispute: Dispute, *, accepted: bool, now: datet
 def facts_of(state: WeddingState) -> Facts:
     """Return what people and systems are told of the wedding now."""
     return Facts(**{name: getattr(state.wedding, name) for name in TOLD})
+
+
+def _seen(state: WeddingState, event: WeddingEvent) -> WeddingState:
+    return state.model_copy(update={"seen_events": [*state.seen_events, event.event_id][-_MAX_SEEN:]})
+
+
+def _by_version(event: WeddingEvent) -> list[WeddingEvent]:
+    """Take a restated wedding apart into the newest event about each fact, as far as the fact is so by it."""
+    stamps = {stamp.event_id: stamp for stamp in event.versions.values()}
+    return [
+        event.model_copy(
+            update={
+                **{name: getattr(stamp, name) for name in FactStamp.model_fields},
+                "versions": {name: one for name, one in event.versions.items() if one.event_id == stamp.event_id},
+            }
+        )
+        for stamp in stamps.values()
+    ]
 
 
 def _said(event: WeddingEvent) -> dict[str, Value]:
@@ -87,7 +114,7 @@ def _said(event: WeddingEvent) -> dict[str, Value]:
         said["cancelled"] = True
     if kind is WeddingEventType.COMPLETED:
         said["completed"] = True
-    return said
+    return {name: value for name, value in said.items() if not event.versions or name in event.versions}
 
 
 def _settled(state: WeddingState, said: Mapping[str, Value], stamp: FactStamp) -> WeddingState:

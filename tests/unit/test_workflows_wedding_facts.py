@@ -7,6 +7,7 @@ from itertools import permutations
 from typing import Any
 
 import pytest
+from pydantic.alias_generators import to_camel
 
 from contracts.wedding import Wedding, WeddingEvent, WeddingState
 from workflows import wedding_followers
@@ -129,6 +130,51 @@ def test_f44_a_restatement_older_than_what_is_known_takes_nothing_back():
     known_already = after([event(9, sequence=9, weddingDate="2027-09-09")], state(sequence=8))
     found = after([event(7, "restated", sequence=7, weddingDate="2027-07-07", cancelled=True)], known_already)
     assert str(found.wedding.wedding_date) == "2027-09-09"
+
+
+def restated(**facts: tuple[WeddingEvent, Any]) -> WeddingEvent:
+    """A wedding restated by its source, each fact with the event it is from."""
+    given = {
+        "sequence": max(one.sequence or 0 for one, _ in facts.values()) or None,
+        "versions": {
+            name: {
+                "occurredAt": one.occurred_at,
+                "eventId": one.event_id,
+                "sequence": one.sequence,
+                "origin": one.origin,
+            }
+            for name, (one, _) in facts.items()
+        },
+    }
+    return event(90, "restated", **given, **{to_camel(name): value for name, (_, value) in facts.items()})
+
+
+def test_f44_a_restatement_with_versions_says_nothing_of_facts_on_which_a_system_had_a_newer_word():
+    moved = event(1, sequence=1, weddingDate="2027-07-01")
+    lost = event(2, sequence=2, venueName="Barn")
+    newer = event(3, origin=CRM, weddingDate="2027-09-09")
+    found = after([moved, newer, restated(wedding_date=(moved, "2027-07-01"), venue_name=(lost, "Barn"))])
+    assert (str(found.wedding.wedding_date), found.wedding.venue_name, found.status) == (
+        "2027-09-09",
+        "Barn",
+        "planned",
+    )
+
+
+def test_f44_what_was_lost_of_a_follower_is_not_written_back_to_it():
+    lost = event(2, sequence=2, origin=CRM, weddingDate="2027-07-01")
+    found = after([restated(wedding_date=(lost, "2027-07-01"))])
+    assert owed(found) == {CRM: False, BOOKING: True, "chat": True}
+
+
+def test_f44_a_person_is_asked_once_about_a_change_that_is_restated():
+    both = [event(1, origin=CRM, weddingDate="2027-07-01"), event(2, origin=BOOKING, weddingDate="2027-08-01")]
+    found = after(both, state(atOnce="manual"))
+    [dispute] = found.disputes
+    again = restated(wedding_date=(both[1], "2027-08-01"))
+    assert after([again], found).disputes == [dispute]
+    refused = decided(found, dispute, accepted=False, now=NOW + timedelta(hours=1))
+    assert after([again], refused).disputes == []
 
 
 def test_a_run_from_before_facts_had_stamps_keeps_what_it_knew():
