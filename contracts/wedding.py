@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, model_validator
 from contracts.base import Contract, Instant, OpaqueId, ShortText, Text
 from contracts.decisions import ContactId
 from contracts.errors import ErrorDetail
-from contracts.facts import Facts, FactStamp, Follower, LocalTime, StepAnswer, WeddingDay, ZoneName
+from contracts.facts import AtOnce, Facts, FactStamp, Follower, LocalTime, StepAnswer, WeddingDay, ZoneName
 from contracts.notification import TargetSystem
 
 LONGEST_OFFSET = timedelta(days=3_660)
@@ -118,14 +118,6 @@ class Automation(Contract):
         return self.when_past or default
 
 
-class AtOnce(StrEnum):
-    """Whose word stands when two systems change the same fact within minutes of each other."""
-
-    NEWEST = "newest"
-    SOURCE_WINS = "source_wins"
-    MANUAL = "manual"
-
-
 class Wedding(Contract):
     """The wedding as WedSync knows it: the input of `WeddingTimeline`."""
 
@@ -178,7 +170,11 @@ class WeddingEvent(Contract):
     sequence: int | None = Field(default=None, ge=1)
     """Its number among the wedding's events at the source, counted from 1 without gaps; a gap shows what is missing."""
     origin: OpaqueId | None = None
-    """The `systemId` of the follower that the change was made in; WedSync itself when absent."""
+    """The `systemId` or integration of the follower that the change was made in; WedSync itself when absent."""
+    at_once: AtOnce | None = None
+    """What that integration declares for changes at once; what the wedding does when absent."""
+    is_read: bool = False
+    """Whether nobody told of the change: it was found in the system, which may show what was once written to it."""
     wedding_date: WeddingDay | None = None
     ceremony_time: LocalTime | None = None
     time_zone: ZoneName | None = None

@@ -252,6 +252,42 @@ def test_f45_source_wins_whichever_word_is_newer(order: tuple[int, int]):
     assert owed(found)[BOOKING]
 
 
+@pytest.mark.parametrize("reason", ["a note was added", "it was read again"])
+def test_f45_what_we_wrote_is_read_back_as_no_change_however_late_and_whatever_else_changed_there(reason: str):
+    found = written(after([event(1, weddingDate="2027-07-01")]), 2)
+    moved_on = after([event(30, weddingDate="2027-08-01")], found)
+    late = event(31, origin=f"{BOOKING}-main", isRead=True, weddingDate="2027-07-01", reason=reason)
+    assert after([late], moved_on).wedding == moved_on.wedding
+    in_between = [wedding_followers.began(one, facts_of(moved_on), NOW) for one in moved_on.followers]
+    being_written = moved_on.model_copy(update={"followers": in_between})
+    assert after([late], being_written).wedding == moved_on.wedding
+
+
+def test_f45_a_day_that_was_changed_in_the_booking_system_costs_the_others_one_round_and_itself_none():
+    found = written(after([event(1, weddingDate="2027-07-01")]), 2)
+    read = event(60, origin=f"{BOOKING}-main", isRead=True, weddingDate="2027-09-09")
+    found = after([read, read], found)
+    assert str(found.wedding.wedding_date) == "2027-09-09"
+    assert owed(found) == {CRM: True, BOOKING: False, "chat": True}
+    again = event(61, origin=f"{BOOKING}-main", isRead=True, weddingDate="2027-09-09")
+    assert not any(owed(after([again], written(found, 62))).values())
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize(
+    ("declared", "day", "disputes"),
+    [("source_wins", "2027-07-01", 0), ("newest", "2027-08-01", 0), ("manual", None, 1)],
+)
+def test_f45_an_integration_declares_whose_word_stands_whatever_the_wedding_says(
+    order: tuple[int, int], declared: str, day: str | None, disputes: int
+):
+    own = event(1, weddingDate="2027-07-01")
+    theirs = event(2, origin=f"{BOOKING}-main", isRead=True, atOnce=declared, weddingDate="2027-08-01")
+    found = after([(own, theirs)[place] for place in order], state(atOnce="newest"))
+    first = ("2027-07-01", "2027-08-01")[order[0]]
+    assert (str(found.wedding.wedding_date), len(found.disputes)) == (day or first, disputes)
+
+
 @pytest.mark.parametrize(("accepted", "day"), [(True, "2027-08-01"), (False, "2027-07-01")])
 def test_f45_manual_leaves_the_choice_to_a_person(*, accepted: bool, day: str):
     both = [event(1, origin=CRM, weddingDate="2027-07-01"), event(2, origin=BOOKING, weddingDate="2027-08-01")]
