@@ -1,6 +1,9 @@
 """The emulated WedSync: paged and streamed reports, filters, changes on demand, and weddings as they are now.
 
-WedSync's API is its own and ours to define: there is no other document of it.
+WedSync's API is its own and ours to define: there is no other document of it. `GET /v1/organizations/{org}/weddings/{id}`
+answers `{"weddingId","sequence","facts":{"weddingDate":{"value","version":{"eventId","sequence","occurredAt","origin"}}},"asOf"}`;
+`POST /_emulators/wedsync/change` with `{"organizationId","weddingId","facts","at","origin"}` changes facts, and answers with the
+numbered event that tells of it.
 """
 
 from __future__ import annotations

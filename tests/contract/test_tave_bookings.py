@@ -5,23 +5,33 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs
 
 import httpx
 import pytest
+from temporalio.client import Client, RPCError
+from temporalio.service import RPCStatusCode
+from temporalio.testing import ActivityEnvironment
 
+from activities.access import Access
 from activities.booking_news import BookingNews, News, strategy_of
+from activities.bookings import Bookings
 from activities.connectors.booking.tave import Tave
 from activities.ports.bookings import AssignmentRow, BookingRow, Row, SessionRow
 from activities.storage.booking_mirror import BookingMirror
+from activities.storage.connections import ConnectionStore, StoredConnection
 from activities.storage.database import Database, migrate
 from activities.storage.ledger import EffectLedger
 from contracts.effects import EffectStep
 from contracts.errors import AuthExpired, InvalidInput, RateLimited, Transient, WedSyncError
-from contracts.integration import IntegrationConfiguration
+from contracts.integration import IntegrationConfiguration, IntegrationState
+from contracts.names import wedding_workflow_id
+from contracts.resource_day import ReadBookings, SystemRef
+from contracts.wedding import WeddingEvent
 from tests.support.deliveries import connection, delivery
 from tests.support.emulators import Emulators
 from tests.support.specs import OpenApi, SentRequest, specs_dir
@@ -299,6 +309,57 @@ async def test_f45_a_job_of_no_wedding_or_of_several_is_news_for_nobody(
     await news_of(tave, ledger, mirror)
     changed(emulators, f"job/{job}", stage="booked", eventDate="2027-07-03")
     assert await news_of(tave, ledger, mirror) == []
+
+
+@dataclass
+class Studio:
+    """An organisation's one booking system, as `bookings.refresh` opens it."""
+
+    tave: Tave
+    configuration: IntegrationConfiguration
+
+    async def connector(self, *_: object) -> Tave:
+        return self.tave
+
+    async def stored(self, *_: object) -> StoredConnection:
+        return StoredConnection(self.configuration, IntegrationState.ACTIVE, 1, NOW, None, None, None)
+
+
+class Timelines:
+    """Weddings' timelines that may be away, and what they were told."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.told: list[tuple[str, str]] = []
+
+    def get_workflow_handle(self, workflow_id: str) -> Timelines:
+        self._asked = workflow_id
+        return self
+
+    async def signal(self, _name: str, event: WeddingEvent) -> None:
+        if self.away:
+            raise RPCError("", RPCStatusCode.UNAVAILABLE, b"")
+        self.told.append((self._asked, event.event_id))
+
+
+async def test_f45_news_that_could_not_be_told_are_told_by_the_next_attempt(
+    tave: Tave, emulators: Emulators, database: Database, job: str
+):
+    timelines = Timelines()
+    inside = ActivityEnvironment(client=cast("Client", timelines))
+    bookings = Bookings(cast("Access", Studio(tave, declared("newest"))), cast("ConnectionStore", None), database)
+    source = SystemRef(organization_id="lumen-studios", integration_id="tave-main", system="tave")
+    await written(tave, EffectLedger(database), job, "2027-06-19")
+    await inside.run(bookings.refresh, ReadBookings(source=source))
+    changed(emulators, f"job/{job}", stage="booked", eventDate="2027-07-03")
+    timelines.away = True
+    with pytest.raises(RPCError):
+        await inside.run(bookings.refresh, ReadBookings(source=source))
+    timelines.away = False
+    for _ in range(2):
+        await inside.run(bookings.refresh, ReadBookings(source=source))
+    told = set(timelines.told)
+    assert [timeline for timeline, _ in told] == [wedding_workflow_id("lumen-studios", "wed-1001")]
 
 
 async def test_f45_an_integration_that_declares_nothing_tells_nothing(
