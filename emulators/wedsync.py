@@ -1,9 +1,10 @@
 """The emulated WedSync: paged and streamed reports, filters, changes on demand, and weddings as they are now.
 
-WedSync's API is its own and ours to define: there is no other document of it. `GET /v1/organizations/{org}/weddings/{id}`
-answers `{"weddingId","sequence","facts":{"weddingDate":{"value","version":{"eventId","sequence","occurredAt","origin"}}},"asOf"}`;
-`POST /_emulators/wedsync/change` with `{"organizationId","weddingId","facts","at","origin"}` changes facts, and answers with the
-numbered event that tells of it.
+WedSync's API is its own and ours to define: there is no other document of it.
+`GET /v1/organizations/{org}/weddings/{id}` answers `weddingId`, the newest event's `sequence`, `asOf`, and `facts`:
+by name a `value` and its `version` with `eventId`, `sequence`, `occurredAt` and `origin`.
+`POST /_emulators/wedsync/change` changes `facts` of `weddingId` (`organizationId`, `at` and `origin` are optional) and
+answers with the event that tells of it.
 """
 
 from __future__ import annotations
