@@ -38,6 +38,7 @@ from contracts.etl import (
     LayerLoaded,
     LoadLayerInput,
     MartsLoaded,
+    Optimized,
     StagedLayer,
     TablesBuilt,
 )
@@ -152,9 +153,9 @@ class FakeEtl:
         return TablesBuilt()
 
     @activity.defn(name="etl.optimize")
-    async def optimize(self, batch: EtlBatch) -> TablesBuilt:
+    async def optimize(self, batch: EtlBatch) -> Optimized:
         self.calls.append("optimize")
-        return TablesBuilt()
+        return Optimized()
 
 
 async def run_fake(fake: FakeEtl, **changes: Any) -> ETLResult:

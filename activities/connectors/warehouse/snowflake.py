@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
 from activities.connectors.warehouse.dialect import Dialect
-from activities.connectors.warehouse.model import FACT_TABLE, Type
+from activities.connectors.warehouse.model import Table, Type
 from activities.connectors.warehouse.snowflake_query import QUERY_ROLE, ask
 from activities.connectors.warehouse.snowflake_session import ACCOUNT_ADDRESS, Session
 from activities.connectors.warehouse.sql_warehouse import SqlWarehouse
@@ -16,10 +15,8 @@ from activities.ports.manifest import Capability, EffectGuarantee, Manifest, Rat
 from activities.transform.analytics_sql import bind
 from activities.transport.offload import offload_to
 from contracts.analytics import AnalyticsQuery
-from contracts.etl import EtlBatch
 from contracts.integration import IntegrationType
 
-_OPTIMIZE_CALLS = 5
 _QUERY_CALLS = 3
 _SYSTEM = "snowflake"
 
@@ -41,6 +38,11 @@ class SnowflakeSql(Dialect):
     def weekday(self, day: str) -> str:
         """Count from a Monday: DAYOFWEEK depends on the account's WEEK_START."""
         return f"(MOD(DATEDIFF('day', CAST('1900-01-01' AS DATE), {day}), 7) + 1)"
+
+    def arrangements(self, table: Table) -> list[tuple[str, str]]:
+        """Cluster by what is asked for, which Snowflake then keeps up by itself."""
+        keys = ", ".join(table.clustered_by)
+        return [(f"clustered by {keys}", f"ALTER TABLE {table.name} CLUSTER BY ({keys})")]
 
 
 class Snowflake(SqlWarehouse):
@@ -84,12 +86,3 @@ class Snowflake(SqlWarehouse):
         bound = bind(query, _SYSTEM, lambda _: "%s", escape="%")
         await self._connection.admission.admit(_QUERY_CALLS)
         return await offload_to(_SYSTEM, ask, self._connection, query, bound, into)
-
-    async def optimize(self, batch: EtlBatch) -> Mapping[str, str]:
-        """Cluster the facts by date and supplier, which Snowflake then keeps up by itself."""
-        keys = ", ".join(FACT_TABLE.clustered_by)
-        statement = f"ALTER TABLE {FACT_TABLE.name} CLUSTER BY ({keys})"
-        await self._in_session(
-            _OPTIMIZE_CALLS, batch.etl_id, lambda _, session: session.run("facts.cluster", statement)
-        )
-        return {FACT_TABLE.name: f"clustered by {keys}"}
