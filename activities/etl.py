@@ -12,10 +12,12 @@ from activities.access import Access
 from activities.connectors.registry import connector_class
 from activities.ports.manifest import Capability
 from activities.ports.warehouse import LayerFiles, WarehouseConnector
+from activities.protection import Protection
 from activities.source_progress import beating, resume
 from activities.sources import Sources
 from activities.storage.staging import Staging
 from activities.transform import extract, quality
+from activities.transform.protection import refuse_unprotectable
 from activities.transport.offload import offload
 from contracts.dataset import DatasetRef, SourceFormat
 from contracts.errors import InvalidInput, Permanent, Transient
@@ -51,10 +53,12 @@ class Etl:
         access: opens the integration's connector.
         staging: the sealed object store.
         sources: finds what a request names as its source.
+        protection: keeps personal values out of what is written.
     """
 
-    def __init__(self, access: Access, staging: Staging, sources: Sources) -> None:
+    def __init__(self, access: Access, staging: Staging, sources: Sources, protection: Protection) -> None:
         self._access = access
+        self._protection = protection
         self._staging = staging
         self._sources = sources
 
@@ -82,6 +86,7 @@ class Etl:
                 columns = await self._sources.columns(request.organization_id, request.source, folder)
         if columns is not None:
             quality.judged_rows(quality.plan_fields(mapping, columns))
+        refuse_unprotectable(quality.named_fields(mapping))
         return EtlTarget(platform=configuration.platform, columns=(columns or [])[:500])
 
     @activity.defn(name="etl.extract")
@@ -105,7 +110,9 @@ class Etl:
                 path, file_format = await self._sources.fetch(
                     request.organization_id, request.source, folder, prefix=prefix, progress=progress, beat=beat
                 )
-                done = await offload(_extract, folder, path, file_format, request)
+                sealing = self._protection.of(request.organization_id)
+                guard = extract.Guard(sealing, configuration.security_config.pii_fields, folder)
+                done = await offload(_extract, folder, path, file_format, request, guard)
                 return await self._stage(request, prefix, done)
 
     async def _stage(self, request: EtlRequest, prefix: str, done: _Extracted) -> ExtractResult:
@@ -191,10 +198,12 @@ def _layer(layer: Layer, staged: dict[Layer, list[DatasetRef]], rows: int, diges
     return StagedLayer(layer=layer, parts=staged[layer], rows=rows, digest=digest)
 
 
-def _extract(folder: Path, path: Path, file_format: SourceFormat, request: EtlRequest) -> _Extracted:
+def _extract(
+    folder: Path, path: Path, file_format: SourceFormat, request: EtlRequest, guard: extract.Guard
+) -> _Extracted:
     with extract.engine(folder, path, file_format) as connection:
         names = extract.columns_of(connection, path, file_format)
-        judgement = extract.judge(connection, path, file_format, names, request.data_mapping)
+        judgement = extract.judge(connection, path, file_format, names, request.data_mapping, guard)
         parts = list(extract.write_parts(connection, folder, request.etl_id, datetime.now(UTC)))
         quarantine = folder / "quarantine.ndjson"
         return _Extracted(judgement, parts, quarantine, extract.write_quarantine(connection, quarantine))

@@ -38,6 +38,7 @@ from activities.notify import Notify
 from activities.planning import Planner
 from activities.ports.connection import Connection
 from activities.ports.connector import SourceConnector
+from activities.protection import Protection
 from activities.recall import Recall
 from activities.recall_wedding import WeddingRecall
 from activities.refusals import Refusals
@@ -63,6 +64,7 @@ from activities.storage.sealed_rows import SealedRows
 from activities.storage.slot_holds import SlotHoldStore
 from activities.storage.staging import Staging
 from activities.storage.states import StateStore
+from activities.storage.subject_keys import SubjectKeys
 from activities.storage.sync_runs import SyncRuns
 from activities.storage.templates import TemplateStore
 from activities.sync import Sync
@@ -115,7 +117,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     )
     stores = ImportStores(settings.import_stores)
     sources = Sources(access, staging, import_dirs, stores=stores, wedsync=reports)
-    etl = Etl(access, staging, sources)
+    etl = Etl(access, staging, sources, Protection(SubjectKeys(database, masters), eldest))
     transformations = Transformations(sources, staging)
     planner = Planner(
         access,

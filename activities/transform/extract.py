@@ -11,7 +11,7 @@ from pathlib import Path
 
 import duckdb
 
-from activities.transform import quality
+from activities.transform import protection, quality
 from activities.transform.identifiers import literal, quote
 from activities.transform.star import FIELDS
 from contracts.dataset import SourceFormat
@@ -22,6 +22,7 @@ from contracts.integration import FieldMapping
 _MEMORY = {SourceFormat.CSV: "128MB", SourceFormat.PARQUET: "128MB", SourceFormat.NDJSON: "384MB"}
 """JSON is read 2,048 lines at once, several copies of each."""
 PART_ROWS = 250_000
+WITHHELD = "withheld: the source has personal columns"
 _DELIMITERS = (",", ";", "\t", "|")
 _GROUP_ROWS = 20_480
 _PARQUET = f"FORMAT PARQUET, COMPRESSION ZSTD, ROW_GROUP_SIZE {_GROUP_ROWS}"
@@ -35,6 +36,15 @@ class Part:
     layer: Layer
     path: Path
     rows: int
+
+
+@dataclass(frozen=True)
+class Guard:
+    """How personal values are kept: who seals them, which source columns are personal, and a private directory."""
+
+    sealing: protection.Sealing
+    personal: Sequence[str]
+    scratch: Path
 
 
 @dataclass(frozen=True)
@@ -128,10 +138,12 @@ def judge(
     file_format: SourceFormat,
     names: Sequence[str],
     mapping: Sequence[FieldMapping],
+    guard: Guard | None = None,
 ) -> Judgement:
     """Map every row of the file, apply the rules, and leave the tables `judged` and `rejected`.
 
-    Lines that cannot be split into columns are rejected rows, numbered after all others.
+    Lines that cannot be split into columns are rejected rows, numbered after all others. What is protected stands in
+    neither table, and lines that nobody can tell the columns of are withheld.
 
     Raises:
         InvalidInput: the mapping does not fit the columns, the file is not of that format, or it has no rows.
@@ -143,7 +155,15 @@ def judge(
         connection.execute(f"CREATE TEMP VIEW source AS {_numbered_rows(path, file_format, names)}")
         connection.execute(f"CREATE TABLE judged AS {quality.judged_rows(planned, needed)}")
         connection.execute(f"CREATE TABLE broken AS {_broken_lines(path, file_format)}")
-        _reject(connection, names)
+    shown = list(names)
+    if guard is not None:
+        named = quality.named_fields(mapping)
+        shown = protection.shown_columns(named, planned, names, guard.personal)
+        if len(shown) < len(names):
+            connection.execute(f"UPDATE broken SET line = {literal(WITHHELD)}")
+        protection.protect(connection, guard.scratch, named, guard.sealing)
+    with _reading(file_format):
+        _reject(connection, shown)
     reasons = connection.execute(
         f"SELECT unnest(string_split({quality.REASONS}, ',')) AS rule, count(*) FROM rejected GROUP BY 1 ORDER BY 1"
     ).fetchall()

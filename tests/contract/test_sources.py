@@ -13,6 +13,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.access import Access
 from activities.etl import Etl
+from activities.protection import Protection
 from activities.security.envelope import MasterKey
 from activities.sources import Sources
 from activities.storage.connections import ConnectionStore
@@ -20,6 +21,7 @@ from activities.storage.credentials import SealedSecretStore
 from activities.storage.database import Database, metadata
 from activities.storage.imports import ImportStores
 from activities.storage.staging import Staging
+from activities.storage.subject_keys import SubjectKeys
 from contracts.errors import InvalidInput
 from contracts.etl import EtlRequest, EtlTarget, ExtractResult
 from contracts.integration import IntegrationConfiguration, IntegrationState
@@ -69,7 +71,12 @@ class House:
         self._access = Access(self._connections, self._secrets, self._no_endpoint, IN_DEVELOPMENT)
         self._staging = staging = Staging(f"file://{folder}/objects", key, folder / "scratch")
         stores = ImportStores(["s3://exports/{organization}/"])
-        self.etl = Etl(self._access, staging, Sources(self._access, staging, [folder], stores=stores))
+        self.etl = Etl(
+            self._access,
+            staging,
+            Sources(self._access, staging, [folder], stores=stores),
+            Protection(SubjectKeys(self._database, key), key),
+        )
 
     @staticmethod
     async def _no_endpoint(_platform: str) -> str | None:

@@ -20,12 +20,14 @@ from activities.access import Access
 from activities.boundary import as_application_error
 from activities.connectors.warehouse.model import FACT_TABLE, RAW_TABLE, STAGING_TABLE
 from activities.etl import Etl
+from activities.protection import Protection
 from activities.security.envelope import MasterKey
 from activities.sources import Sources
 from activities.storage.connections import ConnectionStore
 from activities.storage.credentials import SealedSecretStore
 from activities.storage.database import Database, metadata
 from activities.storage.staging import Staging
+from activities.storage.subject_keys import SubjectKeys
 from contracts.errors import Permanent
 from contracts.etl import (
     DataQuality,
@@ -217,7 +219,12 @@ class House:
         self._secrets = SealedSecretStore(self.database, key)
         self.access = Access(self._connections, self._secrets, self._endpoint, IN_DEVELOPMENT)
         staging = Staging(staging_url or f"file://{folder}/objects", key, folder / "scratch")
-        self.etl = Etl(self.access, staging, Sources(self.access, staging, [folder]))
+        self.etl = Etl(
+            self.access,
+            staging,
+            Sources(self.access, staging, [folder]),
+            Protection(SubjectKeys(self.database, key), key),
+        )
 
     async def _endpoint(self, platform: str) -> str:
         return self._account.url
