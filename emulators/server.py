@@ -28,6 +28,7 @@ SYSTEMS = (
     "asana",
     "tripleseat",
     "square",
+    "powerbi",
 )
 
 

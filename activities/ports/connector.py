@@ -299,6 +299,22 @@ class DatasetColumn:
     type: str
 
 
+class Progress(Protocol):
+    """What a publication knows of its earlier attempts, and how it waits for a vendor that works on it."""
+
+    async def noted(self) -> str:
+        """Return what an earlier attempt noted last, nothing where there was none."""
+        ...
+
+    async def note(self, text: str) -> None:
+        """Keep a short text, such as the id of a job, before the vendor is asked for more."""
+        ...
+
+    async def pause(self) -> None:
+        """Wait before the vendor is asked again; each wait is longer than the one before."""
+        ...
+
+
 @dataclass(frozen=True)
 class PublishRequest:
     """A whole data set to publish under a name; `files` are local Parquet files of `columns`."""
@@ -310,6 +326,7 @@ class PublishRequest:
     """The vendor's idempotency key of this publication."""
     refresh_cron: str | None = None
     scratch_dir: Path = field(default_factory=Path)
+    progress: Progress = field(kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -319,6 +336,8 @@ class PublishAnswer:
     remote_id: str
     rows: int
     vendor_calls: int
+    refused: Mapping[int, str] = field(default_factory=dict)
+    """Number of a row in the order of the files, from 0 -> why the vendor does not take it."""
 
 
 @runtime_checkable
