@@ -45,6 +45,7 @@ async def published(
     """Publish a data set under the plan's name and stage what became of each record.
 
     Raises:
+        QualityGateFailed: the system refuses more rows than the integration allows; nothing was replaced.
         Transient: `publication_incomplete`, the system holds another number of rows.
     """
     answer = await connector.publish(
@@ -55,6 +56,7 @@ async def published(
             request_id=effect_id(plan.organization_id, plan.integration_id, plan.target_object, plan.run_id),
             scratch_dir=folder,
             progress=StagedProgress(parts),
+            most_refused=int(plan.max_rejected_ratio * dataset.books.read) - dataset.books.rejected,
         )
     )
     wanted = dataset.books.updated - len(answer.refused)

@@ -29,6 +29,7 @@ SYSTEMS = (
     "tripleseat",
     "square",
     "powerbi",
+    "sap_analytics_cloud",
 )
 
 

@@ -20,6 +20,7 @@ CONNECTORS = {
     "pagerduty": "activities.connectors.emergency.pagerduty:PagerDuty",
     "powerbi": "activities.connectors.bi.powerbi:PowerBi",
     "salesforce": "activities.connectors.crm.salesforce:Salesforce",
+    "sap_analytics_cloud": "activities.connectors.bi.sap_analytics_cloud:SapAnalyticsCloud",
     "slack": "activities.connectors.communication.slack.connector:Slack",
     "snowflake": "activities.connectors.warehouse.snowflake:Snowflake",
     "square": "activities.connectors.payments.square:Square",

@@ -15,7 +15,7 @@ from activities.ports.connection import Connection
 from activities.ports.manifest import Manifest
 from contracts.effects import Delivery, EffectOutcome, EffectStep, StandingEffect
 from contracts.engagement import EngagementResult, EngagementTracking, NotificationState
-from contracts.errors import WedSyncError
+from contracts.errors import QualityGateFailed, WedSyncError
 from contracts.integration import ConnectionProbe, ProvisionResult
 from contracts.sync import RecordResult
 from contracts.weather import DayForecast, WeatherAlerts
@@ -327,6 +327,24 @@ class PublishRequest:
     refresh_cron: str | None = None
     scratch_dir: Path = field(default_factory=Path)
     progress: Progress = field(kw_only=True)
+    most_refused: int | None = None
+    """How many rows the system may refuse; None is any number."""
+
+    def check_refused(self, refused: int) -> None:
+        """Stop before anything is replaced when the system refuses too many rows.
+
+        Raises:
+            QualityGateFailed: `too_many_rejected`.
+        """
+        if self.most_refused is not None and refused > self.most_refused:
+            raise QualityGateFailed(
+                "too_many_rejected",
+                f"The system refuses {refused} rows of {self.name!r}; {max(self.most_refused, 0)} may be. "
+                "What it held before stands.",
+                action="Mend the records or the mapping, or raise errorHandling.maxRejectedRatio.",
+                operation="sync.publish_dataset",
+                evidence={"refused": refused},
+            )
 
 
 @dataclass(frozen=True)

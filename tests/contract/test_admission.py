@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from activities.connectors.bi.powerbi import PowerBi
+from activities.connectors.bi.sap_analytics_cloud import SapAnalyticsCloud
 from activities.connectors.bi.tableau import Tableau
 from activities.connectors.booking.tave import Tave
 from activities.connectors.communication.email import Email
@@ -31,12 +33,14 @@ CREDENTIALS = {
     "tave": {"apiKey": "sandbox-tave-key"},
     "tableau": {"tokenName": "sandbox-pat", "tokenSecret": "sandbox-tableau-secret"},
     "powerbi": {"accessToken": "sandbox-powerbi-token"},
+    "sap_analytics_cloud": {"accessToken": "sandbox-sap-token"},
     "wedsync": {"token": "sandbox-wedsync-token"},
 }
 SETTINGS = {
     "tableau": {"siteName": "lumen"},
     "tave": {"studioId": "studio-1"},
     "powerbi": {"tenantId": "tenant", "groupId": GROUP},
+    "sap_analytics_cloud": {"tenant": "lumen", "region": "eu10", "version": "public.WedSync"},
 }
 MADE: dict[str, type[Connector]] = {
     "hubspot": HubSpot,
@@ -44,6 +48,7 @@ MADE: dict[str, type[Connector]] = {
     "tave": Tave,
     "tableau": Tableau,
     "powerbi": PowerBi,
+    "sap_analytics_cloud": SapAnalyticsCloud,
     "wedsync": WedSyncReports,
 }
 Open = Callable[[str, Counting], Connector]
@@ -98,6 +103,11 @@ async def _powerbi(connector: PowerBi, folder: Path) -> None:
     await connector.publish(publication(folder, {"guests": [80]}, name="Wedding Revenue Analytics", request_id="next"))
 
 
+async def _sap(connector: SapAnalyticsCloud, folder: Path) -> None:
+    facts = {"Wedding": ["wed-1", "wed-2"], "Date": [date(2027, 6, 12)] * 2, "Revenue": [1.0, 2.0]}
+    await connector.publish(publication(folder, facts, name="Wedding_Revenue"))
+
+
 async def _wedsync(connector: WedSyncReports, _folder: Path) -> None:
     pages = connector.pages("weddings")
     await anext(pages)
@@ -110,6 +120,7 @@ WORK: dict[str, Callable[..., Awaitable[None]]] = {
     "tave": _tave,
     "tableau": _tableau,
     "powerbi": _powerbi,
+    "sap_analytics_cloud": _sap,
     "wedsync": _wedsync,
 }
 COUNTED_AT_ONCE = {"tableau"}

@@ -129,6 +129,7 @@ class PowerBi:
                 `route_unknown`.
             OutcomeUnknown: an answer was lost; publishing again looks first.
             Permanent: `refresh_failed`, or `model_differs`: the refreshed model holds another number of rows.
+            QualityGateFailed: more rows are refused than the request allows.
         """
         self._check_route()
         return await (self._push(request) if self._route == _PUSH else self._refresh(request))
@@ -137,6 +138,7 @@ class PowerBi:
         check_size(request)
         workspace, refused = self._workspace(), dict[int, str]()
         wanted = await offload_to(SYSTEM, lambda: {part.mark: part.rows for part in parts_of(request, refused)})
+        request.check_refused(len(refused))
         model_id = await self._push_model(workspace, request)
         standing = await workspace.count(model_id, self._table, MARK)
         if any(wanted.get(mark) != rows for mark, rows in standing.items()):
