@@ -28,6 +28,7 @@ _TOGETHER = {
     "test_snowflake.py": "snowflake",
     "test_emulator_redshift.py": "redshift",
     "test_redshift.py": "redshift",
+    "test_redshift_session.py": "redshift",
     "test_emulator_synapse.py": "synapse",
     "test_synapse.py": "synapse",
 }

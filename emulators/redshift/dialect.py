@@ -136,6 +136,8 @@ def translate(sql: str) -> Statement:
         query = _AS_QUERY.search(bare)
         body = bare[: query.start()] if query else bare
         postgres = _replaced(body, _ATTRIBUTES if query else _ATTRIBUTES + _COLUMNS) + bare[len(body) :]
+    elif verb == "set":
+        postgres = re.sub(r"^set\s+query_group\b", "SET redshift.query_group", bare, flags=re.IGNORECASE)
     elif verb == "vacuum":
         postgres = _vacuum(bare)
     elif verb == "analyze":

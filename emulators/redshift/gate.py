@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _BEFORE = ("reset", "status", "hang", "rate_limit")
 _STATES = {
     401: ("28000", "password authentication failed"),
-    409: ("XX000", "1023: Serializable isolation violation on table"),
+    409: ("XX000", "1023"),
     429: ("53300", "too many connections"),
     503: ("57P03", "the cluster is being resumed"),
     507: ("53100", "Disk Full"),
