@@ -18,6 +18,7 @@ CONNECTORS = {
     "email": "activities.connectors.communication.email:Email",
     "hubspot": "activities.connectors.crm.hubspot:HubSpot",
     "pagerduty": "activities.connectors.emergency.pagerduty:PagerDuty",
+    "redshift": "activities.connectors.warehouse.redshift:Redshift",
     "salesforce": "activities.connectors.crm.salesforce:Salesforce",
     "slack": "activities.connectors.communication.slack.connector:Slack",
     "snowflake": "activities.connectors.warehouse.snowflake:Snowflake",

@@ -310,6 +310,8 @@ def _as_redshift(error: Message) -> Message:
     fields = wire.fields_of(error.body)
     if fields.get("C") == "23514":
         return wire.error("22001", "Value too long for character type")
+    if fields.get("C") == "40001":
+        return wire.error(*_STATES[409])
     return wire.error(fields.get("C", "XX000"), fields.get("M", ""))
 
 

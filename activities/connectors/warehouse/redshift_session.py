@@ -5,20 +5,27 @@ from __future__ import annotations
 import socket
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import redshift_connector
 from redshift_connector import error as errors
 
+from activities.connectors.warehouse.dialect import name_of, word
+from activities.connectors.warehouse.model import Table
+from activities.connectors.warehouse.redshift_bucket import Bucket
+from activities.connectors.warehouse.redshift_sql import RedshiftSql
 from activities.ports.connection import Connection
 from activities.transport.outbound import Target, dial_blocking, parse
 from activities.transport.relay import Relay
 from activities.transport.tls import tls_context, tls_error
 from contracts.errors import AuthExpired, OutcomeUnknown, Owner, Permanent, Transient, WedSyncError
 
+ADDRESS = "https://{host}:5439"
 _SYSTEM = "redshift"
+_WORK = "WEDSYNC_LOAD"
 _CONNECT_TIMEOUT_S = 10.0
 _STATEMENT_TIMEOUT_MS = 1_500_000
 _ANSWER_TIMEOUT_S = 1_560
@@ -50,7 +57,8 @@ class Session:
     """
 
     def __init__(self, connection: Connection, tag: str) -> None:
-        target = parse(connection.base_url, _SYSTEM)
+        target = parse(connection.base_url or ADDRESS.format(host=connection.setting("host")), _SYSTEM)
+        self._bucket = Bucket(connection)
         self._relay: Relay | None = None
         place: dict[str, Any] = {"host": target.host, "port": target.port}
         if target.scheme == "https":
@@ -63,12 +71,13 @@ class Session:
                     **place,
                     user=connection.secret("user"),
                     password=connection.secret("password"),
-                    database=connection.setting("database"),
+                    database=name_of(connection.setting("database")).lower(),
                     ssl=False,
                     timeout=_ANSWER_TIMEOUT_S,
                     application_name="wedsync",
                 )
         except _FAILURES as error:
+            self._bucket.close()
             self._close_relay()
             raise classify(error, "session.open", writes=False) from None
         # Transactions are begun and ended by `transaction`, not by the driver before each statement.
@@ -82,13 +91,13 @@ class Session:
         Raises:
             WedSyncError: the session is gone.
         """
-        quoted = tag.replace("'", "")
-        self.run("session.tag", f"SET query_group TO '{quoted}'", writes=False)
+        self.run("session.tag", f"SET query_group TO '{word(tag)}'", writes=False)
 
     def close(self) -> None:
         """Log out; the cluster ends a session whose connection is gone."""
         with suppress(*_FAILURES):
             self._connection.close()
+        self._bucket.close()
         self._close_relay()
 
     def _close_relay(self) -> None:
@@ -96,31 +105,39 @@ class Session:
             self._relay.close()
             self._relay = None
 
-    def run(self, operation: str, sql: str, *values: str | int | None, writes: bool = True) -> list[tuple[Any, ...]]:
+    def run(self, operation: str, sql: str, *, writes: bool = True) -> list[tuple[Any, ...]]:
         """Execute one statement and return its rows.
 
-        Args:
-            operation: what is done, for errors, such as `facts.update`.
-            sql: the statement; values stand as `%s`.
-            values: bound in order.
-            writes: whether a lost answer leaves the outcome open.
-
         Raises:
             WedSyncError: classified by the driver's error class and the SQLSTATE.
         """
-        return self._executed(operation, sql, values, writes=writes)[0]
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute(sql)
+                return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+        except _FAILURES as error:
+            raise classify(error, operation, writes=writes) from None
 
-    def change(self, operation: str, sql: str, *values: str | int | None) -> int:
-        """Execute one INSERT, UPDATE or DELETE and return how many rows it changed.
+    def stage(self, operation: str, directory: str, files: Sequence[Path]) -> None:
+        """Put the files and a manifest of exactly them into the tenant's bucket."""
+        del operation
+        self._bucket.put(directory, files)
 
-        Raises:
-            WedSyncError: classified by the driver's error class and the SQLSTATE.
+    def append(self, operation: str, table: Table, _batch_id: str, directory: str, names: Sequence[str]) -> None:
+        """Copy the staged Parquet files into a table of their own, whose rows the statement then appends.
+
+        A COPY takes columns by position, and a table that has been extended has its columns in another order.
         """
-        return self._executed(operation, sql, values, writes=True)[1]
+        columns = ", ".join(f"{column.name} {RedshiftSql().type_of(column)}" for column in table.columns)
+        self.run(operation, f"DROP TABLE IF EXISTS {_WORK}")
+        self.run(operation, f"CREATE TEMP TABLE {_WORK} ({columns})")
+        self.run(operation, self._bucket.copy_into(_WORK, directory, names))
+        self.run(operation, RedshiftSql().insert(table, f"SELECT {', '.join(table.names)} FROM {_WORK}"))
 
-    def number(self, operation: str, sql: str, *values: str | int | None) -> int:
-        """Return the single number that a query yields."""
-        return int(self.run(operation, sql, *values, writes=False)[0][0])
+    def unstage(self, operation: str, directory: str, names: Sequence[str]) -> None:
+        """Remove the staged files and their manifest."""
+        del operation
+        self._bucket.remove(directory, names)
 
     @contextmanager
     def transaction(self, operation: str) -> Iterator[None]:
@@ -139,18 +156,6 @@ class Session:
                 self.close()
             raise
         self.run(operation, "COMMIT")
-
-    def _executed(
-        self, operation: str, sql: str, values: tuple[str | int | None, ...], *, writes: bool
-    ) -> tuple[list[tuple[Any, ...]], int]:
-        try:
-            with self._connection.cursor() as cursor:
-                # Where nothing is bound, the driver leaves a doubled % as it is.
-                cursor.execute(sql if values else sql.replace("%%", "%"), values or None)
-                rows = [tuple(row) for row in cursor.fetchall()] if cursor.description else []
-                return rows, max(int(cursor.rowcount), 0)
-        except _FAILURES as error:
-            raise classify(error, operation, writes=writes) from None
 
 
 def _secured(connection: Connection, target: Target) -> socket.socket:
