@@ -199,6 +199,9 @@ class Gate:
 
     async def _pass(self, group: Sequence[Message], executed: Statement | None, *, is_lost: bool = False) -> int:
         """Let PostgreSQL answer; 200, 400 for an error, 0 when the answer was lost on purpose."""
+        if executed is not None and executed.needs_figures and self._database.status == b"I":
+            # PostgreSQL gathers them once a second; who asks here has just changed something.
+            await self._database.ask("SELECT pg_stat_force_next_flush()")
         copies = executed if executed is not None and executed.is_copy else self._described_copy(group)
         before = self._database.status
         if copies is not None:
