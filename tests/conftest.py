@@ -13,7 +13,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.support import warehouse_stand_ins
 from tests.support.snowflake_account import INTERPRETER, Account
+from tests.support.warehouse_stand_ins import StandIn
 
 # Machines are noisy: an example is judged by its answer, never by its time.
 settings.register_profile("house", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -73,3 +75,17 @@ def account(snowflake_process: Account) -> Account:
     """The session's Snowflake stand-in, empty."""
     snowflake_process.reset()
     return snowflake_process
+
+
+def _stand_in(system: str, factory: pytest.TempPathFactory) -> Iterator[StandIn]:
+    if not warehouse_stand_ins.INTERPRETER.exists():
+        pytest.skip("the environment .venv-warehouses has not been built")
+    standing = StandIn(system, factory.mktemp(system))
+    yield standing
+    standing.stop()
+
+
+@pytest.fixture(scope="session")
+def redshift_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
+    """The session's Redshift stand-in."""
+    yield from _stand_in("redshift", tmp_path_factory)
