@@ -2,8 +2,9 @@
 
 Endpoints, fields and states are those of the vendor's SDK, which publishes the API's description; error conditions and
 SQL states those of its error pages; the 403 with the number as `error_code` for an invalid token is quoted in public
-threads. Identity columns do not make writers wait for each other here, and nothing ever needs care: OPTIMIZE, VACUUM,
-ANALYZE, GRANT and table properties are accepted and do nothing. Unconfirmed: the answer to an unknown warehouse.
+threads. Identity columns do not make writers wait for each other here, a column can be dropped without column mapping,
+and nothing ever needs care: OPTIMIZE, VACUUM, ANALYZE, GRANT and table properties are accepted and do nothing.
+Unconfirmed: the answer to an unknown warehouse.
 
 `POST /_emulators/databricks/warehouse` with `{"startsInS"}` stops the warehouse: statements are PENDING until it has
 started. `objects/{catalog.schema.table}` are a table's rows, `counts` the number of rows of each.

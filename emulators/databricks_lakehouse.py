@@ -186,15 +186,26 @@ class _Run:
         return Done(self._cursor.sql(text, params=self._values(text)).to_arrow_table())
 
     def _insert(self) -> Done:
-        text, where = self._text(self._statement.tree), self._statement.replace_where
+        text, replaces = self._text(self._statement.tree), self._statement.replaces
+        removed = 0
         with _transaction(self._cursor):
-            if where is not None:
-                condition = self._text(where)
-                self._ask(f"DELETE FROM {self._name} WHERE {condition}")
+            if replaces is not None:
+                condition = self._text(replaces)
+                removed = int(self._ask(f"DELETE FROM {self._name} WHERE {condition}")[0][0])
             inserted = int(self._ask(text)[0][0])
-            if where is not None and self._ask(f"SELECT count(*) FROM {self._name} WHERE {condition}")[0][0] < inserted:
-                raise RefusedError("DELTA_REPLACE_WHERE_MISMATCH", "44000", "New rows do not match REPLACE WHERE.")
-        return self._changed(num_affected_rows=inserted, num_inserted_rows=inserted)
+            if replaces is not None:
+                self._hold_to(condition, inserted)
+        counts = pa.table({"num_affected_rows": [inserted], "num_inserted_rows": [inserted]})
+        changed = removed + inserted
+        return Done(counts, (self._statement.kind, "tables", self._name, inserted) if changed else None)
+
+    def _hold_to(self, condition: str, inserted: int) -> None:
+        if self._ask(f"SELECT count(*) FROM {self._name} WHERE {condition}")[0][0] < inserted:
+            raise RefusedError("DELTA_REPLACE_WHERE_MISMATCH", "44000", "New rows do not match REPLACE WHERE.")
+
+    def _alter(self) -> Done:
+        self._ask(self._text(self._statement.tree))
+        return self._defined("alter", created=True)
 
     def _update(self) -> Done:
         return self._changed(num_affected_rows=int(self._ask(self._text(self._statement.tree))[0][0]))
@@ -322,7 +333,7 @@ def _require(cursor: duckdb.DuckDBPyConnection, statement: Statement, catalog: s
     for name in statement.reads:
         if (*(catalog, schema)[: 3 - len(name)], *name) not in known:
             raise _missing_table()
-    if statement.kind in {"insert", "update", "delete", "merge", "copy"} and statement.target not in known:
+    if statement.kind in {"insert", "update", "delete", "merge", "copy", "alter"} and statement.target not in known:
         raise _missing_table()
     if statement.kind == "create" and statement.object_type != "schema":
         inside = statement.target[0], statement.target[1]

@@ -49,7 +49,7 @@ class RefusedError(Exception):
 class Statement:
     """What a statement does.
 
-    `kind` is `query`, `insert`, `update`, `delete`, `merge`, `copy`, `create`, `drop` or `nothing`;
+    `kind` is `query`, `insert`, `update`, `delete`, `merge`, `copy`, `create`, `alter`, `drop` or `nothing`;
     `object_type` is `table`, `schema` or `volume`.
     """
 
@@ -59,7 +59,8 @@ class Statement:
     target: tuple[str, ...] = ()
     tree: exp.Expr | None = None
     reads: tuple[tuple[str, ...], ...] = ()
-    replace_where: exp.Expr | None = None
+    replaces: exp.Expr | None = None
+    """The condition on the rows that an INSERT removes first."""
     guarded: bool = False
     path: str = ""
     files: tuple[str, ...] = ()
@@ -109,7 +110,7 @@ def _parsed(text: str) -> Statement:
     tree = trees[0]
     for lint in (_lint_names, _lint_update, _lint_create, _lint_merge):
         lint(tree)
-    for reader in (_insert, _create, _drop):
+    for reader in (_insert, _create, _alter, _drop):
         if found := reader(text, tree):
             return found
     for kind in (exp.Update, exp.Delete, exp.Merge):
@@ -126,17 +127,20 @@ def _parsed(text: str) -> Statement:
 def _insert(text: str, tree: exp.Expr) -> Statement | None:
     if not isinstance(tree, exp.Insert):
         return None
-    target = tree.find(exp.Table)
-    where = tree.args.get("where")
+    target, where = tree.find(exp.Table), tree.args.get("where")
+    if where is not None and isinstance(tree.this, exp.Schema):
+        raise _syntax("REPLACE WHERE takes no list of columns; use BY NAME.")
+    replaces = exp.true() if tree.args.get("overwrite") else where
     tree.set("where", None)
-    return Statement(
-        "insert",
-        text,
-        target=parts(target),
-        tree=tree,
-        reads=tuple(_reads(tree, target)),
-        replace_where=where,
-    )
+    tree.set("overwrite", None)
+    reads = tuple(_reads(tree, target))
+    return Statement("insert", text, target=parts(target), tree=tree, reads=reads, replaces=replaces)
+
+
+def _alter(text: str, tree: exp.Expr) -> Statement | None:
+    if not isinstance(tree, exp.Alter):
+        return None
+    return Statement("alter", text, target=parts(tree.find(exp.Table)), tree=tree)
 
 
 def _create(text: str, tree: exp.Expr) -> Statement | None:
