@@ -253,6 +253,19 @@ class Dispute(Contract):
     asked: bool = False
 
 
+class Question(Contract):
+    """A step or a dispute that somebody was asked to decide, as they were asked."""
+
+    question_id: OpaqueId
+    """The step's id, or the dispute's."""
+    asked_at: Instant
+    what: ShortText
+    answer: StepAnswer | None = None
+    decided_by: OpaqueId | None = None
+    shown: bool = False
+    """Whether the answer was sent to where it was asked."""
+
+
 class WeddingState(Contract):
     """What `weddings show` shows, and what survives continue-as-new."""
 
@@ -280,6 +293,8 @@ class WeddingState(Contract):
     """Since when events are missing; a restated wedding closes the gap."""
     followers: Annotated[list[Follower], Field(max_length=20)] = []
     disputes: Annotated[list[Dispute], Field(max_length=20)] = []
+    questions: Annotated[list[Question], Field(max_length=100)] = []
+    """The latest ones, open and answered."""
     closes_at: Instant | None = None
     """When the timeline ends, unless something happens before."""
 
