@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, cast
 
 import sqlglot
@@ -73,6 +74,7 @@ class Statement:
         return " ".join(_LITERALS.sub("?", self.text).split())[:200]
 
 
+@lru_cache(maxsize=1024)
 def read(sql: str) -> Statement:
     """What `sql` does.
 
