@@ -134,7 +134,7 @@ class Dialect:
         return [f"CREATE OR REPLACE TABLE {table} AS {select}"]
 
     def arrangements(self, table: Table) -> list[tuple[str, str]]:
-        """Return (what is done, statement) pairs that keep a large table quick to ask; they run outside transactions."""
+        """Return (what is done, statement) pairs that keep a large table quick to ask, run outside transactions."""
         return [("statistics renewed", f"ANALYZE {table.name}")]
 
     def lock(self, table: Table, name: str, holder: str) -> str:
