@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 CONNECTORS = {
     "asana": "activities.connectors.crm.asana:Asana",
     "caldav": "activities.connectors.calendar.caldav:CalDav",
+    "databricks": "activities.connectors.warehouse.databricks:Databricks",
     "email": "activities.connectors.communication.email:Email",
     "hubspot": "activities.connectors.crm.hubspot:HubSpot",
     "pagerduty": "activities.connectors.emergency.pagerduty:PagerDuty",
