@@ -19,7 +19,7 @@ from activities.storage.staging import Staging
 from activities.transform import extract, quality
 from activities.transform.protection import refuse_unprotectable
 from activities.transport.offload import offload
-from contracts.dataset import DatasetRef, SourceFormat
+from contracts.dataset import DatasetRef, DataSource, SourceFormat, SourceKind
 from contracts.errors import InvalidInput, Permanent, Transient
 from contracts.etl import (
     DataQuality,
@@ -128,7 +128,7 @@ class Etl:
             quality=DataQuality(
                 total_records=found.total,
                 failed_records=found.failed,
-                failure_rate=found.failed / found.total,
+                failure_rate=found.failed / found.total if found.total else 0,
                 threshold=request.data_quality.failure_threshold,
                 reasons=found.reasons,
                 quarantine=quarantine,
@@ -198,12 +198,21 @@ def _layer(layer: Layer, staged: dict[Layer, list[DatasetRef]], rows: int, diges
     return StagedLayer(layer=layer, parts=staged[layer], rows=rows, digest=digest)
 
 
+def _window(source: DataSource) -> extract.Window | None:
+    """Return what is left to be looked at once the source is read; a database has looked itself."""
+    if not source.windowed or source.kind is SourceKind.DATABASE:
+        return None
+    return extract.Window(source.changed_since, source.changed_before)
+
+
 def _extract(
     folder: Path, path: Path, file_format: SourceFormat, request: EtlRequest, guard: extract.Guard
 ) -> _Extracted:
     with extract.engine(folder, path, file_format) as connection:
         names = extract.columns_of(connection, path, file_format)
-        judgement = extract.judge(connection, path, file_format, names, request.data_mapping, guard)
+        judgement = extract.judge(
+            connection, path, file_format, names, request.data_mapping, guard, _window(request.source)
+        )
         parts = list(extract.write_parts(connection, folder, request.etl_id, datetime.now(UTC)))
         quarantine = folder / "quarantine.ndjson"
         return _Extracted(judgement, parts, quarantine, extract.write_quarantine(connection, quarantine))

@@ -64,6 +64,7 @@ async def fetch_report(
     folder: Path,
     progress: FetchProgress,
     beat: Callable[[FetchProgress], None],
+    updated_since: str | None = None,
 ) -> Path:
     """Read the report's pages into one NDJSON file, staging every 20,000 records so that a successor resumes there.
 
@@ -75,13 +76,14 @@ async def fetch_report(
         folder: a private scratch directory.
         progress: the heartbeat of an earlier attempt, or a fresh one.
         beat: called with each new resume point.
+        updated_since: ISO instant; only records changed at or after it.
     """
     target = folder / "report.ndjson"
     state = await _restored(progress, staging, folder, target)
     waiting: list[str] = []
     if state.segments and state.cursor is None:
         return target
-    async for page in connector.pages(report_id, cursor=state.cursor):
+    async for page in connector.pages(report_id, cursor=state.cursor, updated_since=updated_since):
         waiting += _lines(page)
         if len(waiting) >= SEGMENT_RECORDS or page.cursor is None:
             segment = folder / f"segment-{len(state.segments):05d}.ndjson"

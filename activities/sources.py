@@ -96,7 +96,17 @@ class Sources:
                 raise InvalidInput("source_not_available", "This worker has no access to WedSync reports.")
             connector = self._wedsync(organization_id)
             report_id = source.report_id or ""
-            path = await fetch_report(connector, report_id, self._staging, prefix, folder, progress, beat)
+            since = source.changed_since
+            path = await fetch_report(
+                connector,
+                report_id,
+                self._staging,
+                prefix,
+                folder,
+                progress,
+                beat,
+                None if since is None else since.isoformat(),
+            )
             return path, SourceFormat.NDJSON
         if _is_local(source):
             return local_file(source, self._import_dirs)
@@ -130,9 +140,3 @@ def _refuse_misfits(source: DataSource) -> None:
         raise InvalidInput("report_missing", "The source names no report.", action="Give source.reportId.")
     if source.kind is SourceKind.DATABASE and source.integration_id is None:
         raise InvalidInput("integration_missing", "The source names no database.", action="Give source.integrationId.")
-    if source.kind is not SourceKind.DATABASE and (source.changed_since or source.changed_before):
-        raise InvalidInput(
-            "window_unsupported",
-            "Only a database can be read from one instant to another.",
-            action="Leave out changedSince and changedBefore, or name a source of kind database.",
-        )

@@ -18,7 +18,8 @@ from activities.sync_parts import Parts
 from activities.transform.files import FileReports
 from activities.transform.mapping import compile_mapping
 from activities.transform.records import Rules, Selection, check_mapping
-from contracts.dataset import DataSource, SourceFormat
+from contracts.dataset import DataSource, SourceFormat, SourceKind
+from contracts.errors import InvalidInput
 from contracts.integration import FieldMapping, TransformationRule
 from contracts.sync import Books, DataFilter, RecordResult, RecordStatus
 from contracts.sync_steps import ExtractProgress
@@ -57,6 +58,12 @@ class Transformations:
             InvalidInput: source, filters, rules or mapping do not fit.
         """
         check_mapping(request.data_mapping)
+        if request.source.windowed and request.source.kind is not SourceKind.DATABASE:
+            raise InvalidInput(
+                "window_unsupported",
+                "A transformation reads only databases from one instant to another.",
+                action="Use dataFilters on the field that tells when a record changed.",
+            )
         Rules(request.transformation_rules)
         async with beating():
             with self._staging.scratch() as folder:

@@ -51,6 +51,11 @@ class DataSource(Contract):
     integration_id: OpaqueId | None = None
     """The integration of the database; only kind `database` takes it."""
     changed_since: Instant | None = None
-    """Only records changed at this instant or later; only kind `database` takes it."""
+    """Only records changed at this instant or later; loads and kind `database` take it."""
     changed_before: Instant | None = None
-    """Only records changed before this instant; only kind `database` takes it."""
+    """Only records changed before this instant; loads and kind `database` take it."""
+
+    @property
+    def windowed(self) -> bool:
+        """Whether only records changed within a time are wanted."""
+        return self.changed_since is not None or self.changed_before is not None

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -26,6 +26,7 @@ WITHHELD = "withheld: the source has personal columns"
 _DELIMITERS = (",", ";", "\t", "|")
 _GROUP_ROWS = 20_480
 _PARQUET = f"FORMAT PARQUET, COMPRESSION ZSTD, ROW_GROUP_SIZE {_GROUP_ROWS}"
+_CHANGED = FIELDS[-1]
 _TEXTS = ", ".join(quote(field.column) for field in FIELDS)
 
 
@@ -45,6 +46,14 @@ class Guard:
     sealing: protection.Sealing
     personal: Sequence[str]
     scratch: Path
+
+
+@dataclass(frozen=True)
+class Window:
+    """The time within which a row's last change lies: from `since` until before `before`, open where None."""
+
+    since: datetime | None
+    before: datetime | None
 
 
 @dataclass(frozen=True)
@@ -139,22 +148,28 @@ def judge(
     names: Sequence[str],
     mapping: Sequence[FieldMapping],
     guard: Guard | None = None,
+    window: Window | None = None,
 ) -> Judgement:
     """Map every row of the file, apply the rules, and leave the tables `judged` and `rejected`.
 
     Lines that cannot be split into columns are rejected rows, numbered after all others. What is protected stands in
-    neither table, and lines that nobody can tell the columns of are withheld.
+    neither table, and lines that nobody can tell the columns of are withheld. Rows that changed outside of the window
+    are no part of the load; rows that do not say when they changed are rejected by every load with a window.
 
     Raises:
         InvalidInput: the mapping does not fit the columns, the file is not of that format, or it has no rows.
     """
     planned = quality.plan_fields(mapping, names)
     needed = [field.name for field in FIELDS if any(item.required and item.target == field.name for item in mapping)]
+    if window is not None:
+        needed.append(_CHANGED.name)
     with _reading(file_format):
         # A view: keeping the text of every column beside what is made of it costs more than reading some rows twice.
         connection.execute(f"CREATE TEMP VIEW source AS {_numbered_rows(path, file_format, names)}")
         connection.execute(f"CREATE TABLE judged AS {quality.judged_rows(planned, needed)}")
         connection.execute(f"CREATE TABLE broken AS {_broken_lines(path, file_format)}")
+        if window is not None:
+            connection.execute(f"DELETE FROM judged WHERE NOT ({_within(window)})")
     shown = list(names)
     if guard is not None:
         named = quality.named_fields(mapping)
@@ -168,9 +183,20 @@ def judge(
         f"SELECT unnest(string_split({quality.REASONS}, ',')) AS rule, count(*) FROM rejected GROUP BY 1 ORDER BY 1"
     ).fetchall()
     total, failed, raw_digest, staging_digest = _counted(connection)
-    if total == 0:
+    if total == 0 and window is None:
         raise InvalidInput("source_empty", "The source has no rows.", action="Check that the export is complete.")
     return Judgement(total, failed, {str(rule): int(count) for rule, count in reasons}, raw_digest, staging_digest)
+
+
+def _within(window: Window) -> str:
+    """Return the condition that a row of `judged` changed within the window, or does not say when."""
+    changed = quality.typed(_CHANGED)
+    bounds = [
+        f"{changed} {operator} TIMESTAMP {literal(f'{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}')}"
+        for operator, instant in ((">=", window.since), ("<", window.before))
+        if instant is not None
+    ]
+    return f"coalesce({' AND '.join(bounds)}, TRUE)"
 
 
 def _numbered_rows(path: Path, file_format: SourceFormat, names: Sequence[str]) -> str:

@@ -223,13 +223,32 @@ async def test_an_organisation_reads_no_other_ones_database(house: House, tmp_pa
         ({"kind": "database", "integrationId": "wedsync-db", "reportId": "other"}, "report_not_found"),
         ({"kind": "database", "integrationId": "warehouse", "reportId": "all"}, "capability_missing"),
         ({"kind": "wedsync"}, "report_missing"),
-        (
-            {**_file("s3://exports/lumen-studios/x.csv", "csv"), "changedSince": "2026-01-01T00:00:00Z"},
-            "window_unsupported",
-        ),
     ],
 )
 async def test_a_source_that_names_too_little_is_refused(house: House, source: dict[str, Any], code: str):
     with pytest.raises(InvalidInput) as caught:
         await house.check(source)
     assert caught.value.detail.code == code
+
+
+async def test_a_files_slices_of_time_are_all_of_it_and_share_no_row(house: House, tmp_path: Path):
+    changes = sorted(row["updated_at"] for row in pq.read_table(tmp_path / "weddings.parquet").to_pylist())
+    middle = f"{changes[len(changes) // 2].isoformat()}Z"
+    source = sources(tmp_path)["file csv"]
+    early = await house.rows(await house.extract({**source, "changedBefore": middle}))
+    late = await house.rows(await house.extract({**source, "changedSince": middle}))
+    whole = await house.rows(await house.extract(source))
+    assert 0 < len(early) < ROWS
+    assert sorted([*early, *late], key=lambda row: row["WEDDING_ID"]) == whole
+
+
+async def test_a_slice_without_rows_is_an_empty_load_and_no_mistake(house: House, tmp_path: Path):
+    found = await house.extract({**sources(tmp_path)["file csv"], "changedBefore": "1999-01-01T00:00:00Z"})
+    assert (found.quality.total_records, found.quality.passes, found.staging.parts) == (0, True, [])
+
+
+async def test_a_row_that_does_not_say_when_it_changed_is_rejected_by_a_slice(house: House, tmp_path: Path):
+    path = tmp_path / "undated.csv"
+    path.write_text("wedding_id,event_day,adults,children,price,nights,updated_at\nw-1,2027-06-12,1,1,1,1,\n")
+    found = await house.extract({**_file(path.as_uri(), "csv"), "changedSince": "2026-01-01T00:00:00Z"})
+    assert found.quality.reasons == {"updated_at_missing": 1}
