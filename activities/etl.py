@@ -16,7 +16,7 @@ from activities.protection import Protection
 from activities.source_progress import beating, resume
 from activities.sources import Sources
 from activities.storage.staging import Staging
-from activities.transform import extract, quality
+from activities.transform import extract, quality, reading
 from activities.transform.protection import refuse_unprotectable
 from activities.transport.offload import offload
 from contracts.dataset import DatasetRef, DataSource, SourceFormat, SourceKind
@@ -209,7 +209,7 @@ def _extract(
     folder: Path, path: Path, file_format: SourceFormat, request: EtlRequest, guard: extract.Guard
 ) -> _Extracted:
     with extract.engine(folder, path, file_format) as connection:
-        names = extract.columns_of(connection, path, file_format)
+        names = reading.columns_of(connection, path, file_format)
         judgement = extract.judge(
             connection, path, file_format, names, request.data_mapping, guard, _window(request.source)
         )

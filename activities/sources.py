@@ -10,7 +10,7 @@ from activities.etl_source import fetch_report, local_file
 from activities.ports.connector import SourceConnector, TableConnector
 from activities.storage.imports import ImportStores
 from activities.storage.staging import Staging
-from activities.transform import extract
+from activities.transform import extract, reading
 from activities.transport.offload import offload
 from contracts.dataset import DataSource, SourceFormat, SourceKind
 from contracts.errors import InvalidInput
@@ -132,7 +132,7 @@ def _format(source: DataSource) -> SourceFormat:
 
 def _columns(folder: Path, path: Path, file_format: SourceFormat) -> list[str]:
     with extract.engine(folder, path, file_format) as connection:
-        return extract.columns_of(connection, path, file_format)
+        return reading.columns_of(connection, path, file_format)
 
 
 def _refuse_misfits(source: DataSource) -> None:

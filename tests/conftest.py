@@ -28,6 +28,7 @@ _TOGETHER = {
     "test_snowflake.py": "snowflake",
     "test_snowflake_query.py": "snowflake",
     "test_staged_loads.py": "snowflake",
+    "test_backfill.py": "snowflake",
     "test_emulator_redshift.py": "redshift",
     "test_redshift.py": "redshift",
     "test_redshift_session.py": "redshift",
