@@ -166,6 +166,17 @@ async def test_every_record_is_filtered_judged_and_mapped(house: House, tmp_path
         assert abs(Decimal(str(found[name]["revenue"])) - Decimal(str(row["price"])) * row["nights"]) <= Decimal("0.01")
 
 
+async def test_the_published_example_is_carried_out(house: House, tmp_path: Path):
+    example = json.loads((Path(__file__).parents[2] / "examples" / "transform-report.json").read_text())
+    path = tmp_path / "weddings.ndjson"
+    write(DataSet(200, 7, 0.0), path, file_format="ndjson")
+    source = {"kind": "file", "uri": path.as_uri(), "format": "ndjson"}
+    done = await run(house.activities(), DataTransformation.model_validate({**example, "source": source}))
+    table = pq.read_table(await house.opened(done.parts[0]))
+    assert (table.num_rows, done.books.rejected) == (done.books.created, 0)
+    assert table.column_names == ["weddingId", "month", "revenuePerGuest"]
+
+
 async def test_a_rejected_record_is_told_by_its_id_and_reason(house: House, tmp_path: Path):
     source, rows = weddings(tmp_path)
     done = await run(house.activities(), asked(source=source, dataFilters=[]))
