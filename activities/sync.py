@@ -174,6 +174,13 @@ class Sync:
             IntegrationPaused: the integration takes no work.
         """
         request = given.request
+        source = request.data_source()
+        if source.kind is SourceKind.DATABASE or source.windowed:
+            raise InvalidInput(
+                "source_unsupported",
+                "A sync reads WedSync reports and files, whole or since the last sync.",
+                action="Name a report or a file, and leave out changedSince and changedBefore.",
+            )
         integration_id = request.target_integration.integration_id
         configuration = await self._access.configuration(request.organization_id, integration_id)
         manifest = connector_class(configuration.platform).manifest
@@ -187,13 +194,6 @@ class Sync:
                 "mapping_missing",
                 f"The sync into {manifest.title} has no field mapping.",
                 action="Give dataMapping in the request or in the integration's configuration.",
-            )
-        source = request.data_source()
-        if source.kind is SourceKind.DATABASE or source.windowed:
-            raise InvalidInput(
-                "source_unsupported",
-                "A sync reads WedSync reports and files, whole or since the last sync.",
-                action="Name a report or a file, and leave out changedSince and changedBefore.",
             )
         report_id = source.report_id or request.source_report_id
         since = None

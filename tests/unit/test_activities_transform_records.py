@@ -202,3 +202,10 @@ def test_a_file_outside_the_import_directories_is_refused(tmp_path: Path, name: 
     source = DataSource(kind=SourceKind.FILE, uri=f"file://{inside}/{name}")
     with pytest.raises(InvalidInput, match="imported"):
         locate(source, [inside])
+
+
+@pytest.mark.parametrize("protection", ["token", "encrypt", "drop"])
+def test_a_mapping_that_asks_for_protection_is_refused_where_there_is_none(protection: str):
+    with pytest.raises(InvalidInput) as caught:
+        check_mapping([field("email", source="email", protection=protection)])
+    assert caught.value.detail.code == "protection_unsupported"
