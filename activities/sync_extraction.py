@@ -7,14 +7,37 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
 from activities.ports.connector import SourcePage
 from activities.sync_parts import Parts, StagedRecord
 from activities.transform.files import MALFORMED, PAGE_ROWS
 from activities.transform.records import Mapper, Record, Rules, Selection, digest, record_id, writable
-from contracts.dataset import DatasetRef, SourceFormat
+from contracts.dataset import DatasetRef, DataSource, SourceFormat
 from contracts.errors import Transient
-from contracts.sync_steps import MAX_INLINE_PARTS, ExtractedReport, ExtractProgress, SyncPlan
+from contracts.integration import FieldMapping, TransformationRule
+from contracts.sync import DataFilter
+from contracts.sync_steps import MAX_INLINE_PARTS, ExtractedReport, ExtractProgress
+
+
+class RecordPlan(Protocol):
+    """What an extraction needs to know."""
+
+    @property
+    def source(self) -> DataSource:
+        """Where the records come from."""
+
+    @property
+    def filters(self) -> Sequence[DataFilter]:
+        """Which records belong to the extract."""
+
+    @property
+    def rules(self) -> Sequence[TransformationRule]:
+        """Which of those are good."""
+
+    @property
+    def mapping(self) -> Sequence[FieldMapping]:
+        """What is made of the good ones."""
 
 
 class Seen:
@@ -45,7 +68,7 @@ class Extraction:
         progress: the resume point of an earlier attempt, or a fresh one.
     """
 
-    def __init__(self, plan: SyncPlan, parts: Parts, folder: Path, progress: ExtractProgress) -> None:
+    def __init__(self, plan: RecordPlan, parts: Parts, folder: Path, progress: ExtractProgress) -> None:
         self._plan = plan
         self._parts = parts
         self._selection = Selection(plan.filters)

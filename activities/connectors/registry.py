@@ -19,6 +19,7 @@ CONNECTORS = {
     "email": "activities.connectors.communication.email:Email",
     "hubspot": "activities.connectors.crm.hubspot:HubSpot",
     "pagerduty": "activities.connectors.emergency.pagerduty:PagerDuty",
+    "postgresql": "activities.connectors.source.postgresql:PostgreSql",
     "powerbi": "activities.connectors.bi.powerbi:PowerBi",
     "redshift": "activities.connectors.warehouse.redshift:Redshift",
     "salesforce": "activities.connectors.crm.salesforce:Salesforce",

@@ -27,7 +27,7 @@ from activities.connectors.warehouse.loading import Loader
 from activities.connectors.warehouse.snowflake import Snowflake
 from activities.connectors.warehouse.snowflake_session import Session
 from activities.ports.warehouse import LayerFiles, WarehouseConnector
-from activities.transform import extract
+from activities.transform import extract, reading
 from contracts.dataset import SourceFormat
 from contracts.etl import EtlBatch, EtlRequest, Layer
 from contracts.names import DATA_QUEUE, ORCHESTRATION_QUEUE, SearchAttribute, system_queue
@@ -78,7 +78,7 @@ def bare(account: Account, sources: Sequence[Path], folder: Path) -> float:
 def _staging_file(source: Path, folder: Path) -> tuple[Path, int]:
     folder.mkdir()
     with extract.engine(folder, source, SourceFormat.CSV) as connection:
-        names = extract.columns_of(connection, source, SourceFormat.CSV)
+        names = reading.columns_of(connection, source, SourceFormat.CSV)
         extract.judge(connection, source, SourceFormat.CSV, names, EtlRequest.model_validate(EXAMPLE).data_mapping)
         parts = list(extract.write_parts(connection, folder, source.stem, datetime.now(UTC), part_rows=10_000_000))
     return next((part.path, part.rows) for part in parts if part.layer is Layer.STAGING)

@@ -20,11 +20,14 @@ from activities.access import Access
 from activities.boundary import as_application_error
 from activities.connectors.warehouse.model import FACT_TABLE, RAW_TABLE, STAGING_TABLE
 from activities.etl import Etl
+from activities.protection import Protection
 from activities.security.envelope import MasterKey
+from activities.sources import Sources
 from activities.storage.connections import ConnectionStore
 from activities.storage.credentials import SealedSecretStore
 from activities.storage.database import Database, metadata
 from activities.storage.staging import Staging
+from activities.storage.subject_keys import SubjectKeys
 from contracts.errors import Permanent
 from contracts.etl import (
     DataQuality,
@@ -208,15 +211,20 @@ async def test_f12_files_that_stay_corrupt_fail_the_run():
 class House:
     """The real activities over the stand-in, with their own store and staging."""
 
-    def __init__(self, account: Account, folder: Path) -> None:
+    def __init__(self, account: Account, folder: Path, staging_url: str = "") -> None:
         key = MasterKey(bytes(32))
         self._account = account
         self.database = Database(f"sqlite:///{folder}/store.db")
         self._connections = ConnectionStore(self.database, key)
         self._secrets = SealedSecretStore(self.database, key)
         self.access = Access(self._connections, self._secrets, self._endpoint, IN_DEVELOPMENT)
-        staging = Staging(f"file://{folder}/objects", key, folder / "scratch")
-        self.etl = Etl(self.access, staging, [folder])
+        staging = Staging(staging_url or f"file://{folder}/objects", key, folder / "scratch")
+        self.etl = Etl(
+            self.access,
+            staging,
+            Sources(self.access, staging, [folder]),
+            Protection(SubjectKeys(self.database, key), key),
+        )
 
     async def _endpoint(self, platform: str) -> str:
         return self._account.url
