@@ -46,6 +46,7 @@ from activities.storage.alert_routes import AlertRouteStore
 from activities.storage.automations import AutomationStore
 from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database
+from activities.storage.delivery_receipts import DeliveryReceiptStore
 from activities.storage.escalation_policies import EscalationPolicyStore
 from activities.storage.health import HealthStore
 from activities.storage.incidents import IncidentStore
@@ -64,8 +65,10 @@ from activities.storage.templates import TemplateStore
 from activities.sync import Sync
 from activities.tokens import Tokens
 from activities.transport.outbound import vet
+from activities.undelivered import Undelivered
 from activities.usage import Watcher
 from activities.weather_watch import WeatherWatch
+from activities.wedding_source import WeddingSource
 from contracts.errors import InvalidInput, Owner, Transient
 from contracts.health import HealthRules
 from workers.secret_store import open_secret_store
@@ -134,7 +137,8 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
         *(Connect(access, connections, secrets), tokens, migrations, health, alerts),
         *(bookings, days, Conflicts(access, connections)),
         *(notify, Digests(), recall, batches, states, emergency, WeddingRecall(access, ledger), Followers(access)),
-        *(weather, automations, sync, etl, keys),
+        Undelivered(ledger, DeliveryReceiptStore(database)),
+        *(weather, automations, sync, etl, keys, WeddingSource(reports)),
     ]
     try:
         yield Parts(

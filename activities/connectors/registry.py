@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 CONNECTORS = {
     "asana": "activities.connectors.crm.asana:Asana",
     "caldav": "activities.connectors.calendar.caldav:CalDav",
+    "databricks": "activities.connectors.warehouse.databricks:Databricks",
     "email": "activities.connectors.communication.email:Email",
     "hubspot": "activities.connectors.crm.hubspot:HubSpot",
     "pagerduty": "activities.connectors.emergency.pagerduty:PagerDuty",
     "powerbi": "activities.connectors.bi.powerbi:PowerBi",
+    "redshift": "activities.connectors.warehouse.redshift:Redshift",
     "salesforce": "activities.connectors.crm.salesforce:Salesforce",
     "sap_analytics_cloud": "activities.connectors.bi.sap_analytics_cloud:SapAnalyticsCloud",
     "slack": "activities.connectors.communication.slack.connector:Slack",
