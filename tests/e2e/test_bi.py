@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.e2e.conftest import ROOT, RunningStack
 from tests.e2e.documents import ORGANIZATION
@@ -30,9 +31,8 @@ CATERING = [
 
 
 def sync(api: httpx.Client, example: str, **given: Any) -> str:
-    """Connect an example's integration, begin a sync of all weddings into it, and return the run's address."""
-    document = json.loads((ROOT / "examples" / f"integration-{example}.json").read_text())
-    assert api.post(f"{BASE}/integrations", json=document).is_success
+    """Begin a sync of all weddings into an example's integration, and return the run's address."""
+    document = connection(example)
     body = {
         "organizationId": ORGANIZATION,
         "sourceReportId": "weddings",
@@ -40,6 +40,18 @@ def sync(api: httpx.Client, example: str, **given: Any) -> str:
         **given,
     }
     return str(api.post(f"{BASE}/syncs", json=body).raise_for_status().headers["location"])
+
+
+def connection(example: str) -> dict[str, Any]:
+    return dict(json.loads((ROOT / "examples" / f"integration-{example}.json").read_text()))
+
+
+@pytest.fixture
+def connected(stack: RunningStack, api: httpx.Client) -> RunningStack:
+    """The stack with both systems connected."""
+    for example in ("powerbi", "sap"):
+        assert api.post(f"{BASE}/integrations", json=connection(example)).is_success
+    return stack
 
 
 def until_asked(emulators: Emulators, system: str, method: str, path: str, since: int) -> None:
@@ -73,7 +85,7 @@ def hold_the_second(emulators: Emulators, system: str, method: str, path: str) -
 
 
 def test_f2_a_worker_killed_between_two_parts_and_during_an_import_leaves_every_row_once(
-    stack: RunningStack, api: httpx.Client, emulators: Emulators, fresh: str
+    connected: RunningStack, api: httpx.Client, emulators: Emulators, fresh: str
 ) -> None:
     given = {"organizationId": ORGANIZATION, "reportId": "weddings", "rows": ROWS, "dirtyRatio": 0, "seed": 7}
     emulators.control("wedsync", "scenario", given)
@@ -89,9 +101,11 @@ def test_f2_a_worker_killed_between_two_parts_and_during_an_import_leaves_every_
     while not added(emulators, effects["powerbi"]):
         time.sleep(0.5)  # noqa: TID251 - a test outside Temporal
     until_asked(emulators, "powerbi", "POST", "/rows", requests["powerbi"])
-    os.kill(stack.parts()["worker"], signal.SIGKILL)
+    os.kill(connected.parts()["worker"], signal.SIGKILL)
     assert [ended(api, run)["outcome"] for run in runs] == ["success"] * 2
-    held = [row["weddingId"] for push in emulators.objects("powerbi", "pushes") for row in push["rows"]]
+    [model] = [one["id"] for one in emulators.objects("powerbi", "models") if one["name"] == MODEL]
+    pushes = [push for push in emulators.objects("powerbi", "pushes") if push["place"].startswith(model)]
+    held = [row["weddingId"] for push in pushes for row in push["rows"]]
     assert (sorted(added(emulators, effects["powerbi"])), len(held), len(set(held))) == ([2_000, 10_000], ROWS, ROWS)
     facts = [fact["row"]["Wedding"] for fact in emulators.objects(SAP, "facts")]
     imported = [one["body"]["rows"] for one in emulators.effects(SAP, effects[SAP]) if one["kind"] == "facts.imported"]
@@ -101,3 +115,25 @@ def test_f2_a_worker_killed_between_two_parts_and_during_an_import_leaves_every_
 def added(emulators: Emulators, since: int) -> list[int]:
     """Return how many rows each request has added to the model."""
     return [one["body"]["rows"] for one in emulators.effects("powerbi", since) if one["kind"] == "rows.added"]
+
+
+@pytest.mark.usefixtures("connected")
+def test_f30_a_token_that_ends_while_three_syncs_need_it_is_asked_for_once(
+    api: httpx.Client, emulators: Emulators, fresh: str
+) -> None:
+    given = {"organizationId": ORGANIZATION, "reportId": "weddings", "rows": 50, "dirtyRatio": 0, "seed": 7}
+    emulators.control("wedsync", "scenario", given)
+    first = sync(api, "powerbi", syncId=f"sync-before-{fresh}", dataMapping=OCCUPANCY, targetObject=MODEL)
+    assert ended(api, first)["outcome"] == "success"
+    issued = tokens(emulators)
+    emulators.control("powerbi", "oauth/revoke", {})
+    runs = [
+        sync(api, "powerbi", syncId=f"sync-{model}-{fresh}", dataMapping=OCCUPANCY, targetObject=f"Model {model}")
+        for model in range(3)
+    ]
+    assert [ended(api, run)["outcome"] for run in runs] == ["success"] * 3
+    assert tokens(emulators) == issued + 1
+
+
+def tokens(emulators: Emulators) -> int:
+    return [effect["kind"] for effect in emulators.effects("powerbi")].count("token.issued")
