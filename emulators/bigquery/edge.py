@@ -39,6 +39,7 @@ _REASONS = {
     500: "internalError",
     503: "backendError",
 }
+_ANY, _FILE = b"content-type: */*\r\n", b"content-type: application/octet-stream\r\n"
 Body = dict[str, Any]
 
 
@@ -98,7 +99,8 @@ class Edge:
             if wanted and self._context.catalog.get_job(project, wanted) is not None:
                 await _refusal(409, f"Already Exists: Job {project}:US.{wanted}")(request.scope, request.receive, send)
                 return
-            start, body = await self._answered(request.scope, raw)
+            # Google's own client says so of a file it sends, and bqemulator takes it for no file.
+            start, body = await self._answered(request.scope, raw.replace(_ANY, _FILE, 1))
             located = dict(start["headers"]).get(b"location", b"").decode()
             if located and wanted:
                 self._uploads[located.rpartition("upload_id=")[2]] = wanted
