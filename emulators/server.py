@@ -28,6 +28,8 @@ SYSTEMS = (
     "asana",
     "tripleseat",
     "square",
+    "powerbi",
+    "sap_analytics_cloud",
     "databricks",
 )
 

@@ -43,6 +43,8 @@ async def _started(directory: Path, host: str, _ports: Ports) -> AsyncIterator[t
         grpc_port=0,
         persistence_mode=PersistenceMode.PERSISTENT,
         data_dir=directory / "bigquery",
+        # A copy of a table before each change, which nobody here asks for.
+        time_travel_retention_days=0,
         log_level=LogLevel.CRITICAL,
     )
     engine = EmulatorServer(settings)

@@ -106,7 +106,7 @@ class Edge:
                 self._uploads[located.rpartition("upload_id=")[2]] = wanted
             answer = _json(body)
             if start["status"] == 200 and "jobReference" in answer:
-                body = json.dumps(self._entered(project, wanted, answer)).encode()
+                body = json.dumps(self._entered(project, wanted, answer, raw)).encode()
         headers = [(name, value) for name, value in start["headers"] if name.lower() != b"content-length"]
         await send({**start, "headers": [*headers, (b"content-length", str(len(body)).encode())]})
         await send({"type": "http.response.body", "body": body})
@@ -127,7 +127,7 @@ class Edge:
         await self._app(scope, whole, keep)
         return start, b"".join(parts)
 
-    def _entered(self, project: str, wanted: str, job: Body) -> Body:
+    def _entered(self, project: str, wanted: str, job: Body, raw: bytes) -> Body:
         """The job under the id its client gave it, with what it changed in the ledger."""
         given = job["jobReference"]["jobId"]
         if wanted and given != wanted:
@@ -140,7 +140,9 @@ class Edge:
         query, load = statistics.get("query") or {}, statistics.get("load") or {}
         rows = int(load.get("outputRows") or query.get("numDmlAffectedRows") or 0)
         kind = "LOAD" if load else str(query.get("statementType") or statistics.get("statementType") or "SELECT")
-        if not failed and kind != "SELECT" and (rows or kind == "SCRIPT" or kind.startswith(("CREATE", "ALTER"))):
+        # Which rows a script has changed is not told: one with a transaction counts as a change.
+        changes = b"TRANSACTION" in raw if kind == "SCRIPT" else rows or kind.startswith(("CREATE", "ALTER"))
+        if not failed and kind != "SELECT" and changes:
             self._emulator.effect(f"job.{kind.lower()}", "jobs", job["jobReference"]["jobId"], {"rows": rows})
         return job
 

@@ -77,7 +77,29 @@ def bigquery_at(stand: Project, url: str | None = None, key: str | None = None, 
 class TestBigQuery(WarehouseSuite):
     """BigQuery keeps what every warehouse promises."""
 
-    seams = 9
+    seams = 31
 
     def connector(self, stand: Project) -> BigQuery:
         return bigquery_at(stand)
+
+    async def test_a_table_of_an_earlier_release_gets_the_columns_it_lacks(self, stand):
+        connector = self.connector(stand)
+        await connector.provision()
+        name = FACT_TABLE.name
+        for statement in (
+            f"CREATE TABLE WEDDING_MARTS.EARLIER AS SELECT * EXCEPT (SOURCE_UPDATED_AT) FROM {name}",
+            f"DROP TABLE {name}",
+            f"CREATE TABLE {name} AS SELECT * FROM WEDDING_MARTS.EARLIER",
+        ):
+            await asked(connector, statement)
+        await connector.provision()
+        await asked(connector, f"SELECT SOURCE_UPDATED_AT FROM {name}")
+
+    async def test_optimising_leaves_every_row_as_it_is_and_tells_what_it_brought(self, stand, tmp_path):
+        """BigQuery keeps partitions and clusters by itself, so there is nothing to tell."""
+        connector = self.connector(stand)
+        assert (await connector.optimize(batch())).optimizations == []
+
+
+async def asked(connector: BigQuery, statement: str) -> list[tuple[Any, ...]]:
+    return await connector._in_session(1, "test", lambda _, session: session.run("test", statement))
