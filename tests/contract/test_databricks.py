@@ -194,7 +194,7 @@ async def test_a_refused_request_says_what_recovers(stand, status, expected):
         await databricks_at(stand).probe()
 
 
-async def test_f31_an_invalid_token_asks_the_tenant_to_connect_again(stand):
+async def test_an_invalid_token_asks_the_tenant_to_connect_again(stand):
     with pytest.raises(AuthExpired):
         await databricks_at(stand, token="wrong").probe()
 

@@ -93,7 +93,7 @@ class BigQuery(SqlWarehouse):
         hosts=("*.googleapis.com",),
         capabilities=frozenset({Capability.WAREHOUSE}),
         guarantee=EffectGuarantee.IDEMPOTENCY_KEY,
-        rate_limit=RateLimit(requests=100, per_s=1.0),
+        rate_limit=RateLimit(requests=6_000, per_s=60.0),
         required_settings=("project",),
         optional_settings=("location",),
         batch_size=250_000,
@@ -102,10 +102,12 @@ class BigQuery(SqlWarehouse):
             "serviceAccountKey is the whole JSON of the key file; its token_uri is not used.",
             "location is that of the datasets, US when absent; it cannot be changed once they exist.",
             "A project takes 1,500 load jobs per table and day; a load makes one per file.",
-            "100 requests per second is the API's limit for a user and method.",
+            "100 requests per second and user is the API's limit; a step's are counted when it begins.",
         ),
     )
     dialect: ClassVar[Dialect] = GoogleSql()
+    # The insert, and the wait for the rows.
+    requests_per_statement: ClassVar[int] = 2
 
     def _open(self, query_tag: str) -> Session:
         return Session(self._connection, query_tag)
