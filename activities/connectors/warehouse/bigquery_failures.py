@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 from google.api_core.exceptions import GoogleAPICallError
@@ -57,22 +58,22 @@ def _refusal(error: GoogleAPICallError, where: dict[str, Any], *, writes: bool) 
     status, reason = int(error.code or 0), _reason(error)
     operation = where["operation"]
     where = {**where, "evidence": {"status": status, "vendorCode": reason}}
-    if status == 401:  # noqa: PLR2004
+    if status == HTTPStatus.UNAUTHORIZED:
         return AuthExpired(CREDENTIAL_REFUSED, f"BigQuery refuses the token for {operation}.", action=_CONNECT, **where)
-    if reason in _LIMITED or status == 429:  # noqa: PLR2004
+    if reason in _LIMITED or status == HTTPStatus.TOO_MANY_REQUESTS:
         return RateLimited(
             "rate_limited", f"BigQuery asks to wait before {operation}.", retry_after_s=_RETRY_AFTER_S, **where
         )
     if reason in _PASSING:
         return Transient("vendor_unavailable", f"BigQuery could not carry {operation} out.", **where)
-    if status >= 500:  # noqa: PLR2004
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         kind = OutcomeUnknown if writes else Transient
         return kind("vendor_unavailable", f"BigQuery answered {status} to {operation}.", **where)
-    if reason in {"accessDenied", "responseTooLarge"} or status == 403:  # noqa: PLR2004
+    if reason == "accessDenied" or status == HTTPStatus.FORBIDDEN:
         action = "Grant the account BigQuery Data Editor and Job User on the project, then start the load again."
         problem = f"The service account lacks a permission for {operation}."
         return Permanent("missing_permission", problem, owner=Owner.TENANT, action=action, **where)
-    if status == 404:  # noqa: PLR2004
+    if status == HTTPStatus.NOT_FOUND:
         action = "Check project and location in the integration's settings, then start the load again."
         problem = f"BigQuery lacks an object that is needed for {operation}."
         return Permanent("object_missing", problem, owner=Owner.TENANT, action=action, **where)

@@ -16,14 +16,15 @@ from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.requests import AuthorizedSession, Request
 from google.cloud import bigquery
 from google.oauth2 import service_account
-from requests.exceptions import RequestException  # noqa: TID251 - the client's transport
+from requests import Response  # noqa: TID251 - the client's transport
+from requests.exceptions import RequestException  # noqa: TID251
 
 from activities.connectors.warehouse.bigquery_failures import classify, unended, unreadable_key, worn_out
 from activities.connectors.warehouse.dialect import name_of, word
 from activities.connectors.warehouse.model import RAW, Table, Type
 from activities.ports.connection import Connection
 from activities.transport.bounds import AnswerTooLargeError, Limits, parse_json, too_large
-from activities.transport.pools import outbound_session
+from activities.transport.pools import outbound_session, unexpected_redirect
 
 JOB_TIMEOUT_S = 1_500
 _SYSTEM = "bigquery"
@@ -45,6 +46,17 @@ _LOADED = {
 }
 
 
+class _Transport(AuthorizedSession):  # type: ignore[misc]
+    """Google's session, which adds the token, under the outbound policy."""
+
+    def get_redirect_target(self, resp: Response) -> str | None:
+        """Refuse where the library would carry the token elsewhere."""
+        if super().get_redirect_target(resp) is not None:
+            resp.close()
+            raise unexpected_redirect(_SYSTEM)
+        return None
+
+
 class Session:
     """A client of one project, used by one step at a time and closed by `close`.
 
@@ -64,18 +76,15 @@ class Session:
         self._location = connection.setting("location", "US")
         name_of(self._location.replace("-", "_"))
         self._files: dict[str, Path] = {}
+        self._tables: dict[str, str] = {}
         self.tag(query_tag)
         self._outbound = outbound_session(connection, system=_SYSTEM, limits=_LIMITS)
         try:
             credentials = service_account.Credentials.from_service_account_info(_key(connection), scopes=_SCOPES)
         except (ValueError, GoogleAuthError):
             raise unreadable_key() from None
-        self._http = AuthorizedSession(
-            credentials, refresh_status_codes=(), auth_request=Request(session=self._outbound)
-        )
+        self._http = _Transport(credentials, refresh_status_codes=(), auth_request=Request(session=self._outbound))
         self._http.trust_env = False
-        # A redirect would carry the token elsewhere.
-        self._http.max_redirects = 0
         for scheme in ("https://", "http://"):
             self._http.mount(scheme, self._outbound.get_adapter(scheme))
         self._client = bigquery.Client(
@@ -137,10 +146,12 @@ class Session:
         """Load each file into a table of its own, then replace the batch's rows in one script."""
         columns = ", ".join(table.names)
         sources = []
-        for name in names:
-            work = Table(_work_table(directory, name), table.columns)
-            self._load(operation, work, self._files[f"{directory}/{name}"])
-            sources.append(f"SELECT {columns} FROM {work.name}")
+        for place in (f"{directory}/{name}" for name in names):
+            content = self._files[place].read_bytes()
+            digest = hashlib.sha256(place.encode() + content).hexdigest()[:32].upper()
+            self._tables[place] = f"{RAW}.ETL_FILE_{digest}"
+            self._load(operation, Table(self._tables[place], table.columns), content, digest)
+            sources.append(f"SELECT {columns} FROM {self._tables[place]}")
         self.run(
             operation,
             f"BEGIN TRANSACTION; DELETE FROM {table.name} WHERE BATCH_ID = '{word(batch_id)}'; "
@@ -150,15 +161,13 @@ class Session:
     def unstage(self, operation: str, directory: str, names: Sequence[str]) -> None:
         """Drop the files' tables."""
         for name in names:
-            self.run(operation, f"DROP TABLE IF EXISTS {_work_table(directory, name)}")
+            self.run(operation, f"DROP TABLE IF EXISTS {self._tables.pop(f'{directory}/{name}')}")
 
-    def _load(self, operation: str, work: Table, path: Path) -> None:
+    def _load(self, operation: str, work: Table, content: bytes, digest: str) -> None:
         """Load one file under an id made of its content, so that the job of an earlier attempt is waited for.
 
         An id is taken for ever: where its job failed, or its table is gone, the next one is used.
         """
-        content = path.read_bytes()
-        digest = hashlib.sha256(work.name.encode() + content).hexdigest()[:32]
         for number in range(_NAMES):
             job_id = f"wedsync-load-{digest}-{number}"
             known = self._found(operation, job_id, writes=False)
@@ -167,9 +176,9 @@ class Session:
                 job.result(retry=None, timeout=JOB_TIMEOUT_S)
                 self._client.get_table(f"{self._project}.{work.name}", retry=None, timeout=_REQUEST_TIMEOUT_S)
             except _FAILURES as error:
-                if known is None:
-                    raise classify(error, operation, writes=True) from None
-                continue
+                if known is not None and (known.error_result or isinstance(error, NotFound)):
+                    continue
+                raise classify(error, operation, writes=True) from None
             return
         raise worn_out(operation)
 
@@ -238,8 +247,3 @@ def _key(connection: Connection) -> dict[str, Any]:
     if not isinstance(key, dict):
         raise unreadable_key()
     return {**key, "token_uri": _TOKEN_URL if google else f"{connection.base_url}/token"}
-
-
-def _work_table(directory: str, name: str) -> str:
-    digest = hashlib.sha256(f"{directory}/{name}".encode()).hexdigest()[:16].upper()
-    return f"{RAW}.ETL_FILE_{digest}"
