@@ -21,6 +21,7 @@ CONNECTORS = {
     "hubspot": "activities.connectors.crm.hubspot:HubSpot",
     "pagerduty": "activities.connectors.emergency.pagerduty:PagerDuty",
     "powerbi": "activities.connectors.bi.powerbi:PowerBi",
+    "redshift": "activities.connectors.warehouse.redshift:Redshift",
     "salesforce": "activities.connectors.crm.salesforce:Salesforce",
     "sap_analytics_cloud": "activities.connectors.bi.sap_analytics_cloud:SapAnalyticsCloud",
     "slack": "activities.connectors.communication.slack.connector:Slack",

@@ -112,6 +112,11 @@ class Statement:
         return self.verb == "copy"
 
     @property
+    def needs_figures(self) -> bool:
+        """Whether it reads or sets what is known of a table's arrangement."""
+        return self.verb in {"vacuum", "analyze"} or "svv_table_info" in self.text.lower()
+
+    @property
     def redacted(self) -> str:
         """The first 200 characters with every literal replaced by a question mark."""
         return " ".join(re.sub(r"'(?:[^']|'')*'|\b\d+\b", "?", self.text[:4_000]).split())[:200]
@@ -136,6 +141,8 @@ def translate(sql: str) -> Statement:
         query = _AS_QUERY.search(bare)
         body = bare[: query.start()] if query else bare
         postgres = _replaced(body, _ATTRIBUTES if query else _ATTRIBUTES + _COLUMNS) + bare[len(body) :]
+    elif verb == "set":
+        postgres = re.sub(r"^set\s+query_group\b", "SET redshift.query_group", bare, flags=re.IGNORECASE)
     elif verb == "vacuum":
         postgres = _vacuum(bare)
     elif verb == "analyze":

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _BEFORE = ("reset", "status", "hang", "rate_limit")
 _STATES = {
     401: ("28000", "password authentication failed"),
-    409: ("XX000", "1023: Serializable isolation violation on table"),
+    409: ("XX000", "1023"),
     429: ("53300", "too many connections"),
     503: ("57P03", "the cluster is being resumed"),
     507: ("53100", "Disk Full"),
@@ -199,6 +199,9 @@ class Gate:
 
     async def _pass(self, group: Sequence[Message], executed: Statement | None, *, is_lost: bool = False) -> int:
         """Let PostgreSQL answer; 200, 400 for an error, 0 when the answer was lost on purpose."""
+        if executed is not None and executed.needs_figures and self._database.status == b"I":
+            # PostgreSQL gathers them once a second; who asks here has just changed something.
+            await self._database.ask("SELECT pg_stat_force_next_flush()")
         copies = executed if executed is not None and executed.is_copy else self._described_copy(group)
         before = self._database.status
         if copies is not None:
@@ -310,6 +313,8 @@ def _as_redshift(error: Message) -> Message:
     fields = wire.fields_of(error.body)
     if fields.get("C") == "23514":
         return wire.error("22001", "Value too long for character type")
+    if fields.get("C") == "40001":
+        return wire.error(*_STATES[409])
     return wire.error(fields.get("C", "XX000"), fields.get("M", ""))
 
 

@@ -26,6 +26,8 @@ _SETTINGS = {
     "log_timezone": "UTC",
     "datestyle": "ISO, MDY",
     "autovacuum": "off",
+    # The weaker of the two isolation levels that Redshift has: of two writers of a row, one is turned away.
+    "default_transaction_isolation": "repeatable read",
     "max_wal_size": "1GB",
 }
 

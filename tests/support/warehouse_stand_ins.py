@@ -100,3 +100,29 @@ class StandIn:
 
     def _get(self, path: str) -> Any:
         return self._control.get(path).raise_for_status().json()
+
+
+class Standing:
+    """A stand-in's database as the suite of warehouses sees it.
+
+    Args:
+        stand_in: the process.
+        database: whose tables are read.
+    """
+
+    def __init__(self, stand_in: StandIn, database: str = "dev") -> None:
+        self.stand_in = stand_in
+        self._database = database
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """Return a table's rows, columns in upper case."""
+        found = self.stand_in.rows(self._database, table.lower())
+        return [{name.upper(): value for name, value in row.items()} for row in found]
+
+    def writes(self) -> int:
+        """Return how many statements have changed something so far."""
+        return len(self.stand_in.effects())
+
+    def reset(self) -> None:
+        """Drop all data."""
+        self.stand_in.reset()
