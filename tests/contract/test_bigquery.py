@@ -78,7 +78,7 @@ def bigquery_at(stand: Project, url: str | None = None, key: str | None = None, 
 class TestBigQuery(WarehouseSuite):
     """BigQuery keeps what every warehouse promises."""
 
-    seams = 47
+    seams = 59
 
     def connector(self, stand: Project) -> BigQuery:
         return bigquery_at(stand)
