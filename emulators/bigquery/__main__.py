@@ -17,10 +17,10 @@ structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.
 from bqemulator.api.app import create_app
 from bqemulator.config import LogLevel, PersistenceMode, Settings
 from bqemulator.server import EmulatorServer
-from starlette.routing import Mount, Route
+from starlette.routing import Mount
 
 from emulators.bigquery.control import control_routes
-from emulators.bigquery.edge import Edge, render_error, token
+from emulators.bigquery.edge import Edge, render_error
 from emulators.control import Control, EmulatorApp
 from emulators.core import Emulator, State
 from emulators.faults import FaultMiddleware
@@ -59,7 +59,6 @@ async def _started(directory: Path, host: str, _ports: Ports) -> AsyncIterator[t
         routes = [
             *control_routes(emulator, context, vendor),
             *Control([emulator], {}).routes(),
-            Route("/token", token(emulator), methods=["POST"]),
             Mount("/", app=FaultMiddleware(edge, emulator)),
         ]
         yield EmulatorApp(routes=routes), {}

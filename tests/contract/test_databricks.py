@@ -17,6 +17,7 @@ from activities.connectors.warehouse.databricks import Databricks
 from activities.connectors.warehouse.databricks_failures import failure
 from activities.connectors.warehouse.model import FACT_TABLE, RAW_TABLE
 from activities.ports.connection import Connection
+from activities.transport.oauth import OAuthClient, TokenEndpoint
 from contracts.errors import AuthExpired, InvalidInput, OutcomeUnknown, Permanent, RateLimited, Transient
 from contracts.etl import Layer
 from tests.support.admissions import Counting
@@ -197,6 +198,15 @@ async def test_a_refused_request_says_what_recovers(stand, status, expected):
 async def test_an_invalid_token_asks_the_tenant_to_connect_again(stand):
     with pytest.raises(AuthExpired):
         await databricks_at(stand, token="wrong").probe()
+
+
+async def test_a_service_principal_gets_a_token_that_the_warehouse_takes(stand):
+    place = ("lumen", "databricks-main", "databricks", stand.url)
+    app = OAuthClient("sandbox-databricks-client", SecretStr("sandbox-databricks-secret"))
+    endpoint = TokenEndpoint(Connection(*place, outbound=IN_DEVELOPMENT), Databricks.manifest.oauth, app)
+    grant = await endpoint.client_credentials()
+    await endpoint.aclose()
+    assert (await databricks_at(stand, token=grant.access_token).probe()).ok
 
 
 async def test_a_workspace_that_does_not_answer_is_tried_again(stand):

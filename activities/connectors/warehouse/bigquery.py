@@ -99,7 +99,7 @@ class BigQuery(SqlWarehouse):
         batch_size=250_000,
         timeout_s=1_500.0,
         notes=(
-            "serviceAccountKey is the whole JSON of the key file; its token_uri is not used.",
+            "serviceAccountKey is the whole JSON of the key file; it signs the tokens, no address in it is called.",
             "location is that of the datasets, US when absent; it cannot be changed once they exist.",
             "A project takes 1,500 load jobs per table and day; a load makes one per file.",
             "100 requests per second and user is the API's limit; a step's are counted when it begins.",

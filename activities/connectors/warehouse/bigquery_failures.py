@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 from google.api_core.exceptions import GoogleAPICallError
-from google.auth.exceptions import GoogleAuthError, RefreshError
+from google.auth.exceptions import GoogleAuthError
 from requests.exceptions import ConnectTimeout  # noqa: TID251 - the client's transport
 
 from activities.transport.tls import tls_error
@@ -41,10 +41,6 @@ def classify(error: Exception, operation: str, *, writes: bool) -> WedSyncError:
     where: dict[str, Any] = {"system": _SYSTEM, "operation": operation}
     if isinstance(error, GoogleAPICallError):
         return _refusal(error, where, writes=writes)
-    if isinstance(error, RefreshError) and not error.retryable:
-        return AuthExpired(
-            CREDENTIAL_REFUSED, f"Google refuses the service account's key for {operation}.", action=_CONNECT, **where
-        )
     distrust = tls_error(_SYSTEM, operation, error)
     if distrust is not None:
         return distrust
