@@ -17,6 +17,7 @@ structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.
 from bqemulator.api.app import create_app
 from bqemulator.config import LogLevel, PersistenceMode, Settings
 from bqemulator.server import EmulatorServer
+from bqemulator.storage.engine import DuckDBEngine
 from starlette.routing import Mount
 
 from emulators.bigquery.control import control_routes
@@ -34,8 +35,9 @@ _DESCRIPTION = "A stand-in of Google BigQuery: bqemulator, with job ids that are
 
 @asynccontextmanager
 async def _started(directory: Path, host: str, _ports: Ports) -> AsyncIterator[tuple[ASGIApp, dict[str, Any]]]:
-    # From the wheel: the engine would fetch it from the network.
+    # From the wheel, and the other not at all: the engine would fetch both from the network.
     duckdb_extensions.import_extension("spatial")
+    DuckDBEngine._load_format_extensions = lambda _: None  # noqa: SLF001
     settings = Settings(
         rest_host=host,
         rest_port=0,

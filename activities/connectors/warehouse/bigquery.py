@@ -106,8 +106,8 @@ class BigQuery(SqlWarehouse):
         ),
     )
     dialect: ClassVar[Dialect] = GoogleSql()
-    # The insert, and the wait for the rows.
     requests_per_statement: ClassVar[int] = 2
+    """The insert, and the wait for the rows."""
 
     def _open(self, query_tag: str) -> Session:
         return Session(self._connection, query_tag)

@@ -53,6 +53,7 @@ class SqlWarehouse:
     manifest: ClassVar[Manifest]
     dialect: ClassVar[Dialect]
     requests_per_statement: ClassVar[int] = 1
+    """For which a step is admitted, times the statements it has at most."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
