@@ -77,7 +77,7 @@ def stand(emulators: Emulators) -> Catalog:
 class TestDatabricks(WarehouseSuite):
     """Databricks keeps what every warehouse promises."""
 
-    seams = 9
+    seams = 17
 
     def connector(self, stand: Catalog) -> Databricks:
         return databricks_at(stand)
