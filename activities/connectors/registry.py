@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 CONNECTORS = {
     "asana": "activities.connectors.crm.asana:Asana",
+    "bigquery": "activities.connectors.warehouse.bigquery:BigQuery",
     "caldav": "activities.connectors.calendar.caldav:CalDav",
     "databricks": "activities.connectors.warehouse.databricks:Databricks",
     "email": "activities.connectors.communication.email:Email",
