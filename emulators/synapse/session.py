@@ -25,6 +25,7 @@ _FAULTS = {
 }
 _CHANGES = frozenset({"create", "drop", "alter", "rename", "insert", "update", "delete", "merge", "truncate", "copy"})
 
+_REDIRECT = 307
 _TRANSACTIONS = frozenset({"begin", "commit", "rollback"})
 
 
@@ -69,6 +70,10 @@ class Connection:
         fault = self._emulator.faults.draw(_BEFORE, "LOGIN", (f"{login.user}@{login.database}",))
         if fault is not None and fault.kind != "status":
             cut(self._writer)
+            return False
+        if fault is not None and fault.status == _REDIRECT:
+            host, port = self._writer.get_extra_info("sockname")[:2]
+            await self._send(tokens.login_acknowledged(login.database, tokens.routed(host, port)))
             return False
         refusal = _FAULTS.get(fault.status, _FAULTS[503]) if fault is not None else _judged(login)
         number = self._emulator.open_request("LOGIN", login.user, "")
