@@ -16,7 +16,6 @@ from activities.connectors.registry import connector_class
 from activities.ports.connector import (
     BulkRecordConnector,
     DatasetConnector,
-    PublishRequest,
     RecordConnector,
     SourceConnector,
 )
@@ -24,9 +23,10 @@ from activities.ports.manifest import Capability
 from activities.storage.receipts import Receipts, Scope
 from activities.storage.staging import Staging
 from activities.sync_bulk import BulkPush, groups
-from activities.sync_dataset import Dataset, build_dataset
+from activities.sync_dataset import build_dataset
 from activities.sync_extraction import Extraction
 from activities.sync_parts import Parts, StagedRecord
+from activities.sync_publication import published
 from activities.sync_push import PartPush
 from activities.transform.files import FileReports, format_of, locate
 from activities.transform.records import Rules, check_mapping
@@ -34,7 +34,6 @@ from contracts.base import Contract
 from contracts.dataset import DatasetRef, SourceKind
 from contracts.errors import InvalidInput, Transient
 from contracts.integration import IntegrationConfiguration
-from contracts.names import effect_id
 from contracts.sync import (
     Books,
     ConflictResolutionStrategy,
@@ -305,9 +304,7 @@ class Sync:
                     for ref in await parts.refs(given.parts, 0, given.parts.count)
                 ]
                 dataset = await asyncio.to_thread(build_dataset, files, given.columns, folder)
-                calls = await _published(connector, plan, dataset, folder)
-                outcomes = await parts.write_file("outcomes/000000.ndjson", dataset.outcomes, dataset.books.read)
-        return PushedRecords(outcomes=outcomes, books=dataset.books, vendor_calls=calls)
+                return await published(connector, plan, dataset, parts, folder)
 
     @activity.defn(name="sync.finish")
     async def finish(self, given: FinishSync) -> FinishedSync:
@@ -349,26 +346,6 @@ def _still_held(waiting: int) -> Transient:
         f"{waiting} records could not be taken for the moment; the others stand.",
         operation="sync.push_records",
     )
-
-
-async def _published(connector: DatasetConnector, plan: SyncPlan, dataset: Dataset, folder: Path) -> int:
-    answer = await connector.publish(
-        PublishRequest(
-            name=plan.target_object,
-            files=[dataset.path],
-            columns=dataset.columns,
-            request_id=effect_id(plan.organization_id, plan.integration_id, plan.target_object, plan.run_id),
-            scratch_dir=folder,
-        )
-    )
-    if answer.rows != dataset.books.updated:
-        raise Transient(
-            "publication_incomplete",
-            f"{plan.platform} holds {answer.rows} of {dataset.books.updated} published rows.",
-            system=plan.platform,
-            operation="sync.publish_dataset",
-        )
-    return answer.vendor_calls
 
 
 def _resume(model: type[P]) -> P:

@@ -38,6 +38,8 @@ class EtlRequest(Contract):
     data_mapping: Annotated[list[FieldMapping], Field(max_length=500)] = []
     data_quality: DataQualityRules = DataQualityRules()
     optimize: bool = False
+    as_of: date | None = None
+    """The day from which what the source says holds; the day of the load when absent. Earlier days may come later."""
     priority: SyncPriority = SyncPriority.NORMAL
 
 
@@ -141,6 +143,24 @@ class TablesBuilt(Contract):
     rebuilt: bool = True
 
 
+class TableOptimization(Contract):
+    """What was done to a table, and its figures before and after.
+
+    `queryMs` is how long the usual query took; the others are the warehouse's own, such as `unsortedPercent`.
+    """
+
+    table: ShortText
+    action: ShortText
+    before: Annotated[dict[ShortText, float], Field(max_length=20)] = {}
+    after: Annotated[dict[ShortText, float], Field(max_length=20)] = {}
+
+
+class Optimized(Contract):
+    """Output of `etl.optimize`."""
+
+    optimizations: Annotated[list[TableOptimization], Field(max_length=50)] = []
+
+
 class EtlStatus(StrEnum):
     """Overall outcome of a load."""
 
@@ -165,6 +185,7 @@ class ETLResult(Contract):
     facts_unchanged: int = Field(default=0, ge=0)
     dimension_versions_created: int = Field(default=0, ge=0)
     optimized: bool = False
+    optimizations: Annotated[list[TableOptimization], Field(max_length=50)] = []
     error: ErrorDetail | None = None
 
     @model_validator(mode="after")

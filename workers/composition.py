@@ -68,6 +68,7 @@ from activities.transport.outbound import vet
 from activities.undelivered import Undelivered
 from activities.usage import Watcher
 from activities.weather_watch import WeatherWatch
+from activities.wedding_source import WeddingSource
 from contracts.errors import InvalidInput, Owner, Transient
 from contracts.health import HealthRules
 from workers.secret_store import open_secret_store
@@ -137,7 +138,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
         *(bookings, days, Conflicts(access, connections)),
         *(notify, Digests(), recall, batches, states, emergency, WeddingRecall(access, ledger), Followers(access)),
         Undelivered(ledger, DeliveryReceiptStore(database)),
-        *(weather, automations, sync, etl, keys),
+        *(weather, automations, sync, etl, keys, WeddingSource(reports)),
     ]
     try:
         yield Parts(

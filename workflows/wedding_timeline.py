@@ -31,6 +31,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.alerts import tell, tell_anew
     from workflows.following import KeepsFollowers
     from workflows.visibility import detail_of, failure, tag
+    from workflows.wedding_gap import ClosesGaps
 
 OPEN_AFTERWARDS = timedelta(days=30)
 """How long a wedding with nothing left to do still takes events: late ones, a re-opening, a recall."""
@@ -42,7 +43,7 @@ _WAITING = frozenset({StepStatus.PENDING, StepStatus.ASKED})
 
 
 @workflow.defn(name=WorkflowType.WEDDING_TIMELINE)
-class WeddingTimeline(KeepsFollowers):
+class WeddingTimeline(KeepsFollowers, ClosesGaps):
     """Runs until the wedding is closed.
 
     Events come by the Update `apply_event` or, many at a time, by the signal `event`.
@@ -70,6 +71,7 @@ class WeddingTimeline(KeepsFollowers):
         )
         self._stays = workflow.patched("wedding-stays-open")
         self.attend_followers()
+        self.watch_for_gaps()
         while True:
             await self._plan()
             await self._ask()
@@ -211,6 +213,7 @@ class WeddingTimeline(KeepsFollowers):
 
     async def _continue(self) -> None:
         """Go on in a new run; every event that was told is in the state by then."""
+        self.leave_gaps()
         await self.leave_followers()
         await self._let_go()
         workflow.continue_as_new(WeddingRun(**dict(self._state.wedding), resumed=self._state))

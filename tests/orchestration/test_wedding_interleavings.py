@@ -13,7 +13,6 @@ from uuid import uuid4
 import pytest
 from temporalio import activity
 from temporalio.client import Client, WorkflowHandle, WorkflowUpdateFailedError
-from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 
 from activities import timeline
@@ -28,6 +27,7 @@ from contracts.notification import DeliveryStatus
 from contracts.recall import RecallNotice
 from contracts.wedding import WeddingEvent, WeddingState
 from tests.orchestration.test_wedding_timeline import EXAMPLE, MAIL, tell
+from tests.support.storm import blown, day_of
 from tests.support.temporal import polling, real_server, time_skipping
 from workflows.wedding_timeline import WeddingTimeline
 
@@ -361,36 +361,17 @@ async def test_events_in_bulk_are_planned_together_and_a_repeat_of_all_changes_n
     assert sum("marker_recorded" in str(one) for one in history.events) < 100
 
 
-async def signalled(handle: WorkflowHandle[Any, WeddingState], event: WeddingEvent) -> None:
-    """Signal as a bulk sender does: Temporal takes 10,000 signals a run, and one that is refused is sent again."""
-    while True:
-        try:
-            return await handle.signal("event", event)
-        except RPCError as error:
-            if error.status is not RPCStatusCode.INVALID_ARGUMENT:
-                raise
-        await asyncio.sleep(1)
-
-
 async def test_f56_a_storm_of_signals_is_counted_whole_over_many_new_runs():
     storm = 2_000
     async with in_real_time() as (client, _):
         handle = await confirmed(client, "storm")
         first_run = (await handle.describe()).run_id
+        state = await blown(client, handle, storm)
 
-        async def blow(numbers: range) -> None:
-            for number in numbers:
-                day = f"20{50 + number % 40}-06-12"
-                given = {"eventId": f"e-{number}", "type": "moved", "weddingDate": day, "sequence": number + 1}
-                await signalled(handle, WeddingEvent.model_validate(given))
+        async def began_anew() -> bool:
+            return (await handle.describe()).run_id != first_run
 
-        await asyncio.gather(*(blow(range(begin, storm, 40)) for begin in range(40)))
-
-        async def all_taken() -> bool:
-            return (await shown(handle)).taken == storm and (await handle.describe()).run_id != first_run
-
-        await until(all_taken)
-        state = await shown(handle)
+        await until(began_anew)
         await handle.terminate()
     assert (state.taken, state.sequence, state.ahead) == (storm, storm, [])
-    assert str(state.wedding.wedding_date) == f"20{50 + (storm - 1) % 40}-06-12"
+    assert str(state.wedding.wedding_date) == day_of(storm - 1)

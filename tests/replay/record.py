@@ -38,6 +38,7 @@ from tests.orchestration import test_sync_notification_states as states
 from tests.orchestration import test_sync_report as sync
 from tests.orchestration import test_trigger_automations as triggers
 from tests.orchestration import test_watch_weather as weather
+from tests.orchestration import test_wedding_gap as gaps
 from tests.orchestration import test_wedding_interleavings as interleavings
 from tests.orchestration import test_wedding_timeline as wedding
 from tests.support import bookings
@@ -469,6 +470,19 @@ async def wedding_asked_followed_and_reopened() -> AsyncIterator[WorkflowHandle[
 
 
 @asynccontextmanager
+async def wedding_that_lost_an_event() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    async with gaps.stage() as (environment, source):
+        source.refusal = gaps.MISSING
+        handle, _ = await gaps.gap(environment, source)
+        await environment.sleep(gaps.PERIOD)
+        source.refusal = None
+        await environment.sleep(2 * gaps.PERIOD)
+        await wedding.tell(handle, "cancelled")
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
 async def recall_with_a_refusal() -> AsyncIterator[WorkflowHandle[Any, Any]]:
     verbs = recalls.FakeVerbs().activities()
     async with (
@@ -522,6 +536,7 @@ PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, An
         weather_over_a_wedding,
         wedding_asked_followed_and_reopened,
         wedding_moved_and_completed,
+        wedding_that_lost_an_event,
     )
 }
 

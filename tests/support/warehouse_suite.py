@@ -293,6 +293,16 @@ class WarehouseSuite:
             "80",
         ]
 
+    async def test_optimising_leaves_every_row_as_it_is_and_tells_what_it_brought(self, stand, tmp_path):
+        connector = self.connector(stand)
+        await connector.provision()
+        await load(connector, tmp_path, WEDDINGS, batch())
+        await connector.build_analytics(batch())
+        before = content(stand)
+        done = (await connector.optimize(batch())).optimizations
+        assert FACT_TABLE.name in {one.table for one in done}
+        assert content(stand) == before
+
     @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
     async def test_f3_a_worker_lost_at_any_seam_leaves_what_an_uninterrupted_one_does(self, stand, tmp_path, after):
         expected, at, lost = await self.told(stand, tmp_path, 0, after=after), 1, True

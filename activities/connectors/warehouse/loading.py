@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from activities.connectors.warehouse.model import (
     LOCKS,
     LOCKS_TABLE,
     MART_TABLES,
+    METRICS_TABLE,
     NEXT_DATES,
     NEXT_FACTS,
     RAW_TABLE,
@@ -33,7 +35,7 @@ from activities.connectors.warehouse.model import (
 from activities.connectors.warehouse.statements import CHANGES, CREATED, UPDATED, Statements, later_loads
 from activities.ports.warehouse import LayerFiles
 from contracts.errors import Owner, Permanent, WedSyncError
-from contracts.etl import EtlBatch, Layer, LayerLoaded, MartsLoaded, TablesBuilt
+from contracts.etl import EtlBatch, Layer, LayerLoaded, MartsLoaded, Optimized, TableOptimization, TablesBuilt
 from contracts.integration import ProvisionResult
 
 _LAYERS = {Layer.RAW: RAW_TABLE, Layer.STAGING: STAGING_TABLE}
@@ -252,6 +254,26 @@ class Loader:
                 "WHERE NAME = 'ANALYTICS'",
             )
         return TablesBuilt(tables=self._counts(list(queries)), rebuilt=not current)
+
+    def optimize(self) -> Optimized:
+        """Arrange the facts and the versions; the usual query is timed before and after each."""
+        done = []
+        for table in (FACT_TABLE, *(dimension.table for dimension in DIMENSIONS)):
+            for action, statement in self._dialect.arrangements(table):
+                before = self._figures(table)
+                self._session.run(f"{table.name}.arrange", statement)
+                after = self._figures(table)
+                done.append(TableOptimization(table=table.name, action=action, before=before, after=after))
+        return Optimized(optimizations=done)
+
+    def _figures(self, table: Table) -> dict[str, float]:
+        started = time.perf_counter()
+        self._rows("usual_query", analytics(self._dialect)[METRICS_TABLE])
+        found = {"queryMs": round((time.perf_counter() - started) * 1_000, 1)}
+        names, query = self._dialect.figures(table)
+        for row in self._rows(f"{table.name}.figures", query):
+            found |= {name: float(value) for name, value in zip(names, row, strict=True)}
+        return found
 
     def _statements(self, batch: EtlBatch) -> Statements:
         late = self._number("loads.read", later_loads(self._dialect, batch.etl_id, batch.as_of)) > 0

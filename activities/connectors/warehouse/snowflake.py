@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 from activities.connectors.warehouse.dialect import Dialect
-from activities.connectors.warehouse.model import FACT_TABLE, Type
+from activities.connectors.warehouse.model import Table, Type
 from activities.connectors.warehouse.snowflake_session import ACCOUNT_ADDRESS, Session
 from activities.connectors.warehouse.sql_warehouse import SqlWarehouse
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
-from contracts.etl import EtlBatch
 from contracts.integration import IntegrationType
-
-_OPTIMIZE_CALLS = 5
 
 
 class SnowflakeSql(Dialect):
@@ -33,6 +29,11 @@ class SnowflakeSql(Dialect):
     def weekday(self, day: str) -> str:
         """Count from a Monday: DAYOFWEEK depends on the account's WEEK_START."""
         return f"(MOD(DATEDIFF('day', CAST('1900-01-01' AS DATE), {day}), 7) + 1)"
+
+    def arrangements(self, table: Table) -> list[tuple[str, str]]:
+        """Cluster by what is asked for, which Snowflake then keeps up by itself."""
+        keys = ", ".join(table.clustered_by)
+        return [(f"clustered by {keys}", f"ALTER TABLE {table.name} CLUSTER BY ({keys})")]
 
 
 class Snowflake(SqlWarehouse):
@@ -69,12 +70,3 @@ class Snowflake(SqlWarehouse):
 
     def _open(self, query_tag: str) -> Session:
         return Session(self._connection, query_tag)
-
-    async def optimize(self, batch: EtlBatch) -> Mapping[str, str]:
-        """Cluster the facts by date and supplier, which Snowflake then keeps up by itself."""
-        keys = ", ".join(FACT_TABLE.clustered_by)
-        statement = f"ALTER TABLE {FACT_TABLE.name} CLUSTER BY ({keys})"
-        await self._in_session(
-            _OPTIMIZE_CALLS, batch.etl_id, lambda _, session: session.run("facts.cluster", statement)
-        )
-        return {FACT_TABLE.name: f"clustered by {keys}"}

@@ -1,21 +1,15 @@
-"""Synapse as a data warehouse: what it is, and what it does to keep the facts arranged."""
+"""Synapse as a data warehouse."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 from activities.connectors.warehouse.dialect import Dialect
-from activities.connectors.warehouse.loading import Loader
-from activities.connectors.warehouse.model import FACT_TABLE
-from activities.connectors.warehouse.sql_warehouse import SqlWarehouse, WarehouseSession
+from activities.connectors.warehouse.sql_warehouse import SqlWarehouse
 from activities.connectors.warehouse.synapse_session import ADDRESS, HOSTS, Session
 from activities.connectors.warehouse.synapse_sql import SynapseSql
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
-from contracts.etl import EtlBatch
 from contracts.integration import IntegrationType
-
-_OPTIMIZE_CALLS = 6
 
 
 class Synapse(SqlWarehouse):
@@ -55,13 +49,3 @@ class Synapse(SqlWarehouse):
     def _open(self, query_tag: str) -> Session:
         del query_tag
         return Session(self._connection)
-
-    async def optimize(self, batch: EtlBatch) -> Mapping[str, str]:
-        """Rebuild the facts' columnstore and count them anew for the planner."""
-        return await self._in_session(_OPTIMIZE_CALLS, batch.etl_id, _optimize)
-
-
-def _optimize(_: Loader, session: WarehouseSession) -> Mapping[str, str]:
-    session.run("facts.rebuild", f"ALTER INDEX ALL ON {FACT_TABLE.name} REBUILD")
-    session.run("facts.statistics", f"UPDATE STATISTICS {FACT_TABLE.name}")
-    return {FACT_TABLE.name: "columnstore rebuilt, statistics updated"}
