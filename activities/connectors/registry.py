@@ -28,6 +28,7 @@ CONNECTORS = {
     "slack": "activities.connectors.communication.slack.connector:Slack",
     "snowflake": "activities.connectors.warehouse.snowflake:Snowflake",
     "square": "activities.connectors.payments.square:Square",
+    "synapse": "activities.connectors.warehouse.synapse:Synapse",
     "tableau": "activities.connectors.bi.tableau:Tableau",
     "tave": "activities.connectors.booking.tave:Tave",
     "tripleseat": "activities.connectors.booking.tripleseat:Tripleseat",
