@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,8 +14,11 @@ from activities.sync_parts import Parts, StagedRecord
 from activities.transform.files import MALFORMED, PAGE_ROWS
 from activities.transform.records import Mapper, Record, Rules, Selection, digest, record_id, writable
 from contracts.dataset import DatasetRef, SourceFormat
-from contracts.errors import Transient
+from contracts.errors import InvalidInput, Transient
+from contracts.sync import Books
 from contracts.sync_steps import MAX_INLINE_PARTS, ExtractedReport, ExtractProgress, SyncPlan
+
+_NO_ID = "it has no opaque id of at most 64 characters"
 
 
 class Seen:
@@ -92,11 +96,30 @@ class Extraction:
             rejected=self.progress.rejected + sum(bool(row.rejected) for row in added),
             watermark=self.progress.watermark or _instant(page.as_of),
         )
+        await self._keep_tail()
+        return self.progress
+
+    async def take_letters(self, letters: Sequence[tuple[str, str]]) -> ExtractProgress:
+        """Map and stage the dead letters that are due, after the source's end: what it handed over itself is newer.
+
+        Args:
+            letters: record id and source record as JSON of each.
+        """
+        before = len(self._buffer)
+        await asyncio.to_thread(self._absorb_letters, letters)
+        added = self._buffer[before:]
+        taken = Books(read=len(added), rejected=sum(bool(row.rejected) for row in added))
+        self._advance(
+            read=self.progress.read + taken.read, rejected=self.progress.rejected + taken.rejected, retried=taken
+        )
+        await self._keep_tail()
+        return self.progress
+
+    async def _keep_tail(self) -> None:
         while len(self._buffer) >= PAGE_ROWS:
             await self._stage(PAGE_ROWS)
         tail = await self._parts.write(f"parts/tail-{self.progress.position}.ndjson", self._buffer)
         self._advance(tail=tail)
-        return self.progress
 
     async def close(self) -> ExtractedReport:
         """Stage the last part and return the extract."""
@@ -110,6 +133,7 @@ class Extraction:
             rejected=progress.rejected,
             columns=[item.target for item in self._plan.mapping] or progress.columns,
             watermark=progress.watermark,
+            retried=progress.retried or Books(),
         )
 
     async def _stage(self, size: int) -> None:
@@ -142,11 +166,31 @@ class Extraction:
                 taken.append((row, record))
         good = [(row, record) for row, record in taken if not row.rejected]
         if good and self._mapper is not None:
-            mapped = self._mapper.map([record for _, record in good])
-            for (row, _), (properties, problem) in zip(good, mapped, strict=True):
-                row.rejected = problem
-                row.properties = {} if problem else properties
+            _map(self._mapper, good)
+        for row, record in taken:
+            if self._plan.mapping or row.rejected:
+                row.source = json.dumps(record, separators=(",", ":"), default=str)
         self._buffer += [row for row, _ in taken]
+
+    def _absorb_letters(self, letters: Sequence[tuple[str, str]]) -> None:
+        alike: dict[tuple[str, ...], list[tuple[StagedRecord, Record]]] = {}
+        for known_id, source in letters:
+            record: Record = json.loads(source)
+            identity = record_id(record)
+            if not self._seen.fresh(identity or known_id) or not self._selection.takes(record):
+                continue
+            row = StagedRecord(id=identity or known_id, digest=digest(record), source=source, anonymous=not identity)
+            row.rejected = _NO_ID if identity is None else self._rules.objection(record)
+            self._buffer.append(row)
+            if not row.rejected:
+                alike.setdefault(tuple(record), []).append((row, record))
+        for columns, rows in alike.items():
+            try:
+                _map(Mapper(self._plan.mapping, columns), rows)
+            except InvalidInput as error:
+                # The letters are from before a change of the mapping or of the report; the others go on.
+                for row, _ in rows:
+                    row.rejected = error.detail.message
 
     def _bind(self, records: Sequence[Record]) -> None:
         found = list(dict.fromkeys(name for record in records for name in record if name != MALFORMED))
@@ -164,19 +208,27 @@ class Extraction:
         content = digest(record)
         if not self._seen.fresh(f"={content}"):
             return None
-        row = StagedRecord(id=f"record-{position + 1}", digest=content)
+        row = StagedRecord(id=f"record-{position + 1}", digest=content, anonymous=True)
         identity = record_id(record)
         if MALFORMED in record:
-            row.rejected = str(record[MALFORMED])
+            row.rejected, row.final = str(record[MALFORMED]), True
         elif not writable(record):
-            row.rejected = "its text is not valid Unicode"
+            row.rejected, row.final = "its text is not valid Unicode", True
         elif identity is None:
-            row.rejected = "it has no opaque id of at most 64 characters"
+            row.rejected = _NO_ID
         elif not self._seen.fresh(identity):
             row.id, row.rejected = identity, "duplicate: another record of this run has the same id"
+            row.anonymous, row.final = False, True
         else:
-            row.id, row.rejected = identity, self._rules.objection(record)
+            row.id, row.rejected, row.anonymous = identity, self._rules.objection(record), False
         return row
+
+
+def _map(mapper: Mapper, rows: Sequence[tuple[StagedRecord, Record]]) -> None:
+    mapped = mapper.map([record for _, record in rows])
+    for (row, _), (properties, problem) in zip(rows, mapped, strict=True):
+        row.rejected = problem
+        row.properties = {} if problem else properties
 
 
 def _instant(text: str | None) -> datetime | None:

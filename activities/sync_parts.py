@@ -25,6 +25,12 @@ class StagedRecord(BaseModel):
     rejected: str = ""
     digest: str = ""
     """Tells the source's contents under one id apart."""
+    source: str = ""
+    """The source's record as JSON, where it is not the properties themselves."""
+    anonymous: bool = False
+    """Whether `id` is only the record's place in the report."""
+    final: bool = False
+    """Whether only the source can mend what it was rejected for."""
 
 
 class Parts:

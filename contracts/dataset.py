@@ -24,6 +24,8 @@ class SourceKind(StrEnum):
 
     WEDSYNC = "wedsync"
     FILE = "file"
+    DEAD_LETTERS = "dead_letters"
+    """What earlier syncs of the report could not bring over."""
 
 
 class SourceFormat(StrEnum):
@@ -35,7 +37,7 @@ class SourceFormat(StrEnum):
 
 
 class DataSource(Contract):
-    """A WedSync report, or a file named by a `file://` URI."""
+    """A WedSync report, a file named by a `file://` URI, or a report's dead letters."""
 
     kind: SourceKind = SourceKind.WEDSYNC
     report_id: OpaqueId | None = None

@@ -143,6 +143,10 @@ class SynchronizationResult(Contract):
     details: Annotated[list[RecordResult], Field(max_length=1_000)] = []
     """The first rejected and held records; every record's outcome is in `details_ref`."""
     details_ref: DatasetRef | None = None
+    retried: int = Field(default=0, ge=0)
+    """Records of `books` that came from the dead letters of earlier syncs."""
+    dead_letters: int = Field(default=0, ge=0)
+    """Records of the report that still stand in the dead letters."""
     vendor_calls: int = Field(default=0, ge=0)
     watermark: Instant | None = None
     started_at: Instant | None = None

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from contracts.base import Contract, Instant, OpaqueId, ShortText, Text
-from contracts.dataset import DatasetRef, DataSource
+from contracts.dataset import DatasetRef, DataSource, SourceKind
 from contracts.integration import FieldMapping, Platform, TransformationRule
 from contracts.sync import (
     Books,
@@ -68,6 +68,16 @@ class SyncPlan(Contract):
     since: Instant | None = None
     """Only records changed at or after this instant; None reads everything."""
 
+    @property
+    def whole(self) -> bool:
+        """Whether the extract is the whole report, so that what is not in it is gone."""
+        return self.since is None and not self.filters and self.source.kind is not SourceKind.DEAD_LETTERS
+
+    @property
+    def takes_letters(self) -> bool:
+        """Whether the dead letters that are due are taken along, because the source may not hand them over again."""
+        return self.since is not None or self.source.kind is SourceKind.DEAD_LETTERS
+
 
 class PartList(Contract):
     """The staged parts of an extract: inline, or one staged manifest of `count` references."""
@@ -93,6 +103,8 @@ class ExtractProgress(Contract):
     """Records that do not fill a part yet."""
     columns: Annotated[list[ShortText], Field(max_length=1_000)] = []
     watermark: Instant | None = None
+    retried: Books | None = None
+    """The dead letters taken along after the source's end; None until then."""
 
 
 class ExtractedReport(Contract):
@@ -103,6 +115,8 @@ class ExtractedReport(Contract):
     rejected: int = Field(ge=0)
     columns: Annotated[list[ShortText], Field(max_length=1_000)] = []
     watermark: Instant | None = None
+    retried: Books = Books()
+    """The dead letters among the records, which come last."""
 
 
 class PushParts(Contract):
@@ -155,6 +169,11 @@ class FinishSync(Contract):
     organization_id: OpaqueId
     run_id: OpaqueId
     outcomes: PartRefs
+    plan: SyncPlan | None = None
+    """With the parts, so that what was rejected or held is kept as dead letters."""
+    parts: PartList = PartList()
+    retried: int = Field(default=0, ge=0)
+    """How many of the last records came from the dead letters."""
 
 
 class FinishedSync(Contract):
@@ -163,6 +182,10 @@ class FinishedSync(Contract):
     details_ref: DatasetRef
     books: Books
     details: Annotated[list[RecordResult], Field(max_length=100)] = []
+    retried: Books = Books()
+    """What became of the dead letters among the records."""
+    dead_letters: int = Field(default=0, ge=0)
+    """The report's dead letters now."""
 
 
 class WatermarkRecord(Contract):

@@ -17,6 +17,7 @@ from activities.storage.authorizations import AuthorizationStore
 from activities.storage.automations import AutomationStore
 from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database
+from activities.storage.dead_letters import DeadLetters
 from activities.storage.ledger import EffectLedger
 from activities.storage.root_keys import StoredRootKeys
 from activities.storage.states import StateStore
@@ -34,6 +35,7 @@ from contracts.wedding import Wedding, WeddingState
 from starters.authorizations import Authorizations
 from starters.automations import Automations, planned
 from starters.conflicts import Conflicts
+from starters.dead_letters import DeadLetterDesk
 from starters.emergencies import Emergencies
 from starters.failures import translated
 from starters.hooks import Hooks
@@ -82,6 +84,7 @@ class WedSync:
             settings.public_url or settings.api_url,
         )
         self.conflicts = Conflicts(client, store.connections, answer_timeout_s=answer_timeout_s)
+        self.dead_letters = DeadLetterDesk(store.dead_letters, self.start_sync)
         self.batches = NotificationBatches(client, settings, self._start_batch)
         self.notifications = Notifications(
             client, EffectLedger(store.database), StateStore(store.database), answer_timeout_s
@@ -255,6 +258,7 @@ class Store:
     connections: ConnectionStore
     authorizations: AuthorizationStore
     automations: AutomationStore
+    dead_letters: DeadLetters
 
 
 def open_store(settings: Settings) -> Store:
@@ -267,6 +271,7 @@ def open_store(settings: Settings) -> Store:
         ConnectionStore(database, keys),
         AuthorizationStore(database, keys),
         AutomationStore(database, keys),
+        DeadLetters(database, keys),
     )
 
 

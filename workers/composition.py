@@ -46,6 +46,7 @@ from activities.storage.alert_routes import AlertRouteStore
 from activities.storage.automations import AutomationStore
 from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database
+from activities.storage.dead_letters import DeadLetters
 from activities.storage.escalation_policies import EscalationPolicyStore
 from activities.storage.health import HealthStore
 from activities.storage.incidents import IncidentStore
@@ -102,6 +103,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
         access,
         staging,
         Receipts(database),
+        DeadLetters(database, masters),
         wedsync=reports,
         import_dirs=import_dirs,
         fingerprint_key=eldest.derive("fingerprints"),

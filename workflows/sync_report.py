@@ -57,7 +57,7 @@ class SyncReport(WaitsForReconnection):
     integration's `maxRejectedRatio`, or held; and fails, typed, when more were rejected (`too_many_rejected`, before
     anything is written where the extract shows it already), when a step fails, or when the books do not close
     (`books_not_closed`). Rejected records do not hold the watermark back, because mending one at the source changes it
-    again; held ones do.
+    again; held ones do. Both are kept as dead letters, which later syncs of the report take along.
     """
 
     def __init__(self) -> None:
@@ -97,6 +97,8 @@ class SyncReport(WaitsForReconnection):
             failed_syncs=books.rejected + books.held,
             details=done.finished.details,
             details_ref=done.finished.details_ref,
+            retried=done.finished.retried.read,
+            dead_letters=done.finished.dead_letters,
             vendor_calls=sum(item.vendor_calls for item in done.pushed),
             watermark=done.extracted.watermark,
             started_at=started,
@@ -110,14 +112,14 @@ class SyncReport(WaitsForReconnection):
         self._show("extracting")
         extracted = await self._extract(request, plan)
         self._books = Books(read=extracted.read, rejected=extracted.rejected)
-        _refuse_rejected(plan, self._books)
+        _refuse_rejected(plan, self._books, extracted.retried)
         self._show("writing to the target")
         pushed = await self._push(request, plan, extracted)
         self._show("closing the books")
-        finished = await self._finish(request, plan, pushed)
+        finished = await self._finish(request, plan, extracted, pushed)
         self._books = finished.books
         _refuse_open_books(extracted, pushed, finished)
-        _refuse_rejected(plan, finished.books)
+        _refuse_rejected(plan, finished.books, finished.retried)
         if extracted.watermark is not None and not finished.books.held:
             await self._record_watermark(request, plan, extracted)
         return _Done(plan, extracted, pushed, finished)
@@ -204,7 +206,11 @@ class SyncReport(WaitsForReconnection):
         return await self.through_reconnection(plan.integration_id, write)
 
     async def _finish(
-        self, request: DataSynchronizationRequest, plan: SyncPlan, pushed: list[PushedRecords]
+        self,
+        request: DataSynchronizationRequest,
+        plan: SyncPlan,
+        extracted: ExtractedReport,
+        pushed: list[PushedRecords],
     ) -> FinishedSync:
         finished: FinishedSync = await workflow.execute_activity(
             "sync.finish",
@@ -212,6 +218,9 @@ class SyncReport(WaitsForReconnection):
                 organization_id=plan.organization_id,
                 run_id=plan.run_id,
                 outcomes=[item.outcomes for item in pushed],
+                plan=plan,
+                parts=extracted.parts,
+                retried=extracted.retried.read,
             ),
             result_type=FinishedSync,
             task_queue=DATA_QUEUE,
@@ -292,10 +301,10 @@ def _jobs(plan: SyncPlan, extracted: ExtractedReport) -> list[PushParts]:
     return jobs
 
 
-def _refuse_rejected(plan: SyncPlan, books: Books) -> None:
-    """Fail the run when more records are rejected than the integration allows."""
+def _refuse_rejected(plan: SyncPlan, books: Books, retried: Books) -> None:
+    """Fail the run when more records are rejected than the integration allows, not counting those tried again."""
     allowed = plan.max_rejected_ratio
-    if books.rejected > allowed * books.read:
+    if books.rejected - retried.rejected > allowed * (books.read - retried.read):
         raise failure(
             ErrorDetail(
                 kind=ErrorKind.QUALITY_GATE_FAILED,

@@ -19,6 +19,7 @@ from activities.storage import (
     automations,
     connections,
     credentials,
+    dead_letters,
     escalation_policies,
     idempotency,
     preferences,
@@ -121,6 +122,12 @@ SEALED_TABLES = (
         preferences.EARLIER,
         _organization,
         lambda row: preferences.place_of(row["organization_id"], row["contact"]),
+    ),
+    SealedTable(
+        dead_letters.dead_letters,
+        dead_letters.EARLIER,
+        _organization,
+        lambda row: dead_letters.place_of(row["organization_id"], row["letter_id"]),
     ),
     SealedTable(
         templates.templates,

@@ -15,6 +15,7 @@ from contracts.errors import ErrorDetail, InvalidInput, Owner, Permanent, WedSyn
 from starters.cli import (
     automations,
     conflicts,
+    dead_letters,
     emergencies,
     explain,
     health,
@@ -64,6 +65,7 @@ app.add_typer(runs.etl_app, name="etl")
 app.add_typer(weddings.app, name="weddings")
 app.add_typer(automations.app, name="automations")
 app.add_typer(conflicts.app, name="conflicts")
+app.add_typer(dead_letters.app, name="deadletters")
 app.add_typer(operations.schedules_app, name="schedules")
 app.add_typer(keys.app, name="keys")
 app.add_typer(preferences.app, name="preferences")

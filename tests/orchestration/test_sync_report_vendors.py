@@ -22,6 +22,7 @@ from activities.security.envelope import MasterKey
 from activities.storage.connections import ConnectionStore
 from activities.storage.credentials import SealedSecretStore
 from activities.storage.database import Database, metadata
+from activities.storage.dead_letters import DeadLetters
 from activities.storage.receipts import Receipts
 from activities.storage.staging import Staging
 from activities.sync import Sync
@@ -59,11 +60,13 @@ class House:
         self.access = Access(self.connections, self._secrets, self._endpoint, IN_DEVELOPMENT)
         self.staging = Staging(f"file://{folder}/objects", key, folder / "scratch")
         self.receipts = Receipts(self.database)
+        self.letters = DeadLetters(self.database, key)
         self.sources: list[WedSyncReports] = []
         self.sync = Sync(
             self.access,
             self.staging,
             self.receipts,
+            self.letters,
             wedsync=self._source,
             import_dirs=[folder],
             fingerprint_key=key.derive("fingerprint"),
