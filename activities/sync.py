@@ -18,7 +18,7 @@ from activities.ports.connector import (
     RecordConnector,
     SourceConnector,
 )
-from activities.ports.manifest import Capability
+from activities.ports.manifest import Capability, Manifest
 from activities.storage.dead_letters import DeadLetters
 from activities.storage.receipts import Receipts, Scope
 from activities.storage.staging import Staging
@@ -114,7 +114,7 @@ class Sync:
         check_mapping(mapping)
         Rules(configuration.transformation_rules)
         mode, target = await self._target(request, configuration)
-        _refuse_strategy(request, mode)
+        _refuse_strategy(request, mode, manifest)
         if mode is SyncMode.RECORDS and not mapping:
             raise InvalidInput(
                 "mapping_missing",
@@ -251,12 +251,13 @@ class Sync:
         """Join the outcomes, count the books from them, keep dead letters, drop the staged records. Idempotent: yes."""
         parts = Parts(self._staging, given.organization_id, given.run_id)
         keeping = None if given.plan is None else await LetterKeeping.of(self._letters, given.plan)
-        books, details, last, letters = Books(), list[RecordResult](), list[RecordStatus](), 0
+        books, details, last, letters, asked = Books(), list[RecordResult](), list[RecordStatus](), 0, 0
         async with beating(given):
             for ref in given.outcomes:
                 rows = await parts.read(ref, RecordResult)
                 statuses = [row.status for row in rows]
                 books = books.plus(counted(statuses))
+                asked += sum(bool(row.asks) for row in rows)
                 last = [*last, *statuses][-given.retried :] if given.retried else []
                 details += [row for row in rows if row.status in {RecordStatus.REJECTED, RecordStatus.HELD}]
                 del details[_DETAILS:]
@@ -267,7 +268,12 @@ class Sync:
             details_ref = await parts.join("details.ndjson", given.outcomes)
             await parts.drop_parts()
         return FinishedSync(
-            details_ref=details_ref, books=books, details=details, retried=counted(last), dead_letters=letters
+            details_ref=details_ref,
+            books=books,
+            details=details,
+            retried=counted(last),
+            dead_letters=letters,
+            asked=asked,
         )
 
     @activity.defn(name="sync.record_watermark")
@@ -277,15 +283,14 @@ class Sync:
         await self._receipts.advance(scope, given.report_id, given.watermark)
 
 
-def _refuse_strategy(request: DataSynchronizationRequest, mode: SyncMode) -> None:
+def _refuse_strategy(request: DataSynchronizationRequest, mode: SyncMode, manifest: Manifest) -> None:
     strategy = request.conflict_resolution
-    if strategy is ConflictResolutionStrategy.NEWEST_WINS or (
-        mode is SyncMode.DATASET and strategy is not ConflictResolutionStrategy.SOURCE_WINS
-    ):
+    undated = strategy is ConflictResolutionStrategy.NEWEST_WINS and not manifest.modified_field
+    if undated or (mode is SyncMode.DATASET and strategy is not ConflictResolutionStrategy.SOURCE_WINS):
         raise InvalidInput(
             "conflict_resolution_unsupported",
-            f"This target cannot resolve conflicts by {strategy.value}.",
-            action="Use source_wins; record targets also take target_wins and manual.",
+            f"{manifest.title} cannot resolve conflicts by {strategy.value}.",
+            action="Use source_wins; targets of records also take target_wins, merge and manual.",
         )
 
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from activities.ports.connector import SourcePage
+from activities.storage.dead_letters import DueLetter
 from activities.sync_parts import Parts, StagedRecord
 from activities.transform.files import MALFORMED, PAGE_ROWS
 from activities.transform.records import Mapper, Record, Rules, Selection, digest, record_id, writable
@@ -99,12 +100,8 @@ class Extraction:
         await self._keep_tail()
         return self.progress
 
-    async def take_letters(self, letters: Sequence[tuple[str, str]]) -> ExtractProgress:
-        """Map and stage the dead letters that are due, after the source's end: what it handed over itself is newer.
-
-        Args:
-            letters: record id and source record as JSON of each.
-        """
+    async def take_letters(self, letters: Sequence[DueLetter]) -> ExtractProgress:
+        """Map and stage the dead letters that are due, after the source's end: what it handed over itself is newer."""
         before = len(self._buffer)
         await asyncio.to_thread(self._absorb_letters, letters)
         added = self._buffer[before:]
@@ -172,14 +169,16 @@ class Extraction:
                 row.source = json.dumps(record, separators=(",", ":"), default=str)
         self._buffer += [row for row, _ in taken]
 
-    def _absorb_letters(self, letters: Sequence[tuple[str, str]]) -> None:
+    def _absorb_letters(self, letters: Sequence[DueLetter]) -> None:
         alike: dict[tuple[str, ...], list[tuple[StagedRecord, Record]]] = {}
-        for known_id, source in letters:
-            record: Record = json.loads(source)
+        for letter in letters:
+            record: Record = json.loads(letter.source)
             identity = record_id(record)
-            if not self._seen.fresh(identity or known_id) or not self._selection.takes(record):
+            known_id = identity or letter.record_id
+            if not self._seen.fresh(known_id) or not self._selection.takes(record):
                 continue
-            row = StagedRecord(id=identity or known_id, digest=digest(record), source=source, anonymous=not identity)
+            row = StagedRecord(id=known_id, digest=digest(record), source=letter.source, anonymous=not identity)
+            row.decision, row.asks = letter.decision, letter.asks
             row.rejected = _NO_ID if identity is None else self._rules.objection(record)
             self._buffer.append(row)
             if not row.rejected:

@@ -12,7 +12,7 @@ from activities.storage.receipts import Scope
 from activities.sync_parts import Parts, StagedRecord
 from contracts.dataset import DatasetRef
 from contracts.errors import Owner, Permanent
-from contracts.sync import RecordResult, RecordStatus
+from contracts.sync import ConflictResolutionStrategy, RecordResult, RecordStatus
 from contracts.sync_steps import PartList, SyncPlan
 
 _UNDELIVERED = frozenset({RecordStatus.REJECTED, RecordStatus.HELD})
@@ -77,10 +77,11 @@ class LetterKeeping:
         # A record that stands under one id and was refused as another one's duplicate has both.
         await self._letters.settle(self._outbox, self._delivered)
         if self._needy:
+            strategy = self._plan.conflict_resolution
             refs = await parts.refs(listed, 0, listed.count)
             for ref, needy in _by_part(self._needy, refs):
                 rows = await parts.read(ref, StagedRecord)
-                found = [_undelivered(rows[item.place], item.result) for item in needy]
+                found = [_undelivered(rows[item.place], item.result, strategy) for item in needy]
                 await self._letters.keep(self._outbox, self._plan.run_id, found, now)
         if self._plan.whole:
             await self._letters.settle_all_but(self._outbox, self._plan.run_id)
@@ -98,7 +99,7 @@ def _by_part(needy: Sequence[_Needy], refs: Sequence[DatasetRef]) -> Iterator[tu
         first += ref.rows
 
 
-def _undelivered(row: StagedRecord, result: RecordResult) -> Undelivered:
+def _undelivered(row: StagedRecord, result: RecordResult, strategy: ConflictResolutionStrategy) -> Undelivered:
     if row.id != result.record_id:
         raise Permanent(
             "outcomes_out_of_order",
@@ -114,4 +115,6 @@ def _undelivered(row: StagedRecord, result: RecordResult) -> Undelivered:
         reason=result.reason,
         source=row.source or json.dumps(row.properties),
         final=row.final,
+        strategy=strategy,
+        asks=result.asks,
     )

@@ -31,6 +31,9 @@ class StagedRecord(BaseModel):
     """Whether `id` is only the record's place in the report."""
     final: bool = False
     """Whether only the source can mend what it was rejected for."""
+    decision: str = ""
+    """Which side somebody decided for, and about which state of the target (`asks`)."""
+    asks: str = ""
 
 
 class Parts:

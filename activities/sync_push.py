@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-
-from pydantic import JsonValue
+from collections.abc import Callable, Iterator, Sequence
 
 from activities.ports.connector import OutboundRecord, RecordConnector, UpsertAnswer
 from activities.storage.receipts import Receipt, Receipts, Scope
 from activities.sync_bulk import BulkPush
+from activities.sync_conflicts import Candidate, Judge
 from activities.sync_parts import StagedRecord
-from activities.transform.records import fingerprint, stands
+from activities.transform.records import fingerprint
 from contracts.errors import InvalidInput, Permanent
 from contracts.sync import ConflictResolutionStrategy, RecordResult, RecordStatus, SynchronizationType
 from contracts.sync_steps import PushParts
@@ -20,38 +18,17 @@ BATCH_REFUSED = "batch_refused"
 """The code of a refusal that concerns a whole batch although one record is to blame."""
 
 _ACKNOWLEDGED = frozenset({RecordStatus.CREATED, RecordStatus.UPDATED, RecordStatus.UNCHANGED})
-_LOOKS_AT_TARGET = frozenset({ConflictResolutionStrategy.TARGET_WINS, ConflictResolutionStrategy.MANUAL})
+_LOOKS_BEFORE_WRITING = frozenset(ConflictResolutionStrategy) - {ConflictResolutionStrategy.SOURCE_WINS}
+_MENDS_DRIFT = frozenset({ConflictResolutionStrategy.SOURCE_WINS, ConflictResolutionStrategy.MERGE})
 _READS_NOTHING = frozenset({SynchronizationType.INCREMENTAL, SynchronizationType.REAL_TIME})
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A record in the vendor's formats, its fingerprint, and the vendor's last acknowledgement of it."""
-
-    record: OutboundRecord
-    fingerprint: str
-    receipt: Receipt | None
-
-    @property
-    def known(self) -> bool:
-        """Whether the vendor has acknowledged exactly this content."""
-        return self.receipt is not None and self.receipt.fingerprint == self.fingerprint
-
-    def unchanged(self, reason: str = "") -> RecordResult:
-        """Return the outcome of a record that is not written."""
-        remote_id = self.receipt.remote_id if self.receipt else None
-        return self.result(RecordStatus.UNCHANGED, remote_id, reason)
-
-    def result(self, status: RecordStatus, remote_id: str | None = None, reason: str = "") -> RecordResult:
-        """Return an outcome of this record."""
-        return RecordResult(record_id=self.record.record_id, status=status, remote_id=remote_id, reason=reason)
 
 
 class PartPush:
     """One part of a sync, or a few at once, pushed with receipts.
 
     A record whose receipt this run wrote is done. One whose receipt has the same fingerprint is unchanged; a full sync
-    also asks the vendor, so that what was changed there is mended where the source wins. The rest is written.
+    also asks the vendor, so that what was changed there is mended where the source wins. The rest is written, after a
+    look at the vendor where it may have changed too.
 
     Args:
         connector: the open vendor connection.
@@ -77,6 +54,7 @@ class PartPush:
         self._job = job
         self._key = key
         self._on_call = on_call
+        self._judging = Judge(connector, job, key)
         self._scope = Scope(job.organization_id, job.integration_id, job.object_type)
         self._batch_size = min(job.batch_size, connector.manifest.batch_size)
         self._results: dict[str, RecordResult] = {}
@@ -106,7 +84,7 @@ class PartPush:
         if not reason:
             try:
                 record = self._connector.prepare(self._job.object_type, OutboundRecord(row.id, row.properties))
-                return Candidate(record, fingerprint(self._key, record.properties), receipt), None
+                return Candidate(record, fingerprint(self._key, record.properties), receipt, row), None
             except InvalidInput as error:
                 reason = error.detail.message
         return None, RecordResult(record_id=row.id, status=RecordStatus.REJECTED, reason=reason)
@@ -124,40 +102,42 @@ class PartPush:
             else:
                 writes.append(item)
         for batch in _batches(to_read, self._batch_size):
-            held = await self._connector.read(self._job.object_type, [item.record.record_id for item in batch])
-            self._on_call(1)
-            writes += [item for item in batch if self._wants_write(item, held.get(item.record.record_id))]
+            writes += await self._judge(batch)
         return writes
 
     def _needs_look(self, item: Candidate) -> bool:
-        if self._job.conflict_resolution in _LOOKS_AT_TARGET:
-            return not item.known
-        return item.known and self._job.sync_type not in _READS_NOTHING
+        strategy = self._job.conflict_resolution
+        if not item.known:
+            return strategy in _LOOKS_BEFORE_WRITING
+        return strategy in _MENDS_DRIFT and self._job.sync_type not in _READS_NOTHING
 
-    def _wants_write(self, item: Candidate, held: Mapping[str, JsonValue] | None) -> bool:
-        if held is None:
-            return True
-        if stands(item.record.properties, held):
-            self._settle(item.unchanged())
-            return False
-        if self._job.conflict_resolution not in _LOOKS_AT_TARGET or self._untouched(item, held):
-            return True
-        if self._job.conflict_resolution is ConflictResolutionStrategy.MANUAL:
-            self._settle(item.result(RecordStatus.HELD, reason="the target was changed too: somebody has to decide"))
-        else:
-            self._settle(item.unchanged("the target was changed too, and the target wins"))
-        return False
+    async def _judge(self, batch: Sequence[Candidate]) -> list[Candidate]:
+        """Read what the vendor holds of a batch, settle what is not written, and return what is."""
+        held = await self._connector.read(self._job.object_type, [item.record.record_id for item in batch])
+        self._on_call(1)
+        writes, noted = [], []
+        for item in batch:
+            found = self._judging.judge(item, held.get(item.record.record_id))
+            if found.write is not None:
+                writes.append(found.write)
+            if found.outcome is not None:
+                self._settle(found.outcome)
+            if found.outcome is not None and found.noted is not None and not item.known:
+                noted.append(self._receipt(item, found.outcome, found.noted))
+        if noted:
+            await self._receipts.record(self._scope, noted)
+        return writes
 
-    def _untouched(self, item: Candidate, held: Mapping[str, JsonValue]) -> bool:
-        """Return whether the vendor still holds what we last wrote."""
-        if item.receipt is None:
-            return False
-        ours = OutboundRecord(item.record.record_id, {name: held.get(name) for name in item.record.properties})
-        try:
-            prepared = self._connector.prepare(self._job.object_type, ours)
-        except InvalidInput:
-            return False
-        return fingerprint(self._key, prepared.properties) == item.receipt.fingerprint
+    def _receipt(self, item: Candidate, result: RecordResult, target: str | None) -> Receipt:
+        return Receipt(
+            item.record.record_id,
+            item.fingerprint,
+            result.remote_id,
+            self._job.run_id,
+            result.status,
+            None if target == item.fingerprint else target,
+            self._job.report_id,
+        )
 
     async def _write(self, candidates: Sequence[Candidate]) -> None:
         if candidates and self._bulk is not None and await self._bulk.takes(len(candidates)):
@@ -193,7 +173,7 @@ class PartPush:
             for item in batch
         ]
         receipts = [
-            Receipt(result.record_id, item.fingerprint, result.remote_id, self._job.run_id, result.status)
+            self._receipt(item, result, item.target_fingerprint)
             for item, result in zip(batch, results, strict=True)
             if result.status in _ACKNOWLEDGED
         ]

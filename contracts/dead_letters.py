@@ -7,7 +7,8 @@ from typing import Annotated
 from pydantic import Field
 
 from contracts.base import Contract, Instant, OpaqueId, ShortText, Text
-from contracts.sync import RecordStatus
+from contracts.integration import Side
+from contracts.sync import ConflictResolutionStrategy, RecordStatus
 
 MOST_LISTED = 1_000
 
@@ -30,6 +31,12 @@ class DeadLetter(Contract):
     last_at: Instant
     due_at: Instant | None = None
     """From when on the next sync of the report takes it along; absent where only a command, or the source, helps."""
+    asks: bool = False
+    """Whether both sides changed the record, and somebody has to decide which wins."""
+    decision: Side | None = None
+    decided_by: OpaqueId | None = None
+    conflict_resolution: ConflictResolutionStrategy = ConflictResolutionStrategy.SOURCE_WINS
+    """By which it is tried again."""
     final: bool = False
     """Whether only the source can mend it: a second record under one id, or a line that cannot be read."""
 
@@ -47,6 +54,14 @@ class RetryDeadLetters(Contract):
     organization_id: OpaqueId
     integration_id: OpaqueId | None = None
     letter_ids: Annotated[list[OpaqueId], Field(max_length=MOST_LISTED)] = []
+
+
+class LetterDecision(Contract):
+    """Which side of a record that both changed stands; it holds for what the target held when it was asked."""
+
+    organization_id: OpaqueId
+    winner: Side
+    decided_by: OpaqueId
 
 
 class RetriedDeadLetters(Contract):

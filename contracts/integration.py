@@ -94,6 +94,13 @@ class ConnectionConfiguration(Contract):
         return dict(self.model_extra or {})
 
 
+class Side(StrEnum):
+    """The two sides of a sync."""
+
+    SOURCE = "source"
+    TARGET = "target"
+
+
 class FieldMapping(Contract):
     """One column of the target: a source field, or an SQL scalar expression over source fields."""
 
@@ -101,6 +108,8 @@ class FieldMapping(Contract):
     source: FieldName | None = None
     expression: Annotated[str, StringConstraints(min_length=1, max_length=1_000)] | None = None
     required: bool = False
+    winner: Side = Side.SOURCE
+    """Whose value stands where conflicts are resolved by `merge`."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:

@@ -32,11 +32,16 @@ class SyncPriority(StrEnum):
 
 
 class ConflictResolutionStrategy(StrEnum):
-    """Which side wins when both changed a record."""
+    """Which side wins when both changed a record since the last sync.
+
+    `merge` takes every field from the side its mapping names (`winner`); a field of the target's is written only
+    while it is empty there. `manual` holds the record until somebody decides.
+    """
 
     SOURCE_WINS = "source_wins"
     TARGET_WINS = "target_wins"
     NEWEST_WINS = "newest_wins"
+    MERGE = "merge"
     MANUAL = "manual"
 
 
@@ -121,6 +126,8 @@ class RecordResult(Contract):
     status: RecordStatus
     remote_id: ShortText | None = None
     reason: Text = ""
+    asks: ShortText = ""
+    """A digest of what the target held, where somebody has to decide which side wins; otherwise empty."""
 
 
 class SyncStatus(StrEnum):

@@ -131,6 +131,10 @@ class PushParts(Contract):
     batch_size: int = Field(ge=1)
     bulk_from: int | None = Field(default=None, ge=1)
     bulk_size: int = Field(default=10_000, ge=1)
+    report_id: OpaqueId | None = None
+    """The report that the records come from."""
+    target_owned: Annotated[list[ShortText], Field(max_length=500)] = []
+    """Properties whose value at the target stands where conflicts are merged."""
     parts: PartList
     first: int = Field(ge=0)
     count: int = Field(ge=1)
@@ -186,6 +190,8 @@ class FinishedSync(Contract):
     """What became of the dead letters among the records."""
     dead_letters: int = Field(default=0, ge=0)
     """The report's dead letters now."""
+    asked: int = Field(default=0, ge=0)
+    """Held records that wait for somebody's decision, and so do not hold the watermark back."""
 
 
 class WatermarkRecord(Contract):

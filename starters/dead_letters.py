@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 
 from activities.storage.dead_letters import DeadLetters
 from contracts.dataset import DataSource, SourceKind
-from contracts.dead_letters import DeadLetter, DeadLetterList, RetriedDeadLetters, RetryDeadLetters
+from contracts.dead_letters import (
+    DeadLetter,
+    DeadLetterList,
+    LetterDecision,
+    RetriedDeadLetters,
+    RetryDeadLetters,
+)
 from contracts.errors import InvalidInput
 from contracts.integration import IntegrationInstance
 from contracts.names import effect_id
@@ -54,6 +60,31 @@ class DeadLetterDesk:
                 "None of these dead letters is there, or only their source can mend them.",
                 action="Look for them with `wedsync deadletters list`.",
             )
+        return await self._tried(owner, letters)
+
+    async def decide(
+        self, letter_id: str, decision: LetterDecision
+    ) -> tuple[RetriedDeadLetters, list[Run[SynchronizationResult]]]:
+        """Note which side of a record stands, and start the sync that carries it out.
+
+        Idempotent: yes.
+
+        Raises:
+            InvalidInput: `decision_not_asked`, nobody is asked about such a letter.
+        """
+        with translated():
+            letters = await self._letters.decide(decision, letter_id, datetime.now(UTC))
+        if not letters:
+            raise InvalidInput(
+                "decision_not_asked",
+                f"No decision is asked about the dead letter {letter_id!r}.",
+                action="Look for it with `wedsync deadletters list`; it may be settled already.",
+            )
+        return await self._tried(decision.organization_id, letters)
+
+    async def _tried(
+        self, owner: str, letters: Sequence[DeadLetter]
+    ) -> tuple[RetriedDeadLetters, list[Run[SynchronizationResult]]]:
         runs = [
             await self._start(_sync_of(owner, list(some)))
             for _, some in groupby(sorted(letters, key=_report), key=_report)
@@ -61,13 +92,15 @@ class DeadLetterDesk:
         return RetriedDeadLetters(letters=len(letters), run_ids=[run.run_id for run in runs]), runs
 
 
-def _report(letter: DeadLetter) -> tuple[str, str, str]:
-    return letter.integration_id, letter.object_type, letter.report_id
+def _report(letter: DeadLetter) -> tuple[str, str, str, str]:
+    return letter.integration_id, letter.object_type, letter.report_id, letter.conflict_resolution
 
 
 def _sync_of(organization_id: str, letters: list[DeadLetter]) -> DataSynchronizationRequest:
     first = letters[0]
-    attempt = effect_id(*(f"{letter.letter_id}/{letter.attempts}/{letter.run_id}" for letter in letters))
+    attempt = effect_id(
+        *(f"{letter.letter_id}/{letter.attempts}/{letter.run_id}/{letter.decision}" for letter in letters)
+    )
     return DataSynchronizationRequest(
         sync_id=f"dead-letters-{attempt}",
         organization_id=organization_id,
@@ -76,4 +109,5 @@ def _sync_of(organization_id: str, letters: list[DeadLetter]) -> DataSynchroniza
         target_integration=IntegrationInstance(integration_id=first.integration_id),
         target_object=first.object_type,
         sync_type=SynchronizationType.BATCH,
+        conflict_resolution=first.conflict_resolution,
     )

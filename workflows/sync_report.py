@@ -12,7 +12,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_
 
 with workflow.unsafe.imports_passed_through():
     from contracts.errors import ErrorDetail, ErrorKind, Owner
-    from contracts.integration import SyncObservation
+    from contracts.integration import Side, SyncObservation
     from contracts.names import DATA_QUEUE, WorkflowType, system_queue
     from contracts.sync import Books, DataSynchronizationRequest, SynchronizationResult, SyncStatus
     from contracts.sync_steps import (
@@ -120,7 +120,7 @@ class SyncReport(WaitsForReconnection):
         self._books = finished.books
         _refuse_open_books(extracted, pushed, finished)
         _refuse_rejected(plan, finished.books, finished.retried)
-        if extracted.watermark is not None and not finished.books.held:
+        if extracted.watermark is not None and finished.books.held == finished.asked:
             await self._record_watermark(request, plan, extracted)
         return _Done(plan, extracted, pushed, finished)
 
@@ -293,6 +293,8 @@ def _jobs(plan: SyncPlan, extracted: ExtractedReport) -> list[PushParts]:
                 batch_size=plan.batch_size,
                 bulk_from=plan.bulk_from,
                 bulk_size=plan.bulk_size,
+                report_id=plan.report_id,
+                target_owned=[field.target for field in plan.mapping if field.winner is Side.TARGET],
                 parts=mine,
                 first=first,
                 count=count,

@@ -97,6 +97,8 @@ class Manifest:
     """A push with more changed records than this is one bulk job; None where the system has none."""
     bulk_size: int = 10_000
     """Records per bulk job."""
+    modified_field: str = ""
+    """The property by which `read` tells when a record was changed last; empty where it cannot."""
     reversible: frozenset[str] = frozenset()
     """Kinds of effect that `retract` takes back."""
     correctable: frozenset[str] = frozenset()

@@ -31,9 +31,10 @@ from activities.security.records import Sealer
 from activities.storage.database import Database, metadata, utc
 from activities.storage.master_keys import refuse_retired
 from activities.storage.receipts import Scope
-from contracts.dead_letters import MOST_LISTED, DeadLetter
+from contracts.dead_letters import MOST_LISTED, DeadLetter, LetterDecision
+from contracts.integration import Side
 from contracts.names import effect_id
-from contracts.sync import RecordStatus
+from contracts.sync import ConflictResolutionStrategy, RecordStatus
 
 dead_letters = Table(
     "dead_letters",
@@ -48,6 +49,10 @@ dead_letters = Table(
     Column("attempts", Integer, nullable=False),
     Column("run_id", String(64), nullable=False),
     Column("final", Boolean, nullable=False),
+    Column("strategy", String(16), nullable=False),
+    Column("asks", String(64)),
+    Column("decision", String(16)),
+    Column("decided_by", String(64)),
     Column("first_at", DateTime(timezone=True), nullable=False),
     Column("last_at", DateTime(timezone=True), nullable=False),
     Column("due_at", DateTime(timezone=True)),
@@ -59,6 +64,7 @@ EARLIER = "dead-letters"
 TAKEN_ALONG = 1_000
 """Letters one sync takes along; the others stay due."""
 
+_LASTING = {"integration_id", "object_type", "report_id", "first_at"}
 _CHUNK = 200
 _FIRST_PAUSE, _LONGEST_PAUSE = timedelta(minutes=5), timedelta(days=1)
 _MOST_ATTEMPTS = 12
@@ -100,6 +106,19 @@ class Undelivered:
     source: str
     """The source's record as JSON."""
     final: bool = False
+    strategy: ConflictResolutionStrategy = ConflictResolutionStrategy.SOURCE_WINS
+    asks: str = ""
+    """A digest of what the target held, where somebody has to decide."""
+
+
+@dataclass(frozen=True)
+class DueLetter:
+    """A letter a sync takes along: the source's record as JSON, and what was decided about which target."""
+
+    record_id: str
+    source: str
+    decision: str = ""
+    asks: str = ""
 
 
 class DeadLetters:
@@ -120,7 +139,7 @@ class DeadLetters:
                     for letter_id, item in some.items()
                 ]
                 statement = self._database.insert(dead_letters).values(rows)
-                changed = ("record_id", "status", "attempts", "run_id", "final", "last_at", "due_at", "sealed")
+                changed = rows[0].keys() - {"organization_id", "letter_id", *_LASTING}
                 await connection.execute(
                     statement.on_conflict_do_update(
                         index_elements=["organization_id", "letter_id"],
@@ -148,8 +167,8 @@ class DeadLetters:
         async with self._database.begin() as connection:
             await connection.execute(delete(dead_letters).where(*outbox.mine, dead_letters.c.run_id != run_id))
 
-    async def due(self, outbox: Outbox, now: datetime) -> list[tuple[str, str]]:
-        """Return record id and source record of the letters whose time has come, the longest waiting first."""
+    async def due(self, outbox: Outbox, now: datetime) -> list[DueLetter]:
+        """Return the letters whose time has come, the longest waiting first."""
         table = dead_letters.c
         statement = (
             select(dead_letters)
@@ -159,7 +178,10 @@ class DeadLetters:
         )
         async with self._database.begin() as connection:
             rows = (await connection.execute(statement)).all()
-        return [(row.record_id, str(self._opened(row)["source"])) for row in rows]
+        return [
+            DueLetter(row.record_id, str(self._opened(row)["source"]), row.decision or "", row.asks or "")
+            for row in rows
+        ]
 
     async def count(self, outbox: Outbox) -> int:
         """Return how many letters a report has."""
@@ -190,6 +212,23 @@ class DeadLetters:
                 await connection.execute(update(dead_letters).where(*chosen).values(due_at=now))
         return [self._letter(row) for row in rows]
 
+    async def decide(self, decision: LetterDecision, letter_id: str, now: datetime) -> list[DeadLetter]:
+        """Note which side of a record wins, make its letter due and return it; nothing where nobody is asked.
+
+        Idempotent: yes, the last word counts until it is carried out.
+        """
+        table = dead_letters.c
+        chosen = (
+            table.organization_id == decision.organization_id,
+            table.letter_id == letter_id,
+            table.asks.is_not(None),
+        )
+        words = {"decision": decision.winner.value, "decided_by": decision.decided_by, "due_at": now}
+        async with self._database.begin() as connection:
+            await connection.execute(update(dead_letters).where(*chosen).values(words))
+            rows = (await connection.execute(select(dead_letters).where(*chosen))).all()
+        return [self._letter(row) for row in rows]
+
     async def _known(
         self, connection: AsyncConnection, organization_id: str, letter_ids: Sequence[str]
     ) -> Mapping[str, Row[tuple[object, ...]]]:
@@ -209,7 +248,10 @@ class DeadLetters:
         now: datetime,
     ) -> dict[str, Any]:
         scope = outbox.scope
+        # A decision holds for the state of the target that it was asked about.
+        decided = known if known is not None and item.asks and known.asks == item.asks else None
         attempts = 1 if known is None else known.attempts + (known.run_id != run_id)
+        due_at = None if item.final or item.asks else next_attempt(now, attempts)
         place = place_of(scope.organization_id, letter_id)
         plain = json.dumps({"reason": item.reason, "source": item.source}).encode()
         return {
@@ -225,7 +267,11 @@ class DeadLetters:
             "final": item.final,
             "first_at": now if known is None else utc(known.first_at),
             "last_at": now,
-            "due_at": None if item.final else next_attempt(now, attempts),
+            "due_at": decided.due_at if decided is not None else due_at,
+            "strategy": item.strategy.value,
+            "asks": item.asks or None,
+            "decision": decided.decision if decided is not None else None,
+            "decided_by": decided.decided_by if decided is not None else None,
             "sealed": self._sealer.seal(scope.organization_id, plain, place),
         }
 
@@ -248,6 +294,10 @@ class DeadLetters:
             first_at=utc(row.first_at),
             last_at=utc(row.last_at),
             due_at=utc(row.due_at) if row.due_at else None,
+            asks=row.asks is not None,
+            decision=Side(row.decision) if row.decision else None,
+            decided_by=row.decided_by,
+            conflict_resolution=ConflictResolutionStrategy(row.strategy),
             final=row.final,
         )
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from activities.storage.idempotency import Answer
-from contracts.dead_letters import DeadLetterList, RetriedDeadLetters, RetryDeadLetters
+from contracts.dead_letters import DeadLetterList, LetterDecision, RetriedDeadLetters, RetryDeadLetters
 from starters.api.description import body
 from starters.api.doors import Facade, IdempotencyKey, Organization, answer, once
 from starters.client import WedSync
@@ -35,3 +35,20 @@ async def retry_dead_letters(request: Request, org: Organization, idempotency_ke
         return answer((await wedsync.dead_letters.retry(asked))[0], 202)
 
     return await once(request, org, idempotency_key, RetryDeadLetters, act)
+
+
+@router.post(
+    "/dead-letters/{letter_id}/decision",
+    status_code=202,
+    response_model=RetriedDeadLetters,
+    openapi_extra=body(LetterDecision),
+)
+async def decide_dead_letter(
+    request: Request, org: Organization, letter_id: str, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Decide which side of a record stands that source and target both changed, and have it carried out."""
+
+    async def act(wedsync: WedSync, decision: LetterDecision) -> Answer:
+        return answer((await wedsync.dead_letters.decide(letter_id, decision))[0], 202)
+
+    return await once(request, org, idempotency_key, LetterDecision, act)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-from contracts.dead_letters import DeadLetterList, RetriedDeadLetters, RetryDeadLetters
+from contracts.dead_letters import DeadLetter, DeadLetterList, LetterDecision, RetriedDeadLetters, RetryDeadLetters
+from contracts.integration import Side
 from contracts.sync import SynchronizationResult
 from starters.cli.options import DataDir, Json, NoWait, Organization, organization_of, with_wedsync
 from starters.cli.output import note, print_json, say, table
 from starters.client import WedSync
+from starters.documents import validate
 
 app = typer.Typer(help="Records that could not be brought to their target.", no_args_is_help=True)
 Integration = Annotated[str | None, typer.Option("--integration", help="Only those of this integration.")]
@@ -44,11 +47,17 @@ def list_(
                 one.reason,
                 one.attempts,
                 one.last_at.isoformat(timespec="seconds"),
-                one.due_at.isoformat(timespec="seconds") if one.due_at else "never by itself",
+                _again(one),
             )
             for one in found.letters
         ],
     )
+
+
+def _again(letter: DeadLetter) -> str:
+    if letter.due_at is not None:
+        return letter.due_at.isoformat(timespec="seconds")
+    return "when it is decided" if letter.asks else "never by itself"
 
 
 @app.command("retry")
@@ -72,9 +81,34 @@ def retry(
         retried, runs = await wedsync.dead_letters.retry(asked)
         return retried, [] if no_wait else [await run.result() for run in runs]
 
-    retried, results = with_wedsync(data_dir, act)
+    _show(*with_wedsync(data_dir, act), as_json=json)
+
+
+@app.command("decide")
+def decide(
+    letter_id: Annotated[str, typer.Argument(metavar="ID", help="The letter that asks.")],
+    winner: Annotated[Side, typer.Argument(metavar="SIDE", help="Which side stands: source or target.")],
+    by: Annotated[str, typer.Option("--by", help="Who decides, as an opaque word.")] = "cli",
+    data_dir: DataDir = None,
+    organization: Organization = None,
+    *,
+    no_wait: NoWait = False,
+    json: Json = False,
+) -> None:
+    """Decide about a record that source and target both changed."""
+
+    async def act(wedsync: WedSync) -> tuple[RetriedDeadLetters, list[SynchronizationResult]]:
+        owner = await organization_of(wedsync, organization)
+        decision = validate({"organizationId": owner, "winner": winner.value, "decidedBy": by}, LetterDecision)
+        retried, runs = await wedsync.dead_letters.decide(letter_id, decision)
+        return retried, [] if no_wait else [await run.result() for run in runs]
+
+    _show(*with_wedsync(data_dir, act), as_json=json)
+
+
+def _show(retried: RetriedDeadLetters, results: Sequence[SynchronizationResult], *, as_json: bool) -> None:
     left = sum(result.failed_syncs for result in results)
-    if json:
+    if as_json:
         print_json({**retried.model_dump(mode="json"), "results": [one.model_dump(mode="json") for one in results]})
     elif results:
         say(f"{sum(one.successful_syncs for one in results)} of {retried.letters} letters stand at their target now.")

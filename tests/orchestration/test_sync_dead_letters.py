@@ -207,7 +207,7 @@ async def test_nothing_of_a_letters_record_is_readable_in_the_store(
     async with temporal_for() as client:
         await house.connect("hubspot", {"accessToken": "sandbox-hubspot-token"}, dataMapping=MAPPING, **TOLERANT)
         await house.sync_now(client)
-    held = [source for _, source in await house.letters.due(OUTBOX, datetime.now(UTC) + timedelta(days=2))]
+    held = [due.source for due in await house.letters.due(OUTBOX, datetime.now(UTC) + timedelta(days=2))]
     assert held
     assert all('"clientName"' in source for source in held)
     stored = b"".join(path.read_bytes() for path in tmp_path.glob("store.db*"))

@@ -12,7 +12,7 @@ import pytest
 from activities.security.envelope import MasterKey
 from activities.security.keyring import KeyRing
 from activities.storage.database import Database, migrate
-from activities.storage.dead_letters import DeadLetters, Outbox, Undelivered, next_attempt
+from activities.storage.dead_letters import DeadLetters, DueLetter, Outbox, Undelivered, next_attempt
 from activities.storage.receipts import Scope
 from contracts.sync import RecordStatus
 
@@ -45,7 +45,7 @@ async def test_a_run_that_says_it_twice_is_one_attempt(letters: DeadLetters) -> 
 async def test_a_letter_is_due_when_its_pause_is_over(letters: DeadLetters) -> None:
     await letters.keep(OUTBOX, "run-1", [refused(1)], NOW)
     assert await letters.due(OUTBOX, NOW + timedelta(minutes=4)) == []
-    assert await letters.due(OUTBOX, NOW + timedelta(minutes=5)) == [("wed-1", "{}")]
+    assert await letters.due(OUTBOX, NOW + timedelta(minutes=5)) == [DueLetter("wed-1", "{}")]
     assert await letters.due(OTHER_REPORT, NOW + timedelta(minutes=5)) == []
 
 

@@ -73,6 +73,7 @@ class HubSpot:
         rate_limit=RateLimit(requests=190, per_s=10.0),
         batch_size=100,
         page_size=100,
+        modified_field="hs_lastmodifieddate",
         delivery_batch=dict.fromkeys(OBJECT_OF_KIND, BATCH),
         reversible=CREATING_KINDS,
         correctable=frozenset(OBJECT_OF_KIND),

@@ -72,6 +72,7 @@ class Salesforce:
         rate_limit=RateLimit(requests=100_000, per_s=_DAY_S),
         batch_size=200,
         page_size=200,
+        modified_field="LastModifiedDate",
         delivery_batch={TASK_UPSERT: BATCH},
         bulk_from=2_000,
         bulk_size=10_000,
