@@ -41,6 +41,7 @@ from contracts.sync import (
     DataSynchronizationRequest,
     RecordResult,
     RecordStatus,
+    RemovalPolicy,
     SynchronizationType,
 )
 from contracts.sync_steps import (
@@ -115,6 +116,7 @@ class Sync:
         Rules(configuration.transformation_rules)
         mode, target = await self._target(request, configuration)
         _refuse_strategy(request, mode, manifest)
+        _refuse_removals(request, mode, manifest)
         if mode is SyncMode.RECORDS and not mapping:
             raise InvalidInput(
                 "mapping_missing",
@@ -144,6 +146,7 @@ class Sync:
             mapping=mapping,
             rules=configuration.transformation_rules,
             max_rejected_ratio=configuration.error_handling.max_rejected_ratio,
+            removals=request.removals,
             since=since,
         )
 
@@ -291,6 +294,25 @@ def _refuse_strategy(request: DataSynchronizationRequest, mode: SyncMode, manife
             "conflict_resolution_unsupported",
             f"{manifest.title} cannot resolve conflicts by {strategy.value}.",
             action="Use source_wins; targets of records also take target_wins, merge and manual.",
+        )
+
+
+def _refuse_removals(request: DataSynchronizationRequest, mode: SyncMode, manifest: Manifest) -> None:
+    policy = request.removals.policy
+    if policy is RemovalPolicy.IGNORE:
+        return
+    if mode is SyncMode.DATASET or policy not in manifest.removes:
+        raise InvalidInput(
+            "removals_unsupported",
+            f"Records cannot be removed from {manifest.title} by {policy.value}.",
+            action=f"Use {' or '.join(sorted({RemovalPolicy.IGNORE, *manifest.removes}))} as removals.policy.",
+        )
+    partial = bool(request.data_filters) or request.data_source().kind is SourceKind.DEAD_LETTERS
+    if partial or request.sync_type is not SynchronizationType.FULL_SYNC:
+        raise InvalidInput(
+            "removals_need_the_whole_report",
+            "Only a full sync without filters shows which records are gone from the report.",
+            action="Use syncType full_sync without dataFilters, or removals.policy ignore.",
         )
 
 

@@ -35,6 +35,10 @@ class Seen:
         """Note `key` and return whether it was not known before."""
         return self._database.execute("INSERT OR IGNORE INTO seen VALUES (?)", (key,)).rowcount == 1
 
+    def note(self, keys: Sequence[str]) -> None:
+        """Note all of `keys`."""
+        self._database.executemany("INSERT OR IGNORE INTO seen VALUES (?)", ((key,) for key in keys))
+
     def close(self) -> None:
         """Release the file."""
         self._database.close()

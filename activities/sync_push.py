@@ -122,7 +122,7 @@ class PartPush:
                 writes.append(found.write)
             if found.outcome is not None:
                 self._settle(found.outcome)
-            if found.outcome is not None and found.noted is not None and not item.known:
+            if found.outcome is not None and found.noted is not None and not _receipted(item):
                 noted.append(self._receipt(item, found.outcome, found.noted))
         if noted:
             await self._receipts.record(self._scope, noted)
@@ -185,6 +185,11 @@ class PartPush:
 
     def _settle(self, result: RecordResult) -> None:
         self._results[result.record_id] = result
+
+
+def _receipted(item: Candidate) -> bool:
+    """Return whether the receipt says all of it already; one from before it named the report does not."""
+    return item.known and item.receipt is not None and item.receipt.report_id is not None
 
 
 def _batches(items: Sequence[Candidate], size: int) -> Iterator[Sequence[Candidate]]:

@@ -18,6 +18,9 @@ def system_queue(system: str) -> str:
 WAITING_FOR_RECONNECTION = "waiting_for_reconnection"
 """The `Outcome` of a run that waits until its integration is connected again."""
 
+WAITING_FOR_APPROVAL = "waiting_for_approval"
+"""The `Outcome` of a sync that waits until somebody allows it to remove records."""
+
 
 class WorkflowType(StrEnum):
     """Type names, which never change: histories and clients hold them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Self
 
@@ -45,6 +46,53 @@ class ConflictResolutionStrategy(StrEnum):
     MANUAL = "manual"
 
 
+class RemovalPolicy(StrEnum):
+    """What becomes of target records that are no longer in the report; connectors say which of it they can do."""
+
+    IGNORE = "ignore"
+    ARCHIVE = "archive"
+    DELETE = "delete"
+
+
+class RemovalRules(Contract):
+    """What a full sync does about records that it once brought over and that are gone from the report.
+
+    More than `max_ratio` of the report's records, or more than `max_records`, wait for approval, and stay where nobody
+    approves in time.
+    """
+
+    policy: RemovalPolicy = RemovalPolicy.IGNORE
+    max_ratio: float = Field(default=0.2, ge=0, le=1)
+    max_records: int = Field(default=1_000, ge=0)
+    approve_within: timedelta = timedelta(days=1)
+
+
+class RemovalDecision(StrEnum):
+    """Whether records that are gone from the report may be removed."""
+
+    WITHIN_LIMITS = "within_limits"
+    APPROVED = "approved"
+    REFUSED = "refused"
+    NOT_DECIDED = "not_decided"
+    """Nobody approved in time."""
+    UNCERTAIN = "uncertain"
+    """Some records of the report have no id, and may be the missing ones."""
+
+
+class RemovalApproval(Contract):
+    """Whether the records that a sync found gone may be removed from the target."""
+
+    organization_id: OpaqueId
+    approved: bool
+    decided_by: OpaqueId
+
+
+class RemovalAnswer(Contract):
+    """Whether an approval or refusal counts; the first one does."""
+
+    accepted: bool
+
+
 class FilterOperator(StrEnum):
     """Comparisons of a data filter."""
 
@@ -81,6 +129,7 @@ class DataSynchronizationRequest(Contract):
     target_object: ShortText | None = None
     """The vendor's object or data source to write to; the connector's default when absent."""
     batch_size: int = Field(default=100, ge=1, le=10_000)
+    removals: RemovalRules = RemovalRules()
     priority: SyncPriority = SyncPriority.NORMAL
     conflict_resolution: ConflictResolutionStrategy = ConflictResolutionStrategy.SOURCE_WINS
 
@@ -138,6 +187,25 @@ class SyncStatus(StrEnum):
     FAILED = "failed"
 
 
+class Removals(Contract):
+    """What became of the target's records that are gone from the report; they are not among the records read."""
+
+    found: int = Field(default=0, ge=0)
+    removed: int = Field(default=0, ge=0)
+    failed: int = Field(default=0, ge=0)
+    reappeared: int = Field(default=0, ge=0)
+    """Brought over again by another sync before they were removed."""
+    decision: RemovalDecision = RemovalDecision.WITHIN_LIMITS
+    decided_by: OpaqueId | None = None
+    details: Annotated[list[RecordResult], Field(max_length=100)] = []
+    """The first that could not be removed."""
+
+    @property
+    def withheld(self) -> int:
+        """Those that stay although the policy would have them removed."""
+        return self.found - self.removed - self.reappeared
+
+
 class SynchronizationResult(Contract):
     """The result of `SyncReport`; `total_records`, `successful_syncs`, `failed_syncs` are WS-333's names."""
 
@@ -150,6 +218,7 @@ class SynchronizationResult(Contract):
     details: Annotated[list[RecordResult], Field(max_length=1_000)] = []
     """The first rejected and held records; every record's outcome is in `details_ref`."""
     details_ref: DatasetRef | None = None
+    removals: Removals = Removals()
     retried: int = Field(default=0, ge=0)
     """Records of `books` that came from the dead letters of earlier syncs."""
     dead_letters: int = Field(default=0, ge=0)

@@ -17,6 +17,7 @@ from contracts.sync import (
     DataSynchronizationRequest,
     RecordResult,
     RecordStatus,
+    RemovalRules,
     SynchronizationType,
 )
 
@@ -65,6 +66,7 @@ class SyncPlan(Contract):
     """Empty only for data sets: every source field under its own name."""
     rules: Annotated[list[TransformationRule], Field(max_length=100)] = []
     max_rejected_ratio: float = Field(ge=0, le=1)
+    removals: RemovalRules = RemovalRules()
     since: Instant | None = None
     """Only records changed at or after this instant; None reads everything."""
 
@@ -165,6 +167,42 @@ class PushedRecords(Contract):
     outcomes: DatasetRef
     books: Books
     vendor_calls: int = Field(default=0, ge=0)
+
+
+class FindRemovals(Contract):
+    """Input of `sync.find_removals`: the plan of a full sync, and all it read."""
+
+    plan: SyncPlan
+    parts: PartList
+
+
+class FoundRemovals(Contract):
+    """Result of `sync.find_removals`: what the report once brought over and no longer has."""
+
+    gone: DatasetRef
+    known: int = Field(ge=0)
+    """Records the report has brought over, those that are gone included."""
+    anonymous: int = Field(default=0, ge=0)
+    """Records of the report that have no id."""
+
+
+class RemoveRecords(Contract):
+    """Input of `sync.remove_records`."""
+
+    plan: SyncPlan
+    gone: DatasetRef
+
+
+class RemovalProgress(Contract):
+    """The resume point of `sync.remove_records`, and its result."""
+
+    done: int = Field(default=0, ge=0)
+    """Records looked at, in their staged order."""
+    removed: int = Field(default=0, ge=0)
+    failed: int = Field(default=0, ge=0)
+    reappeared: int = Field(default=0, ge=0)
+    vendor_calls: int = Field(default=0, ge=0)
+    details: Annotated[list[RecordResult], Field(max_length=100)] = []
 
 
 class FinishSync(Contract):

@@ -30,7 +30,13 @@ from contracts.health import MonitorHealthInput, MonitorHealthResult
 from contracts.names import WorkflowType
 from contracts.notification import CrossSystemRouting, RoutingResult
 from contracts.recall import RecallReport, RecallRequest
-from contracts.sync import DataSynchronizationRequest, SynchronizationResult, SyncPriority
+from contracts.sync import (
+    DataSynchronizationRequest,
+    RemovalAnswer,
+    RemovalApproval,
+    SynchronizationResult,
+    SyncPriority,
+)
 from contracts.wedding import Wedding, WeddingState
 from starters.authorizations import Authorizations
 from starters.automations import Automations, planned
@@ -114,6 +120,19 @@ class WedSync:
             _fair(request.priority, request.organization_id),
             f"Sync {request.source_report_id} into {target}",
         )
+
+    async def approve_removals(self, run_id: str, approval: RemovalApproval) -> RemovalAnswer:
+        """Say whether a sync that waits for it may remove records; the first answer counts.
+
+        Raises:
+            InvalidInput: no such sync, or it does not wait for an approval.
+            Transient: no worker answers.
+        """
+        handle = self.client.get_workflow_handle(workflow_id_of(approval.organization_id, run_id))
+        with translated():
+            async with asyncio.timeout(self._answer_timeout_s):
+                accepted = await handle.execute_update("approve", approval, result_type=bool)
+        return RemovalAnswer(accepted=accepted)
 
     async def start_etl(self, request: EtlRequest) -> Run[ETLResult]:
         """Start a warehouse load, or join the run of the same ETL id."""

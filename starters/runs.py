@@ -21,7 +21,7 @@ from contracts.engagement import StateSyncResult
 from contracts.errors import RECONNECT_REQUIRED, ErrorDetail, ErrorKind, Owner, WedSyncError
 from contracts.etl import ETLResult
 from contracts.health import MonitorHealthResult
-from contracts.names import CONFLICT_RUNS, WAITING_FOR_RECONNECTION, SearchAttribute
+from contracts.names import CONFLICT_RUNS, WAITING_FOR_APPROVAL, WAITING_FOR_RECONNECTION, SearchAttribute
 from contracts.notification import RoutingResult
 from contracts.recall import RecallReport
 from contracts.sync import SynchronizationResult
@@ -146,18 +146,27 @@ class Run(Generic[R]):
         failed = [one for one in found.raw_description.pending_activities if one.HasField("last_failure")]
         if not failed:
             outcome = found.typed_search_attributes.get(SearchAttributeKey.for_keyword(SearchAttribute.OUTCOME))
-            return _WAITS if outcome == WAITING_FOR_RECONNECTION else None
+            return _WAITS.get(str(outcome))
         worst = max(failed, key=lambda one: one.attempt)
         return detail_of(await found.data_converter.decode_failure(worst.last_failure))
 
 
-_WAITS = ErrorDetail(
+_RECONNECT = ErrorDetail(
     kind=ErrorKind.AUTH_EXPIRED,
     code=RECONNECT_REQUIRED,
     message="The vendor refuses the integration's credential; the run waits, and nothing of it is lost.",
     owner=Owner.TENANT,
     action="Grant access again with `wedsync integrations authorize FILE`, or give a new one with `rotate`.",
 )
+_APPROVE = ErrorDetail(
+    kind=ErrorKind.TRANSIENT,
+    code="approval_needed",
+    message="More records are gone from the report than may be removed without approval; the run waits for it.",
+    owner=Owner.TENANT,
+    action="Answer with `wedsync sync approve RUN`, or with --refuse.",
+)
+_WAITS = {WAITING_FOR_RECONNECTION: _RECONNECT, WAITING_FOR_APPROVAL: _APPROVE}
+"""`Outcome` of a run that waits -> why."""
 
 
 async def view_run(client: Client, workflow_id: str) -> RunView:

@@ -63,6 +63,7 @@ from activities.storage.states import StateStore
 from activities.storage.sync_runs import SyncRuns
 from activities.storage.templates import TemplateStore
 from activities.sync import Sync
+from activities.sync_removals import SyncRemovals
 from activities.tokens import Tokens
 from activities.transport.outbound import vet
 from activities.usage import Watcher
@@ -136,7 +137,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
         *(Connect(access, connections, secrets), tokens, migrations, health, alerts),
         *(bookings, days, Conflicts(access, connections)),
         *(notify, Digests(), recall, batches, states, emergency, WeddingRecall(access, ledger), Followers(access)),
-        *(weather, automations, sync, etl, keys),
+        *(weather, automations, sync, SyncRemovals(access, staging, Receipts(database), reports), etl, keys),
     ]
     try:
         yield Parts(

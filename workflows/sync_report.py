@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.errors import ErrorDetail, ErrorKind, Owner
     from contracts.integration import Side, SyncObservation
     from contracts.names import DATA_QUEUE, WorkflowType, system_queue
-    from contracts.sync import Books, DataSynchronizationRequest, SynchronizationResult, SyncStatus
+    from contracts.sync import Books, DataSynchronizationRequest, Removals, SynchronizationResult, SyncStatus
     from contracts.sync_steps import (
         ExtractedReport,
         FinishedSync,
@@ -29,8 +29,8 @@ with workflow.unsafe.imports_passed_through():
         WatermarkRecord,
     )
     from workflows import policies
+    from workflows.removing import RemovesRecords
     from workflows.visibility import detail_of, failure, tag
-    from workflows.waiting import WaitsForReconnection
 
 MAX_PUSHES = 60
 """Push activities of one run, so that its history stays small whatever the report's size."""
@@ -47,10 +47,11 @@ class _Done:
     extracted: ExtractedReport
     pushed: list[PushedRecords]
     finished: FinishedSync
+    removals: Removals
 
 
 @workflow.defn(name=WorkflowType.SYNC_REPORT)
-class SyncReport(WaitsForReconnection):
+class SyncReport(RemovesRecords):
     """Prepare, extract, push or publish, finish, and only then move the watermark.
 
     The run ends as success when every record read stands at the target; as partial when some were rejected within the
@@ -61,6 +62,7 @@ class SyncReport(WaitsForReconnection):
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self._books = Books()
 
     @workflow.run
@@ -84,7 +86,8 @@ class SyncReport(WaitsForReconnection):
             await self._observe(request, SyncStatus.FAILED)
             raise failure(detail) from error
         books = done.finished.books
-        status = SyncStatus.PARTIAL if books.rejected or books.held else SyncStatus.SUCCESS
+        left = books.rejected or books.held or done.removals.withheld
+        status = SyncStatus.PARTIAL if left else SyncStatus.SUCCESS
         tag(outcome=status.value)
         self._show(status.value)
         await self._observe(request, status)
@@ -97,6 +100,7 @@ class SyncReport(WaitsForReconnection):
             failed_syncs=books.rejected + books.held,
             details=done.finished.details,
             details_ref=done.finished.details_ref,
+            removals=done.removals,
             retried=done.finished.retried.read,
             dead_letters=done.finished.dead_letters,
             vendor_calls=sum(item.vendor_calls for item in done.pushed),
@@ -115,6 +119,7 @@ class SyncReport(WaitsForReconnection):
         _refuse_rejected(plan, self._books, extracted.retried)
         self._show("writing to the target")
         pushed = await self._push(request, plan, extracted)
+        found = await self.find_removals(plan, extracted, request.priority)
         self._show("closing the books")
         finished = await self._finish(request, plan, extracted, pushed)
         self._books = finished.books
@@ -122,7 +127,11 @@ class SyncReport(WaitsForReconnection):
         _refuse_rejected(plan, finished.books, finished.retried)
         if extracted.watermark is not None and finished.books.held == finished.asked:
             await self._record_watermark(request, plan, extracted)
-        return _Done(plan, extracted, pushed, finished)
+        removals = Removals()
+        if found is not None:
+            self._show("removing what is gone")
+            removals = await self.remove(plan, found, request.priority)
+        return _Done(plan, extracted, pushed, finished, removals)
 
     async def _prepare(self, request: DataSynchronizationRequest) -> SyncPlan:
         given = PrepareSync(request=request, run_id=workflow.info().run_id)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, DateTime, String, Table, and_, case, select
+from sqlalchemy import Column, ColumnElement, DateTime, String, Table, and_, case, delete, select
 
 from activities.storage.database import Database, metadata
 from contracts.sync import RecordStatus
@@ -96,14 +96,7 @@ class Receipts:
         table = record_receipts.c
         async with self._database.begin() as connection:
             for chunk in _chunks(record_ids):
-                rows = await connection.execute(
-                    _SELECTED.where(
-                        table.organization_id == scope.organization_id,
-                        table.integration_id == scope.integration_id,
-                        table.object_type == scope.object_type,
-                        table.record_id.in_(chunk),
-                    )
-                )
+                rows = await connection.execute(_SELECTED.where(*_of(scope), table.record_id.in_(chunk)))
                 for row in rows:
                     found[row[0]] = _receipt(row)
         return found
@@ -111,19 +104,26 @@ class Receipts:
     async def page(self, scope: Scope, after: str, limit: int) -> list[Receipt]:
         """Return the next receipts in the order of their record ids."""
         table = record_receipts.c
-        statement = (
-            _SELECTED.where(
-                table.organization_id == scope.organization_id,
-                table.integration_id == scope.integration_id,
-                table.object_type == scope.object_type,
-                table.record_id > after,
-            )
-            .order_by(table.record_id)
-            .limit(limit)
-        )
+        statement = _SELECTED.where(*_of(scope), table.record_id > after).order_by(table.record_id).limit(limit)
         async with self._database.begin() as connection:
             rows = (await connection.execute(statement)).all()
         return [_receipt(row) for row in rows]
+
+    async def brought_by(self, scope: Scope, report_id: str, after: str, limit: int) -> list[Receipt]:
+        """Return the next receipts of the records that a report brought last, in the order of their record ids."""
+        table = record_receipts.c
+        mine = (*_of(scope), table.report_id == report_id, table.record_id > after)
+        async with self._database.begin() as connection:
+            rows = await connection.execute(_SELECTED.where(*mine).order_by(table.record_id).limit(limit))
+            return [_receipt(row) for row in rows]
+
+    async def forget(self, scope: Scope, receipts: Sequence[Receipt]) -> None:
+        """Drop receipts that still are as they were read, because their records are gone. Idempotent: yes."""
+        table = record_receipts.c
+        async with self._database.begin() as connection:
+            for item in receipts:
+                mine = (*_of(scope), table.record_id == item.record_id, table.run_id == item.run_id)
+                await connection.execute(delete(record_receipts).where(*mine))
 
     async def reports(self, organization_id: str, integration_id: str) -> list[str]:
         """Return the reports that an integration has been brought up to date with."""
@@ -184,6 +184,15 @@ class Receipts:
         )
         async with self._database.begin() as connection:
             await connection.execute(statement)
+
+
+def _of(scope: Scope) -> list[ColumnElement[bool]]:
+    table = record_receipts.c
+    return [
+        table.organization_id == scope.organization_id,
+        table.integration_id == scope.integration_id,
+        table.object_type == scope.object_type,
+    ]
 
 
 def _row(scope: Scope, receipt: Receipt, now: datetime) -> dict[str, object]:

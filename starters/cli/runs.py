@@ -14,11 +14,18 @@ from activities.admission import ITS_TURN
 from contracts.base import Contract
 from contracts.etl import EtlRequest, ETLResult, EtlStatus
 from contracts.notification import CrossSystemRouting, OverallStatus, RoutingResult
-from contracts.sync import Books, DataSynchronizationRequest, SyncStatus
-from starters.cli.options import DataDir, File, Json, NoWait, Organization, with_wedsync
+from contracts.sync import (
+    Books,
+    DataSynchronizationRequest,
+    RemovalAnswer,
+    RemovalApproval,
+    SynchronizationResult,
+    SyncStatus,
+)
+from starters.cli.options import DataDir, File, Json, NoWait, Organization, organization_of, with_wedsync
 from starters.cli.output import facts, note, print_json, say, table
 from starters.client import WedSync
-from starters.documents import read_file, read_lines
+from starters.documents import read_file, read_lines, validate
 from starters.failures import as_error
 from starters.runs import Run
 
@@ -46,11 +53,38 @@ def sync_run(
     if result is None:
         return
     if not json:
-        facts(f"Sync {result.sync_id}", {"status": result.status, **_books(result.books)})
+        facts(f"Sync {result.sync_id}", {"status": result.status, **_books(result.books), **_beside(result)})
         rows = [(one.record_id, one.status, one.reason) for one in result.details]
         if rows:
             table("Records that need somebody", ("record", "status", "reason"), rows)
     _end(result.error, failed=result.status is SyncStatus.FAILED, partial=result.status is SyncStatus.PARTIAL)
+
+
+@sync_app.command("approve")
+def sync_approve(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="The run that waits.")],
+    by: Annotated[str, typer.Option("--by", help="Who decides, as an opaque word.")] = "cli",
+    data_dir: DataDir = None,
+    organization: Organization = None,
+    *,
+    refuse: Annotated[bool, typer.Option("--refuse", help="Let the records stay.")] = False,
+    json: Json = False,
+) -> None:
+    """Allow a sync to remove the records that are gone from its report."""
+
+    async def act(wedsync: WedSync) -> RemovalAnswer:
+        owner = await organization_of(wedsync, organization)
+        approval = validate({"organizationId": owner, "approved": not refuse, "decidedBy": by}, RemovalApproval)
+        return await wedsync.approve_removals(run_id, approval)
+
+    found = with_wedsync(data_dir, act)
+    if json:
+        print_json(found)
+    elif found.accepted:
+        say("The records stay." if refuse else "The records are removed.")
+    if not found.accepted:
+        note("Somebody answered before; that answer counts.")
+        raise typer.Exit(1)
 
 
 @etl_app.command("run")
@@ -201,6 +235,14 @@ def _show_routing(result: RoutingResult) -> None:
     ]
     columns = ("target", "system", "status", "done", "failed", "why")
     table(f"Notification {result.routing_id}: {result.overall_status}", columns, rows)
+
+
+def _beside(result: SynchronizationResult) -> dict[str, object]:
+    """Return what a sync did beside its books."""
+    gone = result.removals
+    told = f"{gone.removed} removed, {gone.withheld} stay ({gone.decision})" if gone.found else None
+    letters = {"tried again": result.retried or None, "dead letters": result.dead_letters or None}
+    return {"gone from the report": told, **letters}
 
 
 def _books(books: Books) -> dict[str, object]:

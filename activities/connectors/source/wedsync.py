@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import ClassVar, cast
 from urllib.parse import quote
 
@@ -71,7 +72,12 @@ class WedSyncReports:
         return ProvisionResult()
 
     async def pages(
-        self, report_id: str, *, cursor: str | None = None, updated_since: str | None = None
+        self,
+        report_id: str,
+        *,
+        cursor: str | None = None,
+        updated_since: str | None = None,
+        record_ids: Sequence[str] = (),
     ) -> AsyncIterator[SourcePage]:
         """Yield pages of at most 1,000 records; a page's cursor leads to the following one.
 
@@ -79,14 +85,16 @@ class WedSyncReports:
             report_id: such as `weddings` or `revenue`.
             cursor: where an earlier reading stopped.
             updated_since: ISO instant; only records changed at or after it.
+            record_ids: only these records, where any are named.
 
         Raises:
             InvalidInput: `report_not_found`.
             AuthExpired: the token is refused.
             Transient: no usable answer.
         """
+        wanted = {"updatedSince": updated_since, "filter": _named(record_ids)}
         while True:
-            page = await self._page(report_id, cursor, updated_since)
+            page = await self._page(report_id, cursor, wanted)
             yield page
             cursor = page.cursor
             if cursor is None:
@@ -96,9 +104,9 @@ class WedSyncReports:
         """Close the sockets."""
         await self._client.aclose()
 
-    async def _page(self, report_id: str, cursor: str | None, updated_since: str | None) -> SourcePage:
+    async def _page(self, report_id: str, cursor: str | None, wanted: Mapping[str, str | None]) -> SourcePage:
         path = f"{self._reports}/{quote(report_id, safe='')}/records"
-        params = {"cursor": cursor, "limit": str(self.manifest.page_size), "updatedSince": updated_since}
+        params = {"cursor": cursor, "limit": str(self.manifest.page_size), **wanted}
         try:
             body = await self._get(path, "records.list", params)
         except Permanent as error:
@@ -125,6 +133,10 @@ class WedSyncReports:
         if not isinstance(answer, dict):
             raise _unusable(operation)
         return answer
+
+
+def _named(record_ids: Sequence[str]) -> str | None:
+    return f"weddingId:in:{json.dumps(list(record_ids))}" if record_ids else None
 
 
 def _unusable(operation: str) -> Transient:
