@@ -44,6 +44,7 @@ from contracts.sync import (
     RemovalPolicy,
     SynchronizationType,
 )
+from contracts.sync_plan import PlannedChange
 from contracts.sync_steps import (
     ExtractedReport,
     ExtractProgress,
@@ -117,6 +118,7 @@ class Sync:
         mode, target = await self._target(request, configuration)
         _refuse_strategy(request, mode, manifest)
         _refuse_removals(request, mode, manifest)
+        _refuse_plan(request, mode)
         if mode is SyncMode.RECORDS and not mapping:
             raise InvalidInput(
                 "mapping_missing",
@@ -211,6 +213,8 @@ class Sync:
         connector = await self._access.connector(job.organization_id, job.integration_id, RecordConnector)
         parts = Parts(self._staging, job.organization_id, job.run_id)
         mine = await parts.refs(job.parts, job.first, job.count)
+        planned = None if job.planned is None else await parts.read(job.planned, PlannedChange)
+        allowed = None if planned is None else {change.record_id: change for change in planned}
         async with beating(resume(PushProgress)) as pulse:
             push = Push(pulse)
             for refs in groups(mine[push.done.parts_done :], job):
@@ -218,7 +222,7 @@ class Sync:
                 bulk = None
                 if isinstance(connector, BulkRecordConnector):
                     bulk = BulkPush(connector, job, parts, number, push.called)
-                pusher = PartPush(connector, self._receipts, job, self._key, push.called, bulk)
+                pusher = PartPush(connector, self._receipts, job, self._key, push.called, bulk, allowed)
                 results = await pusher.push([row for ref in refs for row in await parts.read(ref, StagedRecord)])
                 push.refuse_held(pusher.waiting)
                 outcomes = await parts.write(f"outcomes/{number:06d}.ndjson", results)
@@ -294,6 +298,15 @@ def _refuse_strategy(request: DataSynchronizationRequest, mode: SyncMode, manife
             "conflict_resolution_unsupported",
             f"{manifest.title} cannot resolve conflicts by {strategy.value}.",
             action="Use source_wins; targets of records also take target_wins, merge and manual.",
+        )
+
+
+def _refuse_plan(request: DataSynchronizationRequest, mode: SyncMode) -> None:
+    if mode is SyncMode.DATASET and (request.dry_run or request.plan_hash):
+        raise InvalidInput(
+            "plan_unsupported",
+            "A data set is replaced as a whole, so there is nothing to plan record by record.",
+            action="Run the sync without a plan.",
         )
 
 

@@ -18,6 +18,7 @@ from activities.transform.records import fingerprint, stands
 from contracts.errors import InvalidInput
 from contracts.integration import Side
 from contracts.sync import ConflictResolutionStrategy, RecordResult, RecordStatus
+from contracts.sync_plan import PlannedChange
 from contracts.sync_steps import PushParts
 
 
@@ -68,15 +69,38 @@ class Judge:
         connector: puts what the vendor holds into the formats that are compared.
         job: who wins.
         key: 32 secret bytes for fingerprints.
+        planned: the only changes that may be made, by record id; None where nobody planned.
     """
 
-    def __init__(self, connector: RecordConnector, job: PushParts, key: bytes) -> None:
+    def __init__(
+        self,
+        connector: RecordConnector,
+        job: PushParts,
+        key: bytes,
+        planned: Mapping[str, PlannedChange] | None = None,
+    ) -> None:
         self._connector = connector
         self._job = job
         self._key = key
+        self._planned = planned
+
+    @property
+    def expects(self) -> bool:
+        """Whether only planned changes may be made, so that every target is looked at first."""
+        return self._planned is not None
 
     def judge(self, item: Candidate, held: Mapping[str, JsonValue] | None) -> Judgement:
         """Return what becomes of a record whose target was read; `held` is None where the vendor has none."""
+        found = self._judged(item, held)
+        if self._planned is None or found.write is None:
+            return found
+        planned = self._planned.get(item.record.record_id)
+        target = "" if held is None else self.target_of(item.record, held)
+        if planned is not None and (planned.source, planned.target) == (item.fingerprint, target):
+            return found
+        return Judgement(outcome=item.result(RecordStatus.HELD, reason="the target changed after it was planned"))
+
+    def _judged(self, item: Candidate, held: Mapping[str, JsonValue] | None) -> Judgement:
         if held is None:
             return Judgement(write=item)
         if stands(item.record.properties, held):
@@ -97,7 +121,7 @@ class Judge:
             return Judgement(write=item)
         if verdict is Verdict.KEEP:
             return Judgement(outcome=item.unchanged(_TARGET_STAYS), noted=target)
-        names = ", ".join(_differing(item.record.properties, held))
+        names = ", ".join(differing(item.record.properties, held))
         reason = f"both sides changed it, and somebody has to decide: {names}"
         return Judgement(outcome=item.result(RecordStatus.HELD, reason=reason, asks=target))
 
@@ -137,5 +161,6 @@ def _changed_at(row: StagedRecord) -> datetime | None:
     return next((found for name in CHANGED_AT if (found := instant(source.get(name))) is not None), None)
 
 
-def _differing(wanted: Mapping[str, JsonValue], held: Mapping[str, JsonValue]) -> list[str]:
+def differing(wanted: Mapping[str, JsonValue], held: Mapping[str, JsonValue]) -> list[str]:
+    """Return the properties that a write would change, by name."""
     return sorted(name for name, value in wanted.items() if not stands({name: value}, held))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from activities.ports.connector import OutboundRecord, RecordConnector, UpsertAnswer
 from activities.storage.receipts import Receipt, Receipts, Scope
@@ -12,6 +12,7 @@ from activities.sync_parts import StagedRecord
 from activities.transform.records import fingerprint
 from contracts.errors import InvalidInput, Permanent
 from contracts.sync import ConflictResolutionStrategy, RecordResult, RecordStatus, SynchronizationType
+from contracts.sync_plan import PlannedChange
 from contracts.sync_steps import PushParts
 
 BATCH_REFUSED = "batch_refused"
@@ -37,6 +38,7 @@ class PartPush:
         key: 32 secret bytes for fingerprints.
         on_call: told after every vendor call.
         bulk: takes many changed records as one job, where the vendor has such a thing.
+        planned: the only changes that may be made, by record id; None where nobody planned.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class PartPush:
         key: bytes,
         on_call: Callable[[int], None],
         bulk: BulkPush | None = None,
+        planned: Mapping[str, PlannedChange] | None = None,
     ) -> None:
         self._connector = connector
         self._bulk = bulk
@@ -54,10 +57,11 @@ class PartPush:
         self._job = job
         self._key = key
         self._on_call = on_call
-        self._judging = Judge(connector, job, key)
+        self._judging = Judge(connector, job, key, planned)
         self._scope = Scope(job.organization_id, job.integration_id, job.object_type)
         self._batch_size = min(job.batch_size, connector.manifest.batch_size)
         self._results: dict[str, RecordResult] = {}
+        self._noted: list[Receipt] = []
         self.waiting = 0
         """Records the vendor could not take for the moment."""
 
@@ -68,6 +72,14 @@ class PartPush:
             AuthExpired: the vendor refuses the credential; acknowledged batches have their receipts.
             Transient: likewise, for time-outs, 5xx and 429.
         """
+        early, writes = await self.decide(rows)
+        if self._noted:
+            await self._receipts.record(self._scope, self._noted)
+        await self._write(writes)
+        return [self._results[row.id] if done is None else done for row, done in zip(rows, early, strict=True)]
+
+    async def decide(self, rows: Sequence[StagedRecord]) -> tuple[list[RecordResult | None], list[Candidate]]:
+        """Return the refusal of each row that was rejected, and what is to be written; writes nothing itself."""
         early: list[RecordResult | None] = []
         candidates: dict[str, Candidate] = {}
         known = await self._receipts.load(self._scope, [row.id for row in rows if not row.rejected])
@@ -76,8 +88,12 @@ class PartPush:
             if candidate is not None:
                 candidates[row.id] = candidate
             early.append(refusal)
-        await self._write(await self._decide(list(candidates.values())))
-        return [self._results[row.id] if done is None else done for row, done in zip(rows, early, strict=True)]
+        return early, await self._decide(list(candidates.values()))
+
+    @property
+    def settled(self) -> Mapping[str, RecordResult]:
+        """The outcomes so far, by record id."""
+        return self._results
 
     def _prepared(self, row: StagedRecord, receipt: Receipt | None) -> tuple[Candidate | None, RecordResult | None]:
         reason = row.rejected
@@ -108,14 +124,14 @@ class PartPush:
     def _needs_look(self, item: Candidate) -> bool:
         strategy = self._job.conflict_resolution
         if not item.known:
-            return strategy in _LOOKS_BEFORE_WRITING
+            return strategy in _LOOKS_BEFORE_WRITING or self._judging.expects
         return strategy in _MENDS_DRIFT and self._job.sync_type not in _READS_NOTHING
 
     async def _judge(self, batch: Sequence[Candidate]) -> list[Candidate]:
         """Read what the vendor holds of a batch, settle what is not written, and return what is."""
         held = await self._connector.read(self._job.object_type, [item.record.record_id for item in batch])
         self._on_call(1)
-        writes, noted = [], []
+        writes = []
         for item in batch:
             found = self._judging.judge(item, held.get(item.record.record_id))
             if found.write is not None:
@@ -123,9 +139,7 @@ class PartPush:
             if found.outcome is not None:
                 self._settle(found.outcome)
             if found.outcome is not None and found.noted is not None and not _receipted(item):
-                noted.append(self._receipt(item, found.outcome, found.noted))
-        if noted:
-            await self._receipts.record(self._scope, noted)
+                self._noted.append(self._receipt(item, found.outcome, found.noted))
         return writes
 
     def _receipt(self, item: Candidate, result: RecordResult, target: str | None) -> Receipt:

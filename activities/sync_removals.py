@@ -19,6 +19,7 @@ from activities.sync_progress import beating
 from activities.transform.records import record_id
 from contracts.dataset import SourceKind
 from contracts.sync import RecordResult, RecordStatus
+from contracts.sync_plan import hash_of
 from contracts.sync_steps import FindRemovals, FoundRemovals, RemovalProgress, RemoveRecords, SyncPlan
 
 _PAGE = 1_000
@@ -64,7 +65,12 @@ class SyncRemovals:
                     if present.fresh(receipt.record_id):
                         gone.append(Gone(id=receipt.record_id, run_id=receipt.run_id))
                 present.close()
-        return FoundRemovals(gone=await parts.write("removals/gone.ndjson", gone), known=known, anonymous=anonymous)
+        return FoundRemovals(
+            gone=await parts.write("removals/gone.ndjson", gone),
+            known=known,
+            anonymous=anonymous,
+            digest=hash_of(item.id for item in gone),
+        )
 
     @activity.defn(name="sync.remove_records")
     async def remove_records(self, given: RemoveRecords) -> RemovalProgress:

@@ -68,6 +68,11 @@ def sync_workflow_id(organization_id: str, integration_id: str, sync_id: str) ->
     return f"sync-report/{organization_id}/{integration_id}/{sync_id}"
 
 
+def sync_attempt_workflow_id(organization_id: str, integration_id: str, sync_id: str, attempt: str) -> str:
+    """Return the id of a plan of a sync, or of carrying one out: each is a run of its own, never joined."""
+    return f"{sync_workflow_id(organization_id, integration_id, sync_id)}/{attempt}"
+
+
 def etl_workflow_id(organization_id: str, integration_id: str, etl_id: str) -> str:
     """Return the id of a warehouse load."""
     return f"run-warehouse-etl/{organization_id}/{integration_id}/{etl_id}"

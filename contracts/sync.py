@@ -12,6 +12,7 @@ from contracts.base import Contract, FieldName, Instant, OpaqueId, ShortText, Te
 from contracts.dataset import DatasetRef, DataSource
 from contracts.errors import ErrorDetail
 from contracts.integration import FieldMapping, IntegrationInstance
+from contracts.sync_plan import PlanHash, SyncPreview
 
 
 class SynchronizationType(StrEnum):
@@ -133,6 +134,11 @@ class DataSynchronizationRequest(Contract):
     priority: SyncPriority = SyncPriority.NORMAL
     conflict_resolution: ConflictResolutionStrategy = ConflictResolutionStrategy.SOURCE_WINS
 
+    dry_run: bool = False
+    """Say what would be done, and write nothing."""
+    plan_hash: PlanHash | None = None
+    """Do exactly what the plan of this hash said, or nothing."""
+
     def data_source(self) -> DataSource:
         """Return the source, the WedSync report when none was given."""
         return self.source or DataSource(report_id=self.source_report_id)
@@ -156,6 +162,25 @@ class Books(Contract):
     def plus(self, other: Books) -> Books:
         """Return the sum of both books."""
         return Books(**{name: getattr(self, name) + getattr(other, name) for name in type(self).model_fields})
+
+
+class SyncProgress(Contract):
+    """How far a running sync is."""
+
+    step: ShortText = ""
+    total: int = Field(default=0, ge=0)
+    """Records to bring to the target; 0 until they are read."""
+    done: int = Field(default=0, ge=0)
+    """Of these, how many are accounted for."""
+    ends_at: Instant | None = None
+    """When the last of them will be, at the pace so far."""
+
+    def sentence(self) -> str:
+        """Return records, share and expected end as one line; empty before anything is counted."""
+        if not self.done or not self.total:
+            return ""
+        ends = f", until about {self.ends_at:%H:%M:%S} UTC" if self.ends_at and self.done < self.total else ""
+        return f"{self.done} of {self.total} records ({self.done / self.total:.0%}){ends}"
 
 
 class RecordStatus(StrEnum):
@@ -219,6 +244,8 @@ class SynchronizationResult(Contract):
     """The first rejected and held records; every record's outcome is in `details_ref`."""
     details_ref: DatasetRef | None = None
     removals: Removals = Removals()
+    plan: SyncPreview | None = None
+    """What would be done; of a dry run only."""
     retried: int = Field(default=0, ge=0)
     """Records of `books` that came from the dead letters of earlier syncs."""
     dead_letters: int = Field(default=0, ge=0)

@@ -137,6 +137,8 @@ class PushParts(Contract):
     """The report that the records come from."""
     target_owned: Annotated[list[ShortText], Field(max_length=500)] = []
     """Properties whose value at the target stands where conflicts are merged."""
+    planned: DatasetRef | None = None
+    """The changes that may be made; a record whose target is no longer as they say is held."""
     parts: PartList
     first: int = Field(ge=0)
     count: int = Field(ge=1)
@@ -184,6 +186,8 @@ class FoundRemovals(Contract):
     """Records the report has brought over, those that are gone included."""
     anonymous: int = Field(default=0, ge=0)
     """Records of the report that have no id."""
+    digest: ShortText = ""
+    """Of the ids that are gone."""
 
 
 class RemoveRecords(Contract):

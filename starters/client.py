@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
+from uuid import uuid4
 
 from temporalio.client import Client
 from temporalio.common import Priority, WorkflowIDConflictPolicy
@@ -110,15 +111,17 @@ class WedSync:
         self._answer_timeout_s = answer_timeout_s
 
     async def start_sync(self, request: DataSynchronizationRequest) -> Run[SynchronizationResult]:
-        """Start the sync of a report, or join the run of the same sync id."""
+        """Start the sync of a report, or join the run of the same sync id; plans and their runs are always new."""
         target = request.target_integration.integration_id
+        place = (request.organization_id, target, request.sync_id)
+        planned = request.dry_run or request.plan_hash is not None
         return await self._start(
             WorkflowType.SYNC_REPORT,
             request,
             SynchronizationResult,
-            names.sync_workflow_id(request.organization_id, target, request.sync_id),
+            names.sync_attempt_workflow_id(*place, uuid4().hex) if planned else names.sync_workflow_id(*place),
             _fair(request.priority, request.organization_id),
-            f"Sync {request.source_report_id} into {target}",
+            f"{'Plan' if request.dry_run else 'Sync'} {request.source_report_id} into {target}",
         )
 
     async def approve_removals(self, run_id: str, approval: RemovalApproval) -> RemovalAnswer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from pydantic import JsonValue
-from temporalio.client import Client, RPCError, WorkflowExecutionStatus, WorkflowHandle
+from temporalio.client import Client, RPCError, WorkflowExecutionStatus, WorkflowHandle, WorkflowQueryFailedError
 from temporalio.common import SearchAttributeKey
 
 from contracts.automation_run import WorkflowResult
@@ -24,12 +25,13 @@ from contracts.health import MonitorHealthResult
 from contracts.names import CONFLICT_RUNS, WAITING_FOR_APPROVAL, WAITING_FOR_RECONNECTION, SearchAttribute
 from contracts.notification import RoutingResult
 from contracts.recall import RecallReport
-from contracts.sync import SynchronizationResult
+from contracts.sync import SynchronizationResult, SyncProgress
 from contracts.wedding import WeddingState
 from starters.failures import AWAY, detail_of, not_found, translated
 
 R = TypeVar("R", bound=Contract)
 
+_PROGRESS_S = 3.0
 _ASKS = 3
 """How often a wait is taken up again after Temporal broke it off."""
 
@@ -134,6 +136,17 @@ class Run(Generic[R]):
                     if error.status not in AWAY:
                         raise
             return await self.handle.result()
+
+    async def progress(self) -> str:
+        """Return how far the run is, in one line; empty where it does not tell, or nobody answers just now."""
+        if self.result_type is not SynchronizationResult:
+            return ""
+        try:
+            async with asyncio.timeout(_PROGRESS_S):
+                found = await self.handle.query("progress", result_type=SyncProgress)
+        except (RPCError, TimeoutError, WorkflowQueryFailedError):
+            return ""
+        return " - ".join(filter(None, (found.step, found.sentence())))
 
     async def hindered_by(self) -> ErrorDetail | None:
         """Return why a step of the run waits or is repeated just now, None when nothing hinders it.

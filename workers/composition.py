@@ -63,6 +63,7 @@ from activities.storage.states import StateStore
 from activities.storage.sync_runs import SyncRuns
 from activities.storage.templates import TemplateStore
 from activities.sync import Sync
+from activities.sync_preview import SyncPreviews
 from activities.sync_removals import SyncRemovals
 from activities.tokens import Tokens
 from activities.transport.outbound import vet
@@ -109,6 +110,8 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
         import_dirs=import_dirs,
         fingerprint_key=eldest.derive("fingerprints"),
     )
+    removals = SyncRemovals(access, staging, Receipts(database), reports)
+    previews = SyncPreviews(access, staging, Receipts(database), fingerprint_key=eldest.derive("fingerprints"))
     etl = Etl(access, staging, import_dirs, wedsync=reports)
     planner = Planner(
         access,
@@ -137,7 +140,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
         *(Connect(access, connections, secrets), tokens, migrations, health, alerts),
         *(bookings, days, Conflicts(access, connections)),
         *(notify, Digests(), recall, batches, states, emergency, WeddingRecall(access, ledger), Followers(access)),
-        *(weather, automations, sync, SyncRemovals(access, staging, Receipts(database), reports), etl, keys),
+        *(weather, automations, sync, removals, previews, etl, keys),
     ]
     try:
         yield Parts(

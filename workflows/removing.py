@@ -31,6 +31,7 @@ class RemovesRecords(WaitsForReconnection):
     """A sync that removes records; `approve` answers when it asks."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._approval: RemovalApproval | None = None
         self._asks = False
 
@@ -97,7 +98,7 @@ class RemovesRecords(WaitsForReconnection):
         rules, count = plan.removals, found.gone.rows
         if count and found.anonymous:
             return RemovalDecision.UNCERTAIN
-        if count <= rules.max_records and count <= rules.max_ratio * found.known:
+        if not needs_approval(plan, found):
             return RemovalDecision.WITHIN_LIMITS
         self._asks = True
         tag(outcome=WAITING_FOR_APPROVAL)
@@ -118,6 +119,12 @@ class RemovesRecords(WaitsForReconnection):
             tag(outcome="running")
         approved = self._approval is not None and self._approval.approved
         return RemovalDecision.APPROVED if approved else RemovalDecision.REFUSED
+
+
+def needs_approval(plan: SyncPlan, found: FoundRemovals) -> bool:
+    """Return whether more is gone than may be removed without an approval."""
+    rules, count = plan.removals, found.gone.rows
+    return count > rules.max_records or count > rules.max_ratio * found.known
 
 
 _NOT_ASKED = ErrorDetail(

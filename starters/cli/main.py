@@ -22,6 +22,7 @@ from starters.cli import (
     integrations,
     keys,
     operations,
+    plans,
     preferences,
     processes,
     runs,
@@ -60,6 +61,8 @@ for _command in (
 app.add_typer(emergencies.app, name="emergency")
 app.add_typer(health.app, name="health")
 app.add_typer(integrations.app, name="integrations")
+for _planning in (plans.plan, plans.apply):
+    runs.sync_app.command()(_planning)
 app.add_typer(runs.sync_app, name="sync")
 app.add_typer(runs.etl_app, name="etl")
 app.add_typer(weddings.app, name="weddings")

@@ -50,9 +50,13 @@ def sync_run(
     """Run the sync that FILE describes and show its books."""
     request = read_file(file, DataSynchronizationRequest, organization)
     result = run_to_end(data_dir, lambda wedsync: wedsync.start_sync(request), wait=not no_wait, as_json=json)
-    if result is None:
-        return
-    if not json:
+    if result is not None:
+        show_sync(result, as_json=json)
+
+
+def show_sync(result: SynchronizationResult, *, as_json: bool) -> None:
+    """Show a sync's books and end as it ended; as JSON it is printed already."""
+    if not as_json:
         facts(f"Sync {result.sync_id}", {"status": result.status, **_books(result.books), **_beside(result)})
         rows = [(one.record_id, one.status, one.reason) for one in result.details]
         if rows:
@@ -152,18 +156,32 @@ def _notify_many(
 
 
 def run_to_end(
-    data_dir: Path | None, start: Callable[[WedSync], Awaitable[Run[R]]], *, wait: bool, as_json: bool
+    data_dir: Path | None,
+    start: Callable[[WedSync], Awaitable[Run[R]]],
+    *,
+    wait: bool,
+    as_json: bool,
+    quiet: bool = False,
 ) -> R | None:
-    """Start a run and return its result, None when it is not waited for; as JSON, either is printed."""
+    """Start a run and return its result, None when it is not waited for; as JSON, either is printed.
+
+    Args:
+        data_dir: of the stack.
+        start: starts or joins the run.
+        wait: whether to wait for its end.
+        as_json: whether to print its result or its id as JSON.
+        quiet: whether to say nothing on the way.
+    """
 
     async def act(wedsync: WedSync) -> R | None:
         run = await start(wedsync)
         if not wait:
             _show_started(run, as_json=as_json)
             return None
-        if not as_json:
+        silent = as_json or quiet
+        if not silent:
             note(f"Run {run.run_id}")
-        return await _ended(run)
+        return await _ended(run, _nothing if silent else note)
 
     result = with_wedsync(data_dir, act)
     if result is not None and as_json:
@@ -171,20 +189,29 @@ def run_to_end(
     return result
 
 
-async def _ended(run: Run[R]) -> R:
-    """Wait for the run; when a step of it is only repeated for a minute, say why and leave it to itself.
+def _nothing(_: str) -> None:
+    """Tell nobody."""
+
+
+async def _ended(run: Run[R], tell: Callable[[str], None]) -> R:
+    """Wait for the run and tell how far it is; when a step is only repeated for a minute, leave it to itself.
 
     Raises:
         WedSyncError: the run failed, or what hinders it.
     """
     ending = asyncio.create_task(run.result())
     hindered_since: float | None = None
+    told = ""
     try:
         while True:
             done, _ = await asyncio.wait({ending}, timeout=_LOOK_EVERY_S)
             if done:
                 return ending.result()
             hindrance = await run.hindered_by()
+            far = await run.progress()
+            if far != told:
+                tell(far)
+                told = far
             if hindrance is not None and hindrance.code in ITS_TURN:
                 continue
             if hindrance is None:

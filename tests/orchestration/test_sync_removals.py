@@ -49,7 +49,7 @@ class Scene:
         handle = await self.client.start_workflow(
             SyncReport.run, request, id=f"sync-{uuid4()}", task_queue=ORCHESTRATION_QUEUE
         )
-        await until(lambda: _waits(handle))
+        await until(lambda: waits(handle))
         return handle
 
     def standing(self) -> int:
@@ -59,7 +59,7 @@ class Scene:
         return sum(effect["kind"] == "weddings.archived" for effect in self.emulators.effects("hubspot"))
 
 
-async def _waits(handle: WorkflowHandle[Any, Any]) -> bool:
+async def waits(handle: WorkflowHandle[Any, Any]) -> bool:
     return any([event.HasField("timer_started_event_attributes") async for event in handle.fetch_history_events()])
 
 

@@ -27,6 +27,7 @@ from activities.storage.receipts import Receipts
 from activities.storage.staging import Staging
 from activities.sync import Sync
 from activities.sync_parts import Parts
+from activities.sync_preview import SyncPreviews
 from activities.sync_removals import SyncRemovals
 from contracts.health import HealthRules
 from contracts.integration import IntegrationConfiguration, IntegrationState
@@ -72,6 +73,9 @@ class House:
             import_dirs=[folder],
             fingerprint_key=key.derive("fingerprint"),
         )
+        self.previews = SyncPreviews(
+            self.access, self.staging, self.receipts, fingerprint_key=key.derive("fingerprint")
+        )
         self.removals = SyncRemovals(self.access, self.staging, self.receipts, self._source)
 
     @classmethod
@@ -101,6 +105,7 @@ class House:
         return [
             *(steps.prepare, steps.extract, steps.push_records),
             *(steps.publish_dataset, steps.finish, steps.record_watermark),
+            self.previews.preview_records,
             *(self.removals.find_removals, self.removals.remove_records),
             build_health(self.database, self.connections, self.access, HealthRules()).observe_sync,
         ]
