@@ -45,6 +45,7 @@ class Alerts:
             organization_id=owner,
             source_notification=notification_of(alert),
             target_systems=targets,
+            answers_to=alert.answers_to,
         )
         return AlertPlan(routing=routing)
 

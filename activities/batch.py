@@ -167,11 +167,13 @@ class Batches:
     async def _planned(self, parts: Parts, request: ClosePart) -> list[PlannedRouting]:
         if request.plan is not None:
             return await parts.read(request.plan, PlannedRouting)
+        status = DeliveryStatus.FAILED if request.error else DeliveryStatus.HELD
+        error = request.error or _CALLED_OFF
         return [
             PlannedRouting(
                 routing=routing,
                 targets=[
-                    TargetPlan(target=target, status=DeliveryStatus.HELD, reason=_CALLED_OFF.code, error=_CALLED_OFF)
+                    TargetPlan(target=target, status=status, reason=error.code, error=error)
                     for target in routing.target_systems
                 ],
             )

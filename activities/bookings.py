@@ -10,12 +10,14 @@ from zoneinfo import ZoneInfo
 from temporalio import activity
 
 from activities.access import Access
+from activities.booking_news import BookingNews, tell
 from activities.ports.bookings import BookingConnector
 from activities.ports.connector import AvailabilityConnector
 from activities.ports.manifest import Capability
 from activities.storage.booking_mirror import BookingMirror, MirroredSession
 from activities.storage.connections import ConnectionStore, StoredConnection
 from activities.storage.database import Database
+from activities.storage.ledger import EffectLedger
 from activities.storage.slot_holds import SlotHoldStore
 from activities.transform.alternatives import Span, WorkingHours, rank
 from contracts.errors import InvalidInput
@@ -61,6 +63,7 @@ class Bookings:
         self._connections = connections
         self._database = database
         self._holds = SlotHoldStore(database)
+        self._news = BookingNews(EffectLedger(database))
 
     def _mirror(self, organization_id: str, integration_id: str) -> BookingMirror:
         return BookingMirror(self._database, organization_id, integration_id)
@@ -99,7 +102,7 @@ class Bookings:
 
     @activity.defn(name="bookings.refresh")
     async def refresh(self, request: ReadBookings) -> None:
-        """Bring the mirror of a booking system up to date.
+        """Bring the mirror of a booking system up to date, and tell weddings of days that were changed there.
 
         Idempotent: yes; an attempt that is broken off leaves what it has read, and the next one begins anew.
 
@@ -109,11 +112,15 @@ class Bookings:
         """
         source = request.source
         connector = await self._access.connector(source.organization_id, source.integration_id, BookingConnector)
+        stored = await self._access.stored(source.organization_id, source.integration_id)
         mirror = self._mirror(source.organization_id, source.integration_id)
         now = datetime.now(UTC)
         reads = await mirror.reads()
         whole = reads is None or now - reads.whole_at > _WHOLE_EVERY
         async for page in connector.changes(None if whole or reads is None else reads.read_at):
+            # Before the mirror knows it: an attempt that is broken off here tells it again, which changes nothing.
+            for news in await self._news.of(stored.configuration, mirror, page):
+                await tell(news)
             await mirror.put(page, now)
             activity.heartbeat()
         await mirror.finished(now, whole=whole)

@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from temporalio import activity
-from temporalio.client import (
-    Schedule,
-    ScheduleActionStartWorkflow,
-    ScheduleAlreadyRunningError,
-    ScheduleIntervalSpec,
-    ScheduleOverlapPolicy,
-    SchedulePolicy,
-    ScheduleSpec,
-    ScheduleUpdate,
-    ScheduleUpdateInput,
-)
-from temporalio.common import Priority
+from temporalio.client import ScheduleAlreadyRunningError, ScheduleUpdate, ScheduleUpdateInput
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.access import Access
 from activities.ports.connector import Connector
 from activities.ports.secrets import SecretStore
 from activities.storage.connections import ConnectionStore
+from activities.sync_schedule import schedule_of
 from contracts import names
 from contracts.connect import IntegrationRecord, ScheduledSync
 from contracts.health import IntegrationKey
-from contracts.integration import ConnectionProbe, CredentialRef, IntegrationInstance, IntegrationState, ProvisionResult
+from contracts.integration import ConnectionProbe, CredentialRef, IntegrationState, ProvisionResult
 from contracts.names import SearchAttribute
-from contracts.sync import DataSynchronizationRequest, SynchronizationType
 
 
 class Connect:
@@ -135,7 +124,7 @@ class Connect:
                 if error.status is not RPCStatusCode.NOT_FOUND:
                     raise
             return
-        schedule = _schedule(scheduled)
+        schedule = schedule_of(scheduled, datetime.now(UTC))
         try:
             await client.create_schedule(schedule_id, schedule)
         except ScheduleAlreadyRunningError:
@@ -144,36 +133,3 @@ class Connect:
                 return ScheduleUpdate(schedule=schedule)
 
             await handle.update(_replace)
-
-
-def _schedule(scheduled: ScheduledSync) -> Schedule:
-    key, wanted = scheduled.key, scheduled.schedule
-    if wanted is None or wanted.source_report_id is None:
-        message = "a schedule needs its report"
-        raise ValueError(message)
-    request = DataSynchronizationRequest(
-        sync_id=f"scheduled-{wanted.source_report_id}"[:64],
-        organization_id=key.organization_id,
-        source_report_id=wanted.source_report_id,
-        target_integration=IntegrationInstance(integration_id=key.integration_id),
-        sync_type=SynchronizationType(wanted.sync_type),
-    )
-    spec = ScheduleSpec(
-        cron_expressions=[wanted.cron] if wanted.cron else [],
-        time_zone_name=wanted.time_zone,
-        jitter=timedelta(minutes=1),
-    )
-    if wanted.interval_ms and not wanted.cron:
-        spec.intervals = [ScheduleIntervalSpec(every=timedelta(milliseconds=wanted.interval_ms))]
-    return Schedule(
-        action=ScheduleActionStartWorkflow(
-            names.WorkflowType.SYNC_REPORT,
-            request,
-            id=names.sync_workflow_id(key.organization_id, key.integration_id, request.sync_id),
-            task_queue=names.ORCHESTRATION_QUEUE,
-            execution_timeout=timedelta(days=30),
-            priority=Priority(fairness_key=key.organization_id),
-        ),
-        spec=spec,
-        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(hours=1)),
-    )

@@ -33,6 +33,7 @@ from contracts.etl import (
     LayerLoaded,
     LoadLayerInput,
     MartsLoaded,
+    Optimized,
     StagedLayer,
     TablesBuilt,
 )
@@ -215,12 +216,11 @@ class Etl:
             return await warehouse.build_analytics(batch)
 
     @activity.defn(name="etl.optimize")
-    async def optimize(self, batch: EtlBatch) -> TablesBuilt:
-        """Arrange the facts for the usual queries. Idempotent: yes."""
+    async def optimize(self, batch: EtlBatch) -> Optimized:
+        """Arrange the marts for the usual queries. Idempotent: yes."""
         warehouse = await self._warehouse(batch)
         async with _beating():
-            done = await warehouse.optimize(batch)
-        return TablesBuilt(tables=dict.fromkeys(done, 0), rebuilt=bool(done))
+            return await warehouse.optimize(batch)
 
     async def _warehouse(self, batch: EtlBatch) -> WarehouseConnector:
         return await self._access.connector(batch.organization_id, batch.integration_id, WarehouseConnector)

@@ -6,13 +6,12 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 from temporalio import activity
-from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowExecutionDescription
-from temporalio.converter import WorkflowSerializationContext
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.access import Access
 from activities.ports.connector import DeliveryConnector
+from activities.started_with import started_with
 from activities.storage.ledger import EffectLedger, LedgerEntry
 from contracts.effects import Delivery, Rendered
 from contracts.errors import Transient, WedSyncError
@@ -30,7 +29,7 @@ from contracts.recall import (
 )
 from contracts.wedding import WeddingState
 
-_SENDERS = (WorkflowType.ROUTE_NOTIFICATION, WorkflowType.RUN_AUTOMATION)
+_SENDERS = (WorkflowType.ROUTE_NOTIFICATION, WorkflowType.RUN_AUTOMATION, WorkflowType.REROUTE_UNDELIVERED)
 """Workflow types whose runs send on a wedding's behalf and end when they are cancelled."""
 _MAX_RUNS = 1_000
 
@@ -156,23 +155,7 @@ async def _cancel(workflow_id: str) -> None:
 
 
 async def _routing_of(workflow_id: str) -> CrossSystemRouting | None:
-    """Return what a run of `RouteNotification` was started with; None for another run or one that is gone."""
-    client = activity.client()
-    try:
-        async for event in client.get_workflow_handle(workflow_id).fetch_history_events(page_size=1):
-            if event.event_type != EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
-                return None
-            started = event.workflow_execution_started_event_attributes
-            if started.workflow_type.name != WorkflowType.ROUTE_NOTIFICATION:
-                return None
-            place = WorkflowSerializationContext(namespace=client.namespace, workflow_id=workflow_id)
-            converter = client.data_converter.with_context(place)
-            [routing] = await converter.decode(started.input.payloads, [CrossSystemRouting])
-            return CrossSystemRouting.model_validate(routing)
-    except RPCError as error:
-        if error.status is not RPCStatusCode.NOT_FOUND:
-            raise
-    return None
+    return await started_with(workflow_id, WorkflowType.ROUTE_NOTIFICATION, CrossSystemRouting)
 
 
 def _deliveries(

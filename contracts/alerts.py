@@ -9,7 +9,7 @@ from pydantic import Field
 
 from contracts.base import Contract, Instant, JsonObject, OpaqueId, ShortText, Text
 from contracts.names import effect_id
-from contracts.notification import CommunicationChannel, CrossSystemRouting
+from contracts.notification import CommunicationChannel, CrossSystemRouting, NotificationAction
 
 
 class AlertKind(StrEnum):
@@ -22,6 +22,7 @@ class AlertKind(StrEnum):
     RUN_MISSING = "run_missing"
     VOLUME_ODD = "volume_odd"
     DECISION_NEEDED = "decision_needed"
+    MESSAGE_UNDELIVERED = "message_undelivered"
     ESCALATION_STOPPED = "escalation_stopped"
     ESCALATION_RESUMED = "escalation_resumed"
 
@@ -61,6 +62,12 @@ class Alert(Contract):
     """What an alert and its recovery share; the alert's own id when absent."""
     to_operator: bool = False
     """Whether it is the operator's and not the organisation's."""
+    actions: Annotated[list[NotificationAction], Field(max_length=5)] = []
+    """The answers it asks for."""
+    answers_to: ShortText | None = None
+    """The workflow that takes them."""
+    decided: Text = ""
+    """What was answered: the alert then asks no more, and is written over the one that asked."""
     falls_back: bool = True
     """Whether the operator gets it where the organisation has no routes."""
 

@@ -161,7 +161,9 @@ class ClosePart(BatchPart):
     batch_id: OpaqueId
     number: int = Field(ge=0)
     plan: DatasetRef | None = None
-    """None for a part that was called off before it was planned: its routings are then given."""
+    """None for a part that was called off, or failed, before it was planned: its routings are then given."""
+    error: ErrorDetail | None = None
+    """Why it could not be planned; None for one that was called off."""
     outcomes: Annotated[list[DatasetRef], Field(max_length=500)] = []
     apart: Annotated[dict[OpaqueId, RoutingResult], Field(max_length=PART_SIZE)] = {}
     """Routing id -> the result of its own run."""
@@ -172,6 +174,7 @@ class ClosePart(BatchPart):
 class PartResult(Contract):
     """The results of a part."""
 
-    results: DatasetRef
+    results: DatasetRef | None = None
+    """None where they could not be written."""
     counts: BatchCounts
     vendor_calls: int = Field(default=0, ge=0)

@@ -209,6 +209,23 @@ class Correction(Contract):
     step: EffectStep
 
 
+class CorrectedEffect(Contract):
+    """What became of one effect that new words were to be written over."""
+
+    effect_id: OpaqueId
+    system: Platform
+    corrected: bool
+    reason: ShortText = ""
+    """The code of the error, such as `not_correctable` or `effect_unknown`."""
+
+
+class CorrectionReport(Contract):
+    """The result of `CorrectNotification`."""
+
+    routing_id: OpaqueId
+    effects: Annotated[list[CorrectedEffect], Field(max_length=500)] = []
+
+
 class Sighting(StrEnum):
     """Whether an effect whose answer was lost stands."""
 

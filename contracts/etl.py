@@ -38,6 +38,8 @@ class EtlRequest(Contract):
     data_mapping: Annotated[list[FieldMapping], Field(max_length=500)] = []
     data_quality: DataQualityRules = DataQualityRules()
     optimize: bool = False
+    as_of: date | None = None
+    """The day from which what the source says holds; the day of the load when absent. Earlier days may come later."""
     priority: SyncPriority = SyncPriority.NORMAL
 
 
@@ -141,6 +143,21 @@ class TablesBuilt(Contract):
     rebuilt: bool = True
 
 
+class TableOptimization(Contract):
+    """What was done to a table, and how long the usual query took before and after, in milliseconds."""
+
+    table: ShortText
+    action: ShortText
+    before_ms: int = Field(ge=0)
+    after_ms: int = Field(ge=0)
+
+
+class Optimized(Contract):
+    """Output of `etl.optimize`."""
+
+    optimizations: Annotated[list[TableOptimization], Field(max_length=50)] = []
+
+
 class EtlStatus(StrEnum):
     """Overall outcome of a load."""
 
@@ -165,6 +182,7 @@ class ETLResult(Contract):
     facts_unchanged: int = Field(default=0, ge=0)
     dimension_versions_created: int = Field(default=0, ge=0)
     optimized: bool = False
+    optimizations: Annotated[list[TableOptimization], Field(max_length=50)] = []
     error: ErrorDetail | None = None
 
     @model_validator(mode="after")

@@ -60,6 +60,14 @@ class StepDecision(Contract):
     decided_by: OpaqueId = "operator"
 
 
+class AtOnce(StrEnum):
+    """Whose word stands when two systems change the same fact within minutes of each other."""
+
+    NEWEST = "newest"
+    SOURCE_WINS = "source_wins"
+    MANUAL = "manual"
+
+
 class FactStamp(Contract):
     """Since when a fact is so, and who said it."""
 
@@ -67,6 +75,7 @@ class FactStamp(Contract):
     event_id: OpaqueId
     sequence: int | None = None
     origin: OpaqueId | None = None
+    at_once: AtOnce | None = None
 
 
 class Writing(Contract):

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, JsonValue, StringConstraints, model_vali
 
 from contracts.base import Contract, FieldName, Instant, JsonObject, OpaqueId, ShortText, Text
 from contracts.errors import ErrorDetail, InvalidInput
+from contracts.facts import ZoneName
 
 Platform = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{1,39}$")]
 """The system's name in the registry of connectors, such as `hubspot`."""
@@ -131,7 +132,8 @@ class SynchronizationSchedule(Contract):
     """When the integration's own sync runs."""
 
     cron: Annotated[str, StringConstraints(max_length=100)] | None = None
-    time_zone: ShortText = "UTC"
+    """On the zone's clock; on days on which that is changed, each named hour comes once all the same."""
+    time_zone: ZoneName = "UTC"
     interval_ms: int | None = Field(default=None, ge=60_000)
     sync_type: ShortText = "incremental"
     source_report_id: OpaqueId | None = None

@@ -29,6 +29,8 @@ class WorkflowType(StrEnum):
     SYNC_REPORT = "SyncReport"
     RUN_WAREHOUSE_ETL = "RunWarehouseEtl"
     ROUTE_NOTIFICATION = "RouteNotification"
+    CORRECT_NOTIFICATION = "CorrectNotification"
+    REROUTE_UNDELIVERED = "RerouteUndelivered"
     ROUTE_NOTIFICATION_BATCH = "RouteNotificationBatch"
     SYNC_NOTIFICATION_STATES = "SyncNotificationStates"
     WEDDING_TIMELINE = "WeddingTimeline"
@@ -81,6 +83,16 @@ def etl_workflow_id(organization_id: str, integration_id: str, etl_id: str) -> s
 def routing_workflow_id(organization_id: str, routing_id: str) -> str:
     """Return the id of a notification's routing."""
     return f"route-notification/{organization_id}/{routing_id}"
+
+
+def correction_workflow_id(organization_id: str, routing_id: str) -> str:
+    """Return the id of the run that writes a routing's new words over what stands of it."""
+    return f"correct-notification/{organization_id}/{routing_id}"
+
+
+def reroute_workflow_id(organization_id: str, effect: str) -> str:
+    """Return the id of the run that sees to an effect its vendor did not deliver."""
+    return f"reroute-undelivered/{organization_id}/{effect}"
 
 
 def batch_workflow_id(organization_id: str, batch_id: str) -> str:

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, model_validator
 from contracts.base import Contract, Instant, OpaqueId, ShortText, Text
 from contracts.decisions import ContactId
 from contracts.errors import ErrorDetail
-from contracts.facts import Facts, FactStamp, Follower, LocalTime, StepAnswer, WeddingDay, ZoneName
+from contracts.facts import AtOnce, Facts, FactStamp, Follower, LocalTime, StepAnswer, WeddingDay, ZoneName
 from contracts.notification import TargetSystem
 
 LONGEST_OFFSET = timedelta(days=3_660)
@@ -118,14 +118,6 @@ class Automation(Contract):
         return self.when_past or default
 
 
-class AtOnce(StrEnum):
-    """Whose word stands when two systems change the same fact within minutes of each other."""
-
-    NEWEST = "newest"
-    SOURCE_WINS = "source_wins"
-    MANUAL = "manual"
-
-
 class Wedding(Contract):
     """The wedding as WedSync knows it: the input of `WeddingTimeline`."""
 
@@ -178,7 +170,11 @@ class WeddingEvent(Contract):
     sequence: int | None = Field(default=None, ge=1)
     """Its number among the wedding's events at the source, counted from 1 without gaps; a gap shows what is missing."""
     origin: OpaqueId | None = None
-    """The `systemId` of the follower that the change was made in; WedSync itself when absent."""
+    """The `systemId` or integration of the follower that the change was made in; WedSync itself when absent."""
+    at_once: AtOnce | None = None
+    """What that integration declares for changes at once; what the wedding does when absent."""
+    is_read: bool = False
+    """Whether nobody told of the change: it was found in the system, which may show what was once written to it."""
     wedding_date: WeddingDay | None = None
     ceremony_time: LocalTime | None = None
     time_zone: ZoneName | None = None
@@ -188,6 +184,12 @@ class WeddingEvent(Contract):
     """Of a restated wedding: whether it is cancelled."""
     completed: bool = False
     """Of a restated wedding: whether it has taken place."""
+    versions: Annotated[dict[ShortText, FactStamp], Field(max_length=20)] = {}
+    """Of a restated wedding: the newest event about each fact, by the fact's name in `WeddingState.stamps`.
+
+    Where it is given, the facts named are all that is said, each since its own event. Without it all facts are said as
+    of this one.
+    """
     reason: Text = ""
 
     @model_validator(mode="after")
@@ -253,6 +255,30 @@ class Dispute(Contract):
     asked: bool = False
 
 
+class Pull(Contract):
+    """How the source is asked for events that are missing."""
+
+    due_at: Instant
+    """When it is asked next."""
+    tries: int = Field(default=0, ge=0)
+    """How often it was asked, and the gap stayed."""
+    error: ErrorDetail | None = None
+    """Why the latest try brought no answer."""
+
+
+class Question(Contract):
+    """A step or a dispute that somebody was asked to decide, as they were asked."""
+
+    question_id: OpaqueId
+    """The step's id, or the dispute's."""
+    asked_at: Instant
+    what: ShortText
+    answer: StepAnswer | None = None
+    decided_by: OpaqueId | None = None
+    shown: bool = False
+    """Whether the answer was sent to where it was asked."""
+
+
 class WeddingState(Contract):
     """What `weddings show` shows, and what survives continue-as-new."""
 
@@ -278,8 +304,12 @@ class WeddingState(Contract):
     """Numbers of events that arrived before others that are missing."""
     gap_since: Instant | None = None
     """Since when events are missing; a restated wedding closes the gap."""
+    pull: Pull | None = None
+    """While events are missing: when the source is asked for them."""
     followers: Annotated[list[Follower], Field(max_length=20)] = []
     disputes: Annotated[list[Dispute], Field(max_length=20)] = []
+    questions: Annotated[list[Question], Field(max_length=100)] = []
+    """The latest ones, open and answered."""
     closes_at: Instant | None = None
     """When the timeline ends, unless something happens before."""
 
@@ -289,6 +319,13 @@ class WeddingRun(Wedding):
 
     resumed: WeddingState | None = None
     """What the run before this one ended with; clients leave it out."""
+
+
+class WeddingKey(Contract):
+    """Input of `timeline.pull`: which wedding to read at the source."""
+
+    organization_id: OpaqueId
+    wedding_id: OpaqueId
 
 
 class PlanTimelineInput(Contract):

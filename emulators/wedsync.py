@@ -1,4 +1,11 @@
-"""The emulated WedSync reporting API: paged and streamed reports, filters, and changes on demand."""
+"""The emulated WedSync: paged and streamed reports, filters, changes on demand, and weddings as they are now.
+
+WedSync's API is its own and ours to define: there is no other document of it.
+`GET /v1/organizations/{org}/weddings/{id}` answers `weddingId`, the newest event's `sequence`, `asOf`, and `facts`:
+by name a `value` and its `version` with `eventId`, `sequence`, `occurredAt` and `origin`.
+`POST /_emulators/wedsync/change` changes `facts` of `weddingId` (`organizationId`, `at` and `origin` are optional) and
+answers with the event that tells of it.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +25,7 @@ from emulators.wedding_rows import records
 from emulators.weddings import FIELDS
 from emulators.wedsync_query import OPERATORS, BadQueryError, Condition, Cursor, Query
 from emulators.wedsync_store import REPORTS, Holding, Store
+from emulators.wedsync_weddings import FACTS, LiveWeddings
 
 TOKEN = "sandbox-wedsync-token"
 MAX_PAGE = 5000
@@ -35,9 +43,11 @@ class WedSync(Emulator):
         """Attach to the state; every organisation holds the default data set until a scenario says otherwise."""
         super().__init__("wedsync", state, routes=_routes, seed=lambda _emulator: None, render_error=_fault_error)
         self.store = Store(self)
+        self.live = LiveWeddings(self)
         self.control_routes: list[BaseRoute] = [
             Route("/_emulators/wedsync/scenario", self._guarded(self._scenario), methods=["GET", "POST"]),
             Route("/_emulators/wedsync/touch", self._guarded(self._touch), methods=["POST"]),
+            Route("/_emulators/wedsync/change", self._guarded(self._change), methods=["POST"]),
             Route("/_emulators/wedsync/reports", self.list_reports),
             Route("/_emulators/wedsync/reports/{report}/records", self.read),
             Route("/_emulators/wedsync/v1/organizations/{organization}/reports", self.list_reports),
@@ -50,7 +60,7 @@ class WedSync(Emulator):
                 return JSONResponse(await handler(request))
             except BadQueryError as error:
                 return _error(400, error.code, str(error))
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, KeyError, AttributeError):
                 return _error(400, "invalid_body", "The body must be a JSON object with numbers in range.")
 
         return answer
@@ -97,6 +107,16 @@ class WedSync(Emulator):
         body = {"reportId": report, "records": rows, "nextCursor": following, "totalRecords": total, "asOf": as_of}
         return JSONResponse(body)
 
+    async def read_wedding(self, request: Request) -> Response:
+        """A wedding as it is now: each fact with the event it is from, and the number of the newest event."""
+        refusal = self._refusal(request)
+        if refusal is not None:
+            return refusal
+        found = self.live.read(_organization(request), request.path_params["wedding"])
+        if found is None:
+            return _error(404, "wedding_not_found", "The organisation has no wedding with this id.")
+        return JSONResponse({**found, "asOf": now_iso()})
+
     def _position(self, request: Request, query: Query) -> tuple[int, str]:
         text = request.query_params.get("cursor")
         if not text:
@@ -128,6 +148,15 @@ class WedSync(Emulator):
             self.store.touch(organization, int(body["changes"]), _now_ms())
         return _describe(organization, holding)
 
+    async def _change(self, request: Request) -> dict[str, Any]:
+        body = await request.json()
+        facts, at = body["facts"], str(body.get("at") or now_iso())
+        if not facts or not facts.keys() <= FACTS.keys():
+            raise BadQueryError("unknown_fact", f"The facts are {', '.join(FACTS)}.")
+        _milliseconds(at)
+        organization = str(body.get("organizationId", _DEFAULT_ORGANIZATION))
+        return self.live.change(organization, str(body["weddingId"]), facts, at, body.get("origin"))
+
     async def _touch(self, request: Request) -> dict[str, Any]:
         body = await request.json()
         organization = str(body.get("organizationId", _DEFAULT_ORGANIZATION))
@@ -148,6 +177,7 @@ def _routes(emulator: Emulator) -> list[BaseRoute]:
     return [
         Route("/v1/organizations/{organization}/reports", emulator.list_reports),
         Route("/v1/organizations/{organization}/reports/{report}/records", emulator.read),
+        Route("/v1/organizations/{organization}/weddings/{wedding}", emulator.read_wedding),
     ]
 
 

@@ -19,6 +19,7 @@ from activities.storage.automations import AutomationStore
 from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database
 from activities.storage.dead_letters import DeadLetters
+from activities.storage.delivery_receipts import DeliveryReceiptStore
 from activities.storage.ledger import EffectLedger
 from activities.storage.root_keys import StoredRootKeys
 from activities.storage.states import StateStore
@@ -38,6 +39,7 @@ from contracts.sync import (
     SynchronizationResult,
     SyncPriority,
 )
+from contracts.undelivered import RerouteResult, UndeliveredEffect
 from contracts.wedding import Wedding, WeddingState
 from starters.authorizations import Authorizations
 from starters.automations import Automations, planned
@@ -49,6 +51,7 @@ from starters.hooks import Hooks
 from starters.integrations import Integrations
 from starters.notification_batches import NotificationBatches
 from starters.notifications import Notifications
+from starters.receipts import Receipts
 from starters.runs import Run, RunView, view_run, workflow_id_of
 from starters.starting import start_or_join
 from starters.weddings import Weddings
@@ -94,7 +97,11 @@ class WedSync:
         self.dead_letters = DeadLetterDesk(store.dead_letters, self.start_sync)
         self.batches = NotificationBatches(client, settings, self._start_batch)
         self.notifications = Notifications(
-            client, EffectLedger(store.database), StateStore(store.database), answer_timeout_s
+            client,
+            EffectLedger(store.database),
+            StateStore(store.database),
+            DeliveryReceiptStore(store.database),
+            answer_timeout_s,
         )
         self.hooks = Hooks(
             client,
@@ -102,6 +109,7 @@ class WedSync:
             store.secrets,
             EffectLedger(store.database),
             StateStore(store.database),
+            Receipts(client, DeliveryReceiptStore(store.database), self.start_reroute),
             StoredRootKeys(settings.database_url, settings.load_master_keys()).eldest,
             self.start_state_sync,
         )
@@ -169,6 +177,18 @@ class WedSync:
             names.state_sync_workflow_id(sync.organization_id, sync.sync_id),
             _fair(SyncPriority.LOW, sync.organization_id),
             f"Carry states to {len(sync.target_systems)} systems",
+        )
+
+    async def start_reroute(self, told: UndeliveredEffect) -> Run[RerouteResult]:
+        """Start to see to a message that its vendor did not deliver, or join the run of the same effect."""
+        effect = told.effect
+        return await self._start(
+            WorkflowType.REROUTE_UNDELIVERED,
+            told,
+            RerouteResult,
+            names.reroute_workflow_id(effect.organization_id, effect.effect_id),
+            _fair(SyncPriority.HIGH, effect.organization_id),
+            f"{effect.system} did not deliver {effect.kind}",
         )
 
     async def hook_url(self, organization_id: str, integration_id: str) -> str:

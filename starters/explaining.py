@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
+from activities.storage.delivery_receipts import DeliveryReceipt
 from activities.storage.ledger import LedgerEntry
 from activities.storage.states import KnownState
 from contracts.decisions import Decision, Stage, Verdict
@@ -77,6 +78,22 @@ def of_states(states: Iterable[KnownState]) -> list[Decision]:
             at=one.occurred_at,
         )
         for one in states
+    ]
+
+
+def of_receipts(receipts: Iterable[DeliveryReceipt]) -> list[Decision]:
+    """Return which messages were taken and not delivered, and why, by integration."""
+    return [
+        Decision(
+            stage=Stage.STATE,
+            code=f"undelivered:{one.code}",
+            verdict=Verdict.FAIL,
+            system_id=one.integration_id,
+            at=one.told_at,
+            effect_ids=[one.effect_id],
+        )
+        for one in receipts
+        if not one.delivered
     ]
 
 

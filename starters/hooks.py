@@ -28,6 +28,7 @@ from contracts.engagement import NotificationState, ObservedState, StateSynchron
 from contracts.errors import InvalidInput, Owner, Transient
 from contracts.integration import IntegrationState
 from starters.failures import AWAY, translated
+from starters.receipts import Receipts
 
 PATIENCE_S = 2.5
 """Vendors give up after three seconds; the run goes on with an answer whose sender has left."""
@@ -48,6 +49,7 @@ class Hooks:
         secrets: holds what vendors sign with.
         ledger: says which run answers for an effect.
         states: what is known of notifications.
+        receipts: take what is told of single messages.
         root: returns the key of the addresses, which stays the same for as long as they are used.
         sync: starts to carry states to other systems.
     """
@@ -59,6 +61,7 @@ class Hooks:
         secrets: SecretStore,
         ledger: EffectLedger,
         states: StateStore,
+        receipts: Receipts,
         root: Callable[[], DerivingKey],
         sync: Callable[[StateSynchronization], Awaitable[object]],
     ) -> None:
@@ -67,6 +70,7 @@ class Hooks:
         self._secrets = secrets
         self._ledger = ledger
         self._states = states
+        self._receipts = receipts
         self._root = root
         self._sync = sync
 
@@ -152,21 +156,20 @@ class Hooks:
         if effect is None:
             return _NOBODY if isinstance(told, Answered) else None
         if isinstance(told, Observed):
-            if told.state is not None:
-                await self._observe(stored, effect, told.state, told.occurred_at, told.event_id)
-            if told.error is not None:
-                _log.warning(
-                    "%s did not deliver the effect %s of %s: %s",
-                    effect.system,
-                    effect.effect_id,
-                    effect.organization_id,
-                    told.error.code,
-                )
+            await self._take(stored, effect, told)
             return None
         answer = await self._answer(stored, effect, told)
         if answer.accepted and told.action_type in {ACKNOWLEDGE, ""} and effect.notification_id:
             await self._observe(stored, effect, NotificationState.ACKNOWLEDGED, told.occurred_at, told.event_id)
         return answer
+
+    async def _take(self, stored: StoredConnection, effect: StandingEffect, told: Observed) -> None:
+        if told.state is not None:
+            if told.state.rank >= NotificationState.DELIVERED.rank:
+                await self._receipts.delivered(effect, told.occurred_at)
+            await self._observe(stored, effect, told.state, told.occurred_at, told.event_id)
+        if told.error is not None:
+            await self._receipts.not_delivered(effect, told.error, told.occurred_at)
 
     async def _effect(self, stored: StoredConnection, told: InboundEvent) -> StandingEffect | None:
         organization_id, integration_id = stored.configuration.organization_id, stored.configuration.integration_id
@@ -179,8 +182,8 @@ class Hooks:
                 entries = await self._ledger.by_remote_id(organization_id, integration_id, about.remote_id)
             else:
                 entries = []
-            if len(entries) == 1 and entries[0].standing is None and _arrived(told):
-                # The vendor's answer to us was lost, and yet its recipient has it.
+            if len(entries) == 1 and entries[0].standing is None:
+                # The vendor's answer to us was lost, or is not written down yet, and yet the vendor has the message.
                 lost, remote_id = entries[0].effect_id, about.remote_id or None
                 await self._ledger.confirm(organization_id, integration_id, lost, remote_id)
                 entries = await self._ledger.by_effect_id(organization_id, integration_id, lost)
@@ -256,10 +259,6 @@ def _inbound(system: str) -> Inbound:
     if found is None:
         raise _not_found()
     return found
-
-
-def _arrived(told: InboundEvent) -> bool:
-    return isinstance(told, Answered) or told.state is not None
 
 
 def _base64(raw: bytes) -> str:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
 
+from activities.storage.delivery_receipts import DeliveryReceiptStore
 from activities.storage.ledger import EffectLedger, LedgerEntry
 from activities.storage.states import StateStore
 from contracts.decisions import DecisionLog, HeldAction, HeldActionResult
@@ -30,13 +31,22 @@ class Notifications:
         client: from the one factory.
         ledger: of effects.
         states: what systems told of afterwards.
+        receipts: what they told of single messages.
         answer_timeout_s: how long a run may take to answer.
     """
 
-    def __init__(self, client: Client, ledger: EffectLedger, states: StateStore, answer_timeout_s: float) -> None:
+    def __init__(
+        self,
+        client: Client,
+        ledger: EffectLedger,
+        states: StateStore,
+        receipts: DeliveryReceiptStore,
+        answer_timeout_s: float,
+    ) -> None:
         self._client = client
         self._ledger = ledger
         self._states = states
+        self._receipts = receipts
         self._answer_timeout_s = answer_timeout_s
 
     async def explain(self, organization_id: str, notification_id: str, contact: str | None = None) -> Explanation:
@@ -58,10 +68,11 @@ class Notifications:
             entries = await self._ledger.of_notification(organization_id, notification_id)
             found = [one async for one in self._client.list_workflows(query, limit=_RUNS)]
             states = await self._states.of_notification(organization_id, notification_id)
+            receipts = await self._receipts.of_notification(organization_id, notification_id)
         runs = [await self._run(one, entries, contact) for one in found]
         runs += _others(entries, {one.id for one in found}, contact)
-        if states:
-            told = explaining.of_states(states)
+        told = [*explaining.of_states(states), *explaining.of_receipts(receipts)]
+        if told:
             runs.append(ExplainedRun(run_id="", kind="states", status="observed", decisions=told))
         return _explanation(organization_id, notification_id, runs, "notification")
 

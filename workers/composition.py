@@ -47,6 +47,7 @@ from activities.storage.automations import AutomationStore
 from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database
 from activities.storage.dead_letters import DeadLetters
+from activities.storage.delivery_receipts import DeliveryReceiptStore
 from activities.storage.escalation_policies import EscalationPolicyStore
 from activities.storage.health import HealthStore
 from activities.storage.incidents import IncidentStore
@@ -67,8 +68,10 @@ from activities.sync_preview import SyncPreviews
 from activities.sync_removals import SyncRemovals
 from activities.tokens import Tokens
 from activities.transport.outbound import vet
+from activities.undelivered import Undelivered
 from activities.usage import Watcher
 from activities.weather_watch import WeatherWatch
+from activities.wedding_source import WeddingSource
 from contracts.errors import InvalidInput, Owner, Transient
 from contracts.health import HealthRules
 from workers.secret_store import open_secret_store
@@ -140,7 +143,8 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
         *(Connect(access, connections, secrets), tokens, migrations, health, alerts),
         *(bookings, days, Conflicts(access, connections)),
         *(notify, Digests(), recall, batches, states, emergency, WeddingRecall(access, ledger), Followers(access)),
-        *(weather, automations, sync, removals, previews, etl, keys),
+        Undelivered(ledger, DeliveryReceiptStore(database)),
+        *(weather, automations, sync, removals, previews, etl, keys, WeddingSource(reports)),
     ]
     try:
         yield Parts(

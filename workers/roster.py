@@ -15,11 +15,13 @@ from contracts.names import DATA_QUEUE, EMERGENCY_QUEUE, ORCHESTRATION_QUEUE, sy
 from workers.composition import Parts
 from workers.sandbox import workflow_runner
 from workflows.audit_escalation import AuditEscalation
+from workflows.correct_notification import CorrectNotification
 from workflows.deliver_digest import DeliverDigest
 from workflows.integration import Integration
 from workflows.monitor_health import MonitorHealth
 from workflows.raise_emergency import RaiseEmergency
 from workflows.recall_wedding import RecallWedding
+from workflows.reroute_undelivered import RerouteUndelivered
 from workflows.resolve_booking_conflict import ResolveBookingConflict
 from workflows.resource_day import ResourceDay
 from workflows.rotate_keys import RotateKeys
@@ -35,9 +37,11 @@ from workflows.wedding_timeline import WeddingTimeline
 
 DECISIONS: list[type] = [
     AuditEscalation,
+    CorrectNotification,
     DeliverDigest,
     Integration,
     MonitorHealth,
+    RerouteUndelivered,
     ResolveBookingConflict,
     ResourceDay,
     RecallWedding,

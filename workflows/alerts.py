@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from temporalio import workflow
@@ -10,7 +11,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, WorkflowAlrea
 
 with workflow.unsafe.imports_passed_through():
     from contracts.alerts import Alert, AlertPlan
-    from contracts.names import WorkflowType, routing_workflow_id
+    from contracts.names import WorkflowType, correction_workflow_id, routing_workflow_id
     from workflows import policies
     from workflows.visibility import detail_of
 
@@ -23,12 +24,12 @@ async def tell(alert: Alert) -> None:
     Idempotent: yes, by `alert.alert_id`: a repeat, by whichever workflow, starts nothing. A plan that cannot be made
     is logged and never the caller's failure; a caller that must know takes `deliver`.
     """
-    try:
-        await deliver(alert)
-    except (ActivityError, ApplicationError) as error:  # a local activity's failure comes unwrapped
-        if is_cancelled_exception(error):
-            raise
-        workflow.logger.warning("an alert was not told: %s", detail_of(error).code)
+    await _safely(alert, deliver)
+
+
+async def tell_anew(alert: Alert) -> None:
+    """Have what was decided written over the alert that asked, where it can be; otherwise as `tell`."""
+    await _safely(alert, _correct)
 
 
 async def deliver(alert: Alert) -> None:
@@ -37,6 +38,23 @@ async def deliver(alert: Alert) -> None:
     Raises:
         ApplicationError: the routes could not be read; nothing was started.
     """
+    await _begin(alert, WorkflowType.ROUTE_NOTIFICATION, routing_workflow_id)
+
+
+async def _correct(alert: Alert) -> None:
+    await _begin(alert, WorkflowType.CORRECT_NOTIFICATION, correction_workflow_id)
+
+
+async def _safely(alert: Alert, have: Callable[[Alert], Awaitable[None]]) -> None:
+    try:
+        await have(alert)
+    except (ActivityError, ApplicationError) as error:  # a local activity's failure comes unwrapped
+        if is_cancelled_exception(error):
+            raise
+        workflow.logger.warning("an alert was not told: %s", detail_of(error).code)
+
+
+async def _begin(alert: Alert, kind: WorkflowType, id_of: Callable[[str, str], str]) -> None:
     plan = await workflow.execute_local_activity(
         "alerts.plan", alert, result_type=AlertPlan, **policies.local_options(policies.LOCAL)
     )
@@ -45,9 +63,9 @@ async def deliver(alert: Alert) -> None:
     notification = plan.routing.source_notification
     try:
         await workflow.start_child_workflow(
-            WorkflowType.ROUTE_NOTIFICATION,
+            kind,
             plan.routing,
-            id=routing_workflow_id(plan.routing.organization_id, plan.routing.routing_id),
+            id=id_of(plan.routing.organization_id, plan.routing.routing_id),
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
             parent_close_policy=workflow.ParentClosePolicy.ABANDON,
             execution_timeout=_DELIVERED_WITHIN,

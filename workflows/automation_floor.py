@@ -20,10 +20,11 @@ with workflow.unsafe.imports_passed_through():
         NotificationKey,
     )
     from contracts.base import JsonObject
-    from contracts.effects import RetractOutcome, RetractStatus, StandingEffect
-    from contracts.names import WorkflowType, effect_id, routing_workflow_id, system_queue
+    from contracts.effects import RetractStatus, StandingEffect
+    from contracts.names import WorkflowType, effect_id, routing_workflow_id
     from contracts.notification import CrossSystemRouting, OverallStatus, RoutingResult, WeddingContext
     from workflows import policies
+    from workflows.effects import retract_effect
     from workflows.visibility import detail_of
 
 
@@ -182,17 +183,7 @@ class Floor:
         undone = Undone.RETRACTED
         for effect in reversed(effects):
             try:
-                outcome: RetractOutcome = await workflow.execute_activity(
-                    "notify.retract",
-                    effect,
-                    result_type=RetractOutcome,
-                    task_queue=system_queue(effect.system),
-                    summary=f"{effect.system}: take back {effect.kind}",
-                    priority=policies.connection_priority(
-                        self.asked.priority, effect.organization_id, effect.integration_id
-                    ),
-                    **policies.INTERACTIVE.options(),
-                )
+                outcome = await retract_effect(effect, self.asked.priority, policies.INTERACTIVE)
             except ActivityError:
                 undone = Undone.FAILED
                 continue

@@ -7,11 +7,10 @@ from collections.abc import Awaitable
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.common import Priority
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from contracts.effects import Correction, EffectOutcome, EffectStep, RetractOutcome, StandingEffect
+    from contracts.effects import Correction, EffectOutcome, EffectStep, StandingEffect
     from contracts.emergency import (
         AlertDelivery,
         ClosingPlan,
@@ -26,6 +25,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.notification import DeliveryStatus
     from contracts.sync import SyncPriority
     from workflows import policies
+    from workflows.effects import correct_effect, retract_effect
     from workflows.visibility import NO_ANSWER, detail_of
 
 _LOOK_AGAIN = timedelta(seconds=2)
@@ -101,29 +101,12 @@ class Closing:
         return not known
 
     async def _retract(self, effect: StandingEffect) -> ClosingResult:
-        call = workflow.execute_activity(
-            "notify.retract",
-            effect,
-            result_type=RetractOutcome,
-            task_queue=EMERGENCY_QUEUE,
-            summary=f"{effect.system}: take back {effect.kind}",
-            priority=_priority(effect),
-            **policies.EMERGENCY.options(),
-        )
+        call = retract_effect(effect, SyncPriority.CRITICAL, policies.EMERGENCY, EMERGENCY_QUEUE)
         return await _ended(effect, "retracted", call)
 
     async def _correct(self, correction: Correction) -> ClosingResult:
-        effect = correction.effect
-        call = workflow.execute_activity(
-            "notify.correct",
-            correction,
-            result_type=EffectOutcome,
-            task_queue=EMERGENCY_QUEUE,
-            summary=f"{effect.system}: correct {effect.kind}",
-            priority=_priority(effect),
-            **policies.EMERGENCY.options(),
-        )
-        return await _ended(effect, "corrected", call)
+        call = correct_effect(correction, SyncPriority.CRITICAL, policies.EMERGENCY, EMERGENCY_QUEUE)
+        return await _ended(correction.effect, "corrected", call)
 
     async def _tell(self, step: EffectStep) -> ClosingResult:
         call = workflow.execute_activity(
@@ -132,14 +115,10 @@ class Closing:
             result_type=EffectOutcome,
             task_queue=EMERGENCY_QUEUE,
             summary=f"{step.system}: {step.kind}",
-            priority=_priority(step),
+            priority=policies.connection_priority(SyncPriority.CRITICAL, step.organization_id, step.integration_id),
             **policies.EMERGENCY.options(),
         )
         return await _ended(step, "told", call)
-
-
-def _priority(effect: StandingEffect | EffectStep) -> Priority:
-    return policies.connection_priority(SyncPriority.CRITICAL, effect.organization_id, effect.integration_id)
 
 
 async def _ended(effect: StandingEffect | EffectStep, word: str, call: Awaitable[object]) -> ClosingResult:

@@ -39,30 +39,37 @@ async def check_effect(step: EffectStep, word: SyncPriority) -> None:
     await _ask("notify.check_effect", step, step, None, summary, word, policies.RECALL)
 
 
-async def look_for_effect(step: EffectStep, word: SyncPriority) -> EffectSighting:
+async def look_for_effect(
+    step: EffectStep, word: SyncPriority, policy: policies.Policy = policies.RECALL
+) -> EffectSighting:
     """Find out whether an effect stands whose delivery did not end well."""
     summary = f"{step.system}: does {step.kind} stand?"
-    found: EffectSighting = await _ask(
-        "notify.look_for_effect", step, step, EffectSighting, summary, word, policies.RECALL
-    )
+    found: EffectSighting = await _ask("notify.look_for_effect", step, step, EffectSighting, summary, word, policy)
     return found
 
 
-async def retract_effect(effect: StandingEffect, word: SyncPriority) -> RetractOutcome:
-    """Take one effect back."""
+async def retract_effect(
+    effect: StandingEffect, word: SyncPriority, policy: policies.Policy = policies.RECALL, queue: str | None = None
+) -> RetractOutcome:
+    """Take one effect back, through the queue of its system or through another."""
     summary = f"{effect.system}: take {effect.kind} back"
     outcome: RetractOutcome = await _ask(
-        "notify.retract", effect, effect, RetractOutcome, summary, word, policies.RECALL
+        "notify.retract", effect, effect, RetractOutcome, summary, word, policy, queue=queue
     )
     return outcome
 
 
-async def correct_effect(correction: Correction, word: SyncPriority) -> EffectOutcome:
-    """Write new words over an effect that stands."""
+async def correct_effect(
+    correction: Correction,
+    word: SyncPriority,
+    policy: policies.Policy = policies.INTERACTIVE,
+    queue: str | None = None,
+) -> EffectOutcome:
+    """Write new words over an effect that stands, through the queue of its system or through another."""
     effect = correction.effect
     summary = f"{effect.system}: set {effect.kind} right"
     outcome: EffectOutcome = await _ask(
-        "notify.correct", effect, correction, EffectOutcome, summary, word, policies.INTERACTIVE
+        "notify.correct", effect, correction, EffectOutcome, summary, word, policy, queue=queue
     )
     return outcome
 
@@ -77,13 +84,14 @@ async def _ask(
     policy: policies.Policy,
     *,
     cancelling: workflow.ActivityCancellationType = workflow.ActivityCancellationType.TRY_CANCEL,
+    queue: str | None = None,
 ) -> Any:
-    """Have a verb of one effect carried out through the queue of its system."""
+    """Have a verb of one effect carried out, through the queue of its system where no other is named."""
     return await workflow.execute_activity(
         verb,
         argument,
         result_type=result_type,
-        task_queue=system_queue(effect.system),
+        task_queue=queue or system_queue(effect.system),
         summary=summary,
         priority=policies.connection_priority(word, effect.organization_id, effect.integration_id),
         cancellation_type=cancelling,

@@ -38,11 +38,36 @@ class Repetition:
         self._answers: dict[str, asyncio.Task[bool]] = {}
         """By channel: whether it was reached within its time."""
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._deliveries: dict[str, AlertDelivery] = {}
+        """By channel: what was last noted."""
+        self._dead: set[str] = set()
+        """Channels whose vendor took the alert and did not deliver it."""
 
     def alert(self, plan: EscalationPlan) -> asyncio.Task[list[bool]]:
         """Begin to alert all targets of a plan; the task answers whether each, or a stand-in, was reached."""
         self._known |= {one.plan.target.system_id: one for one in plan.known}
         return self._begin(self._alert_all(plan.targets))
+
+    def not_delivered(self, effect_id: str, error: ErrorDetail) -> None:
+        """Learn that a vendor did not deliver what it took; whoever stands in for the channel is alerted at once."""
+        target = next((one for one in self._known.values() if _brings(one, effect_id)), None)
+        if target is None or target.channel not in self._deliveries or target.channel in self._dead:
+            return
+        self._dead.add(target.channel)
+        self._note(_failed(self._deliveries[target.channel], error))
+        self._begin(self._stand_in(target))
+
+    def reaches_nobody(self, names: list[str]) -> bool:
+        """Return whether it is certain that none of these targets, or of their stand-ins, was reached."""
+        if not self._dead:
+            return False
+        lines = ([self._known[name], *self._stand_ins(self._known[name])] for name in names)
+        return all(self._is_lost(target) for line in lines for target in line)
+
+    def _is_lost(self, target: AlertedTarget) -> bool:
+        answer = self._answers.get(target.channel)
+        ended = answer is not None and answer.done() and not answer.cancelled() and answer.exception() is None
+        return target.channel in self._dead or (ended and answer is not None and not answer.result())
 
     def stop(self) -> None:
         """Begin nothing any more, and repeat nothing; calls that are with a vendor end by themselves."""
@@ -54,12 +79,18 @@ class Repetition:
 
     async def _alert(self, target: AlertedTarget) -> bool:
         """Reach a target, else the first of its stand-ins that is reached."""
-        if await self._answer(target):
-            return True
-        for name in target.failover:
-            if name in self._known and await self._answer(self._known[name], target.plan.target.system_id):
+        reached = await self._answer(target)
+        return (reached and target.channel not in self._dead) or await self._stand_in(target)
+
+    async def _stand_in(self, target: AlertedTarget) -> bool:
+        """Reach the first of a target's stand-ins that is reached."""
+        for one in self._stand_ins(target):
+            if one.channel not in self._dead and await self._answer(one, target.plan.target.system_id):
                 return True
         return False
+
+    def _stand_ins(self, target: AlertedTarget) -> list[AlertedTarget]:
+        return [self._known[name] for name in target.failover if name in self._known]
 
     def _answer(self, target: AlertedTarget, in_place_of: str | None = None) -> asyncio.Task[bool]:
         """Return whether a channel answers, alerting it when this repetition has not done so yet."""
@@ -75,10 +106,16 @@ class Repetition:
             status=DeliveryStatus.HELD,
             in_place_of=in_place_of,
         )
+        self._deliveries[target.channel] = delivery
         if target.plan.status is not DeliveryStatus.SUCCESS or not target.plan.steps:
             self._note(_failed(delivery, target.plan.error))
             return False
-        calls = _Calls(target.plan.steps, lambda changes: self._note(delivery.model_copy(update=changes)))
+
+        def report(changes: dict[str, object]) -> None:
+            if target.channel not in self._dead:
+                self._note(delivery.model_copy(update=changes))
+
+        calls = _Calls(target.plan.steps, report)
         for step in target.plan.steps:
             self._begin(calls.insist(step))
         try:
@@ -176,6 +213,10 @@ async def _apply(step: EffectStep, options: policies.ActivityOptions) -> EffectO
         **options,
     )
     return outcome
+
+
+def _brings(target: AlertedTarget, effect_id: str) -> bool:
+    return any(step.effect_id == effect_id for step in target.plan.steps)
 
 
 def _failed(delivery: AlertDelivery, error: ErrorDetail | None) -> AlertDelivery:

@@ -121,6 +121,18 @@ FAILS_OVER_AFTER = timedelta(seconds=3)
 RUN_TIMEOUT = timedelta(days=30)
 """Long enough for a tenant to connect an account again; a run that waits for that holds nothing."""
 
+PULL = Policy(attempt=timedelta(seconds=30), total=timedelta(minutes=5), first_retry=timedelta(seconds=1))
+"""A wedding read at its source; one that is away is asked again in a later round."""
+
+GAP_GRACE = timedelta(minutes=5)
+"""How long missing events may take to arrive by themselves before the source is asked for them."""
+
+GAP_LONGEST = timedelta(hours=12)
+"""The longest pause between two rounds in which the source is asked: the pauses double from the grace on.
+
+Workflows decide by both, so they are changed as workflows are.
+"""
+
 _PRIORITY_KEYS = {SyncPriority.CRITICAL: 1, SyncPriority.HIGH: 2, SyncPriority.NORMAL: 3, SyncPriority.LOW: 4}
 
 

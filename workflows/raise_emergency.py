@@ -24,6 +24,7 @@ with workflow.unsafe.imports_passed_through():
         StandDown,
     )
     from contracts.names import EMERGENCY_DUE, WorkflowType
+    from contracts.undelivered import UndeliveredEffect
     from workflows import policies
     from workflows.closing import Closing
     from workflows.escalation import Repetition
@@ -44,6 +45,7 @@ class RaiseEmergency:
         self._alert = EmergencyAlert(**{name: value for name, value in alert if name != "resumed"})
         self._state = alert.resumed or EmergencyState(alert_id=alert.alert_id, raised_at=workflow.now())
         self._answers: dict[str, ActionAnswer] = {}
+        self._repetition = Repetition(self._state.repetition, self._note)
 
     @workflow.run
     async def run(self, alert: EmergencyRun) -> EmergencyResult:
@@ -81,26 +83,25 @@ class RaiseEmergency:
 
     async def _escalate(self) -> None:
         """Go up the levels, and repeat all of them together, until it has ended."""
-        repetition = Repetition(self._state.repetition, self._note)
         try:
             while not self._ended():
                 plan = await self._plan()
                 if self._ended():
                     return
-                alerted = repetition.alert(plan)
+                alerted = self._repetition.alert(plan)
                 self._await(plan, plan.ack_within)
-                await self._until_due(None if plan.last else alerted)
+                await self._until_due(None if plan.last else alerted, plan.targets)
                 if self._ended():
                     return
                 if plan.last:
                     if not self._repeats(plan):
                         self._end(EmergencyOutcome.DRILLED if self._alert.drill else EmergencyOutcome.EXHAUSTED)
                         return
-                    repetition.stop()
+                    self._repetition.stop()
                     self._continue_when_long()
-                    repetition = Repetition(self._next_repetition(), self._note)
+                    self._repetition = Repetition(self._next_repetition(), self._note)
         finally:
-            repetition.stop()
+            self._repetition.stop()
 
     async def _plan(self) -> EscalationPlan:
         again = self._state.repetition > 1
@@ -124,17 +125,20 @@ class RaiseEmergency:
         workflow.upsert_memo({EMERGENCY_DUE: due.isoformat()})
         self._describe()
 
-    async def _until_due(self, alerted: asyncio.Task[list[bool]] | None) -> None:
+    async def _until_due(self, alerted: asyncio.Task[list[bool]] | None, names: list[str]) -> None:
         """Wait until the next alert is due, or it has ended, or nobody of those alerted was reached."""
         due = self._state.due_at or workflow.now()
         try:
             await workflow.wait_condition(
-                lambda: self._ended() or (alerted is not None and _nobody(alerted)),
+                lambda: self._ended() or self._reached_nobody(alerted, names),
                 timeout=due - workflow.now(),
                 timeout_summary="Until somebody has it",
             )
         except TimeoutError:
             return
+
+    def _reached_nobody(self, alerted: asyncio.Task[list[bool]] | None, names: list[str]) -> bool:
+        return alerted is not None and (_nobody(alerted) or self._repetition.reaches_nobody(names))
 
     def _repeats(self, plan: EscalationPlan) -> bool:
         since = self._state.raised_at or workflow.now()
@@ -185,6 +189,12 @@ class RaiseEmergency:
     async def stand_down(self, report: StandDown) -> ActionAnswer:
         """End it because the danger is over, and tell everybody who was alerted."""
         return self._answer(None, EmergencyOutcome.ALL_CLEAR, report.reported_by)
+
+    @workflow.signal
+    def not_delivered(self, told: UndeliveredEffect) -> None:
+        """Learn that a vendor did not deliver an alert that it took: its channel counts as dead from now on."""
+        if not self._ended():
+            self._repetition.not_delivered(told.effect.effect_id, told.error)
 
     @workflow.signal
     def call_off(self, outcome: EmergencyOutcome) -> None:

@@ -12,15 +12,12 @@ from temporalio.exceptions import ActivityError
 with workflow.unsafe.imports_passed_through():
     from contracts.effects import (
         Correction,
-        EffectOutcome,
-        EffectSighting,
         EffectStep,
-        RetractOutcome,
         RetractStatus,
         Sighting,
         StandingEffect,
     )
-    from contracts.names import WorkflowType, system_queue
+    from contracts.names import WorkflowType
     from contracts.recall import (
         AccountEntry,
         RecallAccount,
@@ -34,6 +31,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from contracts.sync import SyncPriority
     from workflows import policies
+    from workflows.effects import correct_effect, look_for_effect, retract_effect
     from workflows.visibility import detail_of, tag
 
 _LOOK_AGAIN = timedelta(seconds=2)
@@ -163,7 +161,7 @@ class RecallWedding:
                 return _ended(entry, standing)
             if self._request.correction is not None and step is not None and await self._corrected(standing, step):
                 return _ended(entry, RecallOutcome.CORRECTED)
-            answer: RetractOutcome = await self._at_vendor("notify.retract", entry, standing, RetractOutcome)
+            answer = await retract_effect(standing, SyncPriority.CRITICAL, policies.INTERACTIVE)
         except ActivityError as error:
             return _ended(entry, RecallOutcome.FAILED).model_copy(update={"error": detail_of(error)})
         return _ended(entry, _OUTCOMES[answer.status])
@@ -172,7 +170,7 @@ class RecallWedding:
         """Find out whether an effect stands whose answer nobody has."""
         if step is None:
             return RecallOutcome.UNKNOWN
-        seen: EffectSighting = await self._at_vendor("notify.look_for_effect", entry, step, EffectSighting)
+        seen = await look_for_effect(step, SyncPriority.CRITICAL, policies.INTERACTIVE)
         if seen.sighting is not Sighting.STANDS or seen.outcome is None:
             return RecallOutcome.NEVER_APPLIED if seen.sighting is Sighting.ABSENT else RecallOutcome.UNKNOWN
         return StandingEffect(
@@ -185,31 +183,12 @@ class RecallWedding:
     async def _corrected(self, standing: StandingEffect, step: EffectStep) -> bool:
         """Set an effect right; False where its system does not let it be, or has it no more."""
         try:
-            await self._at_vendor("notify.correct", standing, Correction(effect=standing, step=step), EffectOutcome)
+            await correct_effect(Correction(effect=standing, step=step), SyncPriority.CRITICAL)
         except ActivityError as error:
             if detail_of(error).code not in {"not_correctable", "not_found", "capability_missing"}:
                 raise
             return False
         return True
-
-    async def _at_vendor(
-        self,
-        verb: str,
-        place: AccountEntry | StandingEffect,
-        argument: StandingEffect | EffectStep | Correction,
-        result_type: type[policies.A],
-    ) -> policies.A:
-        organization_id = self._request.organization_id
-        answer: policies.A = await workflow.execute_activity(
-            verb,
-            argument,
-            result_type=result_type,
-            task_queue=system_queue(place.system),
-            summary=f"{place.system}: {place.kind}",
-            priority=policies.connection_priority(SyncPriority.CRITICAL, organization_id, place.integration_id),
-            **policies.INTERACTIVE.options(),
-        )
-        return answer
 
     def _reported(self) -> RecallReport:
         entries = list(self._entries.values())

@@ -12,6 +12,7 @@ with workflow.unsafe.imports_passed_through():
         PART_SIZE,
         AppliedEffects,
         ApplyEffects,
+        BatchCounts,
         BatchPart,
         BatchRun,
         BatchSummary,
@@ -25,7 +26,7 @@ with workflow.unsafe.imports_passed_through():
     from contracts.names import DATA_QUEUE, WorkflowType, routing_workflow_id, system_queue
     from contracts.notification import CrossSystemRouting, RoutingResult
     from workflows import policies
-    from workflows.visibility import detail_of, tag
+    from workflows.visibility import detail_of, failure, tag
     from workflows.waiting import WaitsForReconnection
 
 WINDOW = 4
@@ -41,15 +42,20 @@ class RouteNotificationBatch(WaitsForReconnection):
         """Take the batch, or what a long run continues with."""
         self._batch = batch
         self._parts = _parts_of(batch)
-        total = sum(part.part.rows if part.part else len(part.routings) for part in self._parts)
+        total = sum(_size(part) for part in self._parts)
         self._summary = batch.resumed or BatchSummary(batch_id=batch.batch_id, total=total)
+        self._added = len(self._summary.results)
         self._ended: dict[int, PartResult] = {}
 
     @workflow.run
     async def run(self, batch: BatchRun) -> BatchSummary:
         """Work through the parts in a sliding window and return the sum.
 
-        A cancelled batch ends what is under way, gives every notification its result, and ends as cancelled.
+        A batch that is cancelled, or of which a part cannot be planned or closed, ends what is under way, gives every
+        notification its result, and ends as cancelled or failed.
+
+        Raises:
+            ApplicationError: why a part could not be planned or closed.
         """
         tag(
             organization_id=batch.organization_id,
@@ -58,7 +64,7 @@ class RouteNotificationBatch(WaitsForReconnection):
             outcome="running",
         )
         started, resumed = workflow.time(), self._summary.processing_time
-        waiting = list(range(len(self._summary.results), len(self._parts)))
+        waiting = list(range(self._added, len(self._parts)))
         running: list[asyncio.Task[None]] = []
         try:
             while running or (waiting and not workflow.info().is_continue_as_new_suggested()):
@@ -69,13 +75,14 @@ class RouteNotificationBatch(WaitsForReconnection):
                     task.result()
                 elapsed = int((workflow.time() - started) * 1_000)
                 self._add_up(resumed + elapsed)
-        except asyncio.CancelledError:
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, *(self._close(number, None) for number in waiting))
+        except (asyncio.CancelledError, ActivityError) as error:
+            cancelled = is_cancelled_exception(error)
+            await self._wind_up(running, waiting)
             self._add_up(resumed + int((workflow.time() - started) * 1_000))
-            tag(outcome="cancelled")
-            raise
+            tag(outcome="cancelled" if cancelled else "failed")
+            if cancelled:
+                raise
+            raise failure(detail_of(error)) from error
         if waiting:
             await workflow.wait_condition(workflow.all_handlers_finished)
             workflow.continue_as_new(BatchRun(**{**dict(batch), "resumed": self._summary}))
@@ -91,8 +98,9 @@ class RouteNotificationBatch(WaitsForReconnection):
         """Count the parts that have ended, in their order, so that a resumed run knows where to begin."""
         update: dict[str, object] = {"processing_time": elapsed_ms}
         results, counts, calls = list(self._summary.results), self._summary.counts, self._summary.vendor_calls
-        while (ended := self._ended.pop(len(results), None)) is not None:
-            results.append(ended.results)
+        while (ended := self._ended.pop(self._added, None)) is not None:
+            self._added += 1
+            results += [ended.results] if ended.results else []
             counts, calls = counts.plus(ended.counts), calls + ended.vendor_calls
         update |= {"results": results, "counts": counts, "vendor_calls": calls}
         self._summary = self._summary.model_copy(update=update)
@@ -116,8 +124,18 @@ class RouteNotificationBatch(WaitsForReconnection):
             )
         except (asyncio.CancelledError, ActivityError) as error:
             if not is_cancelled_exception(error):
+                await self._close(number, plan, applied, refused, apart, detail_of(error))
                 raise
         await self._close(number, plan, applied, refused, apart)
+
+    async def _wind_up(self, running: list[asyncio.Task[None]], waiting: list[int]) -> None:
+        """End what is under way and account for every part that is left; one that cannot be closed has failed."""
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, *(self._close(number, None) for number in waiting), return_exceptions=True)
+        for number in range(self._added, len(self._parts)):
+            lost = PartResult(counts=BatchCounts(failed=_size(self._parts[number])))
+            self._ended.setdefault(number, lost)
 
     async def _planned(self, number: int, part: BatchPart) -> PartPlan:
         request = PlanPart(
@@ -191,12 +209,14 @@ class RouteNotificationBatch(WaitsForReconnection):
         applied: list[AppliedEffects] | None = None,
         refused: dict[str, ErrorDetail] | None = None,
         apart: dict[str, RoutingResult] | None = None,
+        error: ErrorDetail | None = None,
     ) -> None:
         request = ClosePart(
             organization_id=self._batch.organization_id,
             batch_id=self._batch.batch_id,
             number=number,
             plan=plan.plan if plan else None,
+            error=error,
             outcomes=[one.outcomes for one in applied or []],
             refused=refused or {},
             apart=apart or {},
@@ -213,6 +233,10 @@ class RouteNotificationBatch(WaitsForReconnection):
         )
         calls = sum(one.vendor_calls for one in applied or [])
         self._ended[number] = closed.model_copy(update={"vendor_calls": calls})
+
+
+def _size(part: BatchPart) -> int:
+    return part.part.rows if part.part else len(part.routings)
 
 
 def _parts_of(batch: BatchRun) -> list[BatchPart]:

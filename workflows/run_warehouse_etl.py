@@ -24,6 +24,7 @@ with workflow.unsafe.imports_passed_through():
         LayerLoaded,
         LoadLayerInput,
         MartsLoaded,
+        Optimized,
         StagedLayer,
         TablesBuilt,
     )
@@ -96,7 +97,7 @@ class RunWarehouseEtl(WaitsForReconnection):
             organization_id=request.organization_id,
             integration_id=request.target_integration.integration_id,
             run_id=workflow.info().run_id,
-            as_of=workflow.now().date(),
+            as_of=request.as_of or workflow.now().date(),
         )
         _, extracted = await _both(
             self._step("etl.prepare", batch, ProvisionResult, queue, "Create missing schemas and tables"),
@@ -106,10 +107,11 @@ class RunWarehouseEtl(WaitsForReconnection):
         if isinstance(loaded, ErrorDetail):
             tag(outcome="failed")
             raise failure(loaded)
+        optimized = Optimized()
         if request.optimize:
-            await self._step("etl.optimize", batch, TablesBuilt, queue, "Cluster the facts")
+            optimized = await self._step("etl.optimize", batch, Optimized, queue, "Arrange the marts")
         elapsed = int(workflow.now().timestamp() * 1_000) - started_ms
-        return _result(request, loaded, elapsed)
+        return _result(request, loaded, optimized, elapsed)
 
     async def _layers(self, extracted: ExtractResult, batch: EtlBatch, queue: str) -> _Loaded | ErrorDetail:
         try:
@@ -192,7 +194,7 @@ async def _both(first: Coroutine[Any, Any, R], second: Coroutine[Any, Any, S]) -
     return one, other
 
 
-def _result(request: EtlRequest, loaded: _Loaded, elapsed_ms: int) -> ETLResult:
+def _result(request: EtlRequest, loaded: _Loaded, optimized: Optimized, elapsed_ms: int) -> ETLResult:
     quality, marts = loaded.extracted.quality, loaded.marts
     books = Books(
         read=quality.total_records,
@@ -217,6 +219,7 @@ def _result(request: EtlRequest, loaded: _Loaded, elapsed_ms: int) -> ETLResult:
         facts_unchanged=marts.unchanged,
         dimension_versions_created=marts.dimension_rows,
         optimized=request.optimize,
+        optimizations=optimized.optimizations,
         error=error,
     )
 

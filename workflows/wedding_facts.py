@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 
-from contracts.facts import Facts, FactStamp
-from contracts.wedding import AtOnce, Dispute, WeddingEvent, WeddingEventType, WeddingState
+from contracts.facts import AtOnce, Facts, FactStamp
+from contracts.wedding import Dispute, WeddingEvent, WeddingEventType, WeddingState
 from workflows import wedding_followers
 
 Value = date | time | str | bool | None
@@ -45,30 +45,60 @@ def take(state: WeddingState, event: WeddingEvent, now: datetime) -> WeddingStat
     """
     if event.event_id in state.seen_events:
         return state
-    seen = [*state.seen_events, event.event_id][-_MAX_SEEN:]
-    state = _numbered(state.model_copy(update={"seen_events": seen, "taken": state.taken + 1}), event, now)
+    state = _numbered(_seen(state, event).model_copy(update={"taken": state.taken + 1}), event, now)
+    if not event.versions:
+        return _taken(state, event, now)
+    for part in _by_version(event):
+        known = part.event_id in state.seen_events
+        state = _taken(state if known else _seen(state, part), part, now, asks=not known)
+    return state
+
+
+def _taken(state: WeddingState, event: WeddingEvent, now: datetime, *, asks: bool = True) -> WeddingState:
+    """Return the state after what an event says of its facts; a person is asked about it at most once."""
     occurred = event.occurred_at if event.occurred_at and event.occurred_at <= now + _CLOCKS_DIFFER else now
-    stamp = FactStamp(occurred_at=occurred, event_id=event.event_id, sequence=event.sequence, origin=event.origin)
+    origin = wedding_followers.named(state, event.origin)
+    stamp = FactStamp(
+        occurred_at=occurred, event_id=event.event_id, sequence=event.sequence, origin=origin, at_once=event.at_once
+    )
     said = _said(event)
-    if wedding_followers.echoes(state, event.origin, said, occurred):
+    if wedding_followers.echoes(state, origin, said, occurred, is_read=event.is_read):
         return state
-    if state.wedding.at_once is AtOnce.MANUAL and _rivals(state, said, stamp):
-        return _disputed(state, event, now)
+    if _rivals(state, said, stamp):
+        return _disputed(state, event, now) if asks else state
     return _settled(state, said, stamp)
 
 
 def decided(state: WeddingState, dispute: Dispute, *, accepted: bool, now: datetime) -> WeddingState:
     """Return the state after a person decided a dispute: the change is taken as of now, or its system set right."""
     state = state.model_copy(update={"disputes": [one for one in state.disputes if one != dispute]})
-    event = dispute.event
+    event, origin = dispute.event, wedding_followers.named(state, dispute.event.origin)
     if not accepted:
-        return wedding_followers.set_right(state, event.origin)
-    return _settled(state, _said(event), FactStamp(occurred_at=now, event_id=event.event_id, origin=event.origin))
+        return wedding_followers.set_right(state, origin)
+    return _settled(state, _said(event), FactStamp(occurred_at=now, event_id=event.event_id, origin=origin))
 
 
 def facts_of(state: WeddingState) -> Facts:
     """Return what people and systems are told of the wedding now."""
     return Facts(**{name: getattr(state.wedding, name) for name in TOLD})
+
+
+def _seen(state: WeddingState, event: WeddingEvent) -> WeddingState:
+    return state.model_copy(update={"seen_events": [*state.seen_events, event.event_id][-_MAX_SEEN:]})
+
+
+def _by_version(event: WeddingEvent) -> list[WeddingEvent]:
+    """Take a restated wedding apart into the newest event about each fact, as far as the fact is so by it."""
+    stamps = {stamp.event_id: stamp for stamp in event.versions.values()}
+    return [
+        event.model_copy(
+            update={
+                **{name: getattr(stamp, name) for name in FactStamp.model_fields},
+                "versions": {name: one for name, one in event.versions.items() if one.event_id == stamp.event_id},
+            }
+        )
+        for stamp in stamps.values()
+    ]
 
 
 def _said(event: WeddingEvent) -> dict[str, Value]:
@@ -87,7 +117,7 @@ def _said(event: WeddingEvent) -> dict[str, Value]:
         said["cancelled"] = True
     if kind is WeddingEventType.COMPLETED:
         said["completed"] = True
-    return said
+    return {name: value for name, value in said.items() if not event.versions or name in event.versions}
 
 
 def _settled(state: WeddingState, said: Mapping[str, Value], stamp: FactStamp) -> WeddingState:
@@ -125,7 +155,7 @@ def _counts(state: WeddingState, name: str, value: Value, stamp: FactStamp) -> b
         if stamp.sequence is not None and numbered is not None:
             return stamp.sequence > numbered
         return state.last_event_at is None or stamp.occurred_at >= state.last_event_at
-    if state.wedding.at_once is AtOnce.SOURCE_WINS and _at_once(known, stamp) and _value(state, name) != value:
+    if _strategy(state, known, stamp) is AtOnce.SOURCE_WINS and _at_once(known, stamp) and _value(state, name) != value:
         from_source = [one.origin is None for one in (known, stamp)]
         if any(from_source):
             return from_source[1]
@@ -135,12 +165,20 @@ def _counts(state: WeddingState, name: str, value: Value, stamp: FactStamp) -> b
 
 
 def _rivals(state: WeddingState, said: Mapping[str, Value], stamp: FactStamp) -> bool:
-    """Whether another system says otherwise of one of these facts at once."""
-    return any(
-        name in said and name in state.stamps and _at_once(state.stamps[name], stamp)
-        for name in TOLD
-        if name in said and _value(state, name) != said[name]
-    )
+    """Whether another system says otherwise of one of these facts at once, and a person is to decide."""
+    known = [
+        state.stamps[name] for name in TOLD if name in said and name in state.stamps and _differs(state, said, name)
+    ]
+    return any(_at_once(one, stamp) and _strategy(state, one, stamp) is AtOnce.MANUAL for one in known)
+
+
+def _differs(state: WeddingState, said: Mapping[str, Value], name: str) -> bool:
+    return _value(state, name) != said[name]
+
+
+def _strategy(state: WeddingState, known: FactStamp, stamp: FactStamp) -> AtOnce:
+    """Whose word stands: as the integration declares in which either was said, the wedding where none does."""
+    return stamp.at_once or known.at_once or state.wedding.at_once
 
 
 def _at_once(one: FactStamp, other: FactStamp) -> bool:

@@ -20,18 +20,33 @@ def of(state: WeddingState) -> list[Follower]:
     return [known.get(name, Follower(system_id=name, held=held)) for name in names]
 
 
-def echoes(state: WeddingState, origin: str | None, said: Mapping[str, object], occurred: datetime) -> bool:
-    """Whether a follower only tells back what was written to it at that time."""
+def named(state: WeddingState, origin: str | None) -> str | None:
+    """Return the follower that an origin names by its own id or by its integration's."""
+    ids = [one.system_id for one in state.wedding.systems]
+    own = (one.system_id for one in state.wedding.systems if one.integration_id == origin)
+    return origin if origin in ids else next(own, origin)
+
+
+def echoes(
+    state: WeddingState, origin: str | None, said: Mapping[str, object], occurred: datetime, *, is_read: bool = False
+) -> bool:
+    """Whether a follower only tells back what was written to it at that time.
+
+    What was read there is an echo also if it is what the follower is known to carry, or, while nobody knows, what was
+    ever written to it: it may have been changed there for another reason since.
+    """
     written = {name: value for name, value in said.items() if name in Facts.model_fields}
     if origin is None or not written or len(written) < len(said):
         return False
-    return any(
-        all(getattr(one.facts, name) == value for name, value in written.items())
-        and one.began_at - _CLOCKS_DIFFER <= occurred <= (one.ended_at or occurred) + _CLOCKS_DIFFER
-        for follower in state.followers
-        if follower.system_id == origin
-        for one in follower.writings
-    )
+    [follower] = [one for one in state.followers if one.system_id == origin] or [Follower(system_id=origin)]
+    same = [one for one in follower.writings if _says(one.facts, written)]
+    if is_read and (same if follower.held is None else _says(follower.held, written)):
+        return True
+    return any(one.began_at - _CLOCKS_DIFFER <= occurred <= (one.ended_at or occurred) + _CLOCKS_DIFFER for one in same)
+
+
+def _says(facts: Facts, said: Mapping[str, object]) -> bool:
+    return all(getattr(facts, name) == value for name, value in said.items())
 
 
 def follow(state: WeddingState, before: Facts, after: Facts, stamp: FactStamp, *, lost: bool) -> WeddingState:

@@ -10,7 +10,6 @@ from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_
 
 with workflow.unsafe.imports_passed_through():
     from contracts.actions import ActionAnswer, ActionTaken
-    from contracts.alerts import Alert, AlertKind, Severity
     from contracts.effects import ActionRequest, EffectStep, RoutingPlan
     from contracts.errors import ErrorDetail, ErrorKind, Owner
     from contracts.facts import Facts, FactStamp, StepAnswer, StepDecision
@@ -28,10 +27,11 @@ with workflow.unsafe.imports_passed_through():
         WeddingRun,
         WeddingState,
     )
-    from workflows import policies, wedding_facts
-    from workflows.alerts import tell
+    from workflows import policies, wedding_facts, wedding_questions
+    from workflows.alerts import tell, tell_anew
     from workflows.following import KeepsFollowers
     from workflows.visibility import detail_of, failure, tag
+    from workflows.wedding_gap import ClosesGaps
 
 OPEN_AFTERWARDS = timedelta(days=30)
 """How long a wedding with nothing left to do still takes events: late ones, a re-opening, a recall."""
@@ -43,7 +43,7 @@ _WAITING = frozenset({StepStatus.PENDING, StepStatus.ASKED})
 
 
 @workflow.defn(name=WorkflowType.WEDDING_TIMELINE)
-class WeddingTimeline(KeepsFollowers):
+class WeddingTimeline(KeepsFollowers, ClosesGaps):
     """Runs until the wedding is closed.
 
     Events come by the Update `apply_event` or, many at a time, by the signal `event`.
@@ -71,9 +71,11 @@ class WeddingTimeline(KeepsFollowers):
         )
         self._stays = workflow.patched("wedding-stays-open")
         self.attend_followers()
+        self.watch_for_gaps()
         while True:
             await self._plan()
             await self._ask()
+            await self._show_answers()
             if workflow.info().is_continue_as_new_suggested() and await self._quiet():
                 await self._continue()
             step = self._next()
@@ -119,12 +121,18 @@ class WeddingTimeline(KeepsFollowers):
 
     @workflow.update
     async def take_action(self, action: ActionTaken) -> ActionAnswer:
-        """Take the same answer from a button: its notification is the step, its type or value the answer."""
-        word = action.action_type if action.action_type in set(StepAnswer) else action.value
-        if word not in set(StepAnswer):
+        """Take the same answer from a button of the alert that asked, once; a late one hears what was decided."""
+        word = next((one for one in (action.action_type, action.value, action.action_id) if one in set(StepAnswer)), "")
+        if not word:
             return ActionAnswer(accepted=False, message="A wedding's step is approved or rejected.")
-        decision = StepDecision(step_id=action.notification_id, answer=StepAnswer(word), decided_by=action.actor_id)
-        accepted = self._decide(decision)
+        question = wedding_questions.find(self._state, action.notification_id)
+        if question is not None and question.answer is not None:
+            same = question.answer.value == word
+            return ActionAnswer(accepted=same, message=wedding_questions.verdict(question))
+        if question is not None and not wedding_questions.is_latest(self._state, question):
+            return ActionAnswer(accepted=False, message=_NOT_ASKED.message)
+        step_id = question.question_id if question is not None else action.notification_id
+        accepted = self._decide(StepDecision(step_id=step_id, answer=StepAnswer(word), decided_by=action.actor_id))
         await self._planned()
         return ActionAnswer(accepted=accepted, message="Noted." if accepted else _NOT_ASKED.message)
 
@@ -154,6 +162,7 @@ class WeddingTimeline(KeepsFollowers):
         for step in self._state.steps:
             if step.step_id == decision.step_id and step.status is StepStatus.ASKED:
                 self._put(step, _answered(decision))
+                self._state = wedding_questions.answered(self._state, decision)
                 self._plan_version += 1
                 return True
             if step.step_id == decision.step_id and step.answer is not None:
@@ -161,6 +170,7 @@ class WeddingTimeline(KeepsFollowers):
         for dispute in self._state.disputes:
             if dispute.dispute_id == decision.step_id:
                 accepted = decision.answer is StepAnswer.APPROVE
+                self._state = wedding_questions.answered(self._state, decision)
                 self._change(wedding_facts.decided(self._state, dispute, accepted=accepted, now=workflow.now()))
                 return True
         return False
@@ -203,6 +213,7 @@ class WeddingTimeline(KeepsFollowers):
 
     async def _continue(self) -> None:
         """Go on in a new run; every event that was told is in the state by then."""
+        self.leave_gaps()
         await self.leave_followers()
         await self._let_go()
         workflow.continue_as_new(WeddingRun(**dict(self._state.wedding), resumed=self._state))
@@ -243,19 +254,15 @@ class WeddingTimeline(KeepsFollowers):
                 await self._question(dispute.dispute_id, "Two systems changed the wedding at once")
 
     async def _question(self, question_id: str, what: str) -> None:
-        wedding = self._state.wedding
-        await tell(
-            Alert(
-                organization_id=wedding.organization_id,
-                kind=AlertKind.DECISION_NEEDED,
-                severity=Severity.WARNING,
-                since=workflow.now(),
-                parts=[wedding.wedding_id, question_id],
-                sentence=f"{what}, and somebody has to decide. Nothing is sent until then.",
-                action=f"Run `wedsync weddings decide {wedding.wedding_id} {question_id} approve` or `reject`.",
-                falls_back=False,
-            )
-        )
+        self._state, question = wedding_questions.asked(self._state, question_id, what, workflow.now())
+        await tell(wedding_questions.alert_of(self._state, question, answers_to=workflow.info().workflow_id))
+
+    async def _show_answers(self) -> None:
+        """Write every answer over the messages that asked."""
+        for question in wedding_questions.to_show(self._state):
+            self._state = wedding_questions.shown(self._state, question)
+            if workflow.patched("show-answers"):
+                await tell_anew(wedding_questions.alert_of(self._state, question, answers_to=None))
 
     def _next(self) -> TimelineStep | None:
         pending = [step for step in self._state.steps if step.status is StepStatus.PENDING]

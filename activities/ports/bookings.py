@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol, runtime_checkable
 
 from activities.ports.connector import Connector
@@ -17,6 +17,10 @@ class BookingRow:
     booking_id: str
     closed: bool
     version: str
+    day: date | None = None
+    """The day it is for, where the system keeps one."""
+    changed_at: datetime | None = None
+    """When the system changed it last, where it says so."""
 
 
 @dataclass(frozen=True)

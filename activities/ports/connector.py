@@ -19,6 +19,7 @@ from contracts.errors import WedSyncError
 from contracts.integration import ConnectionProbe, ProvisionResult
 from contracts.sync import RecordResult
 from contracts.weather import DayForecast, WeatherAlerts
+from contracts.wedding import WeddingEvent
 
 
 @runtime_checkable
@@ -372,7 +373,7 @@ class SourcePage:
 
 @runtime_checkable
 class SourceConnector(Connector, Protocol):
-    """A source of report records (capability `source`)."""
+    """A source of report records, and of the newest facts of a wedding (capability `source`)."""
 
     def pages(
         self,
@@ -392,5 +393,14 @@ class SourceConnector(Connector, Protocol):
 
         Raises:
             InvalidInput: no such report.
+        """
+        ...
+
+    async def wedding(self, wedding_id: str) -> WeddingEvent:
+        """Return a wedding as it is now, restated with the newest event about each fact and the last one's number.
+
+        Raises:
+            InvalidInput: no such wedding.
+            Transient: no usable answer.
         """
         ...

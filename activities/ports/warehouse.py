@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from activities.ports.connector import Connector
-from contracts.etl import EtlBatch, Layer, LayerLoaded, MartsLoaded, TablesBuilt
+from contracts.etl import EtlBatch, Layer, LayerLoaded, MartsLoaded, Optimized, TablesBuilt
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,6 @@ class WarehouseConnector(Connector, Protocol):
         """Rebuild the ANALYTICS tables, each replaced in one statement, when the marts have changed since."""
         ...
 
-    async def optimize(self, batch: EtlBatch) -> Mapping[str, str]:
-        """Arrange the facts for the usual queries; returns table -> what was done."""
+    async def optimize(self, batch: EtlBatch) -> Optimized:
+        """Arrange the marts for the usual queries, and say what that changed."""
         ...

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Boolean, Column, ColumnElement, DateTime, Index, String, Table, delete, select
+from sqlalchemy import Boolean, Column, ColumnElement, Date, DateTime, Index, String, Table, delete, select
 
 from activities.ports.bookings import AssignmentRow, BookingRow, Row, SessionRow
 from activities.storage.database import Database, metadata, utc
@@ -31,6 +31,7 @@ mirror_bookings = _owned(
     "mirror_bookings",
     "booking_id",
     Column("closed", Boolean, nullable=False),
+    Column("day", Date),
     Column("version", String(64), nullable=False),
     Column("seen_at", DateTime(timezone=True), nullable=False),
 )
@@ -117,13 +118,22 @@ class BookingMirror:
                     await connection.execute(self._upsert(table, key, kept))
 
     def _values(self, row: Row, at: datetime) -> dict[str, object]:
-        columns = {name: value for name, value in vars(row).items() if name != "gone"}
+        columns = {name: value for name, value in vars(row).items() if name not in {"gone", "changed_at"}}
         return {**self._owner, **columns, "seen_at": at}
 
     def _upsert(self, table: Table, key: str, rows: Sequence[dict[str, object]]) -> Any:
         statement = self._database.insert(table).values(rows)
         changed = {name: statement.excluded[name] for name in rows[0] if name not in {*self._owner, key}}
         return statement.on_conflict_do_update(index_elements=[*self._owner, key], set_=changed)
+
+    async def days(self, booking_ids: Sequence[str]) -> dict[str, date]:
+        """Return the days of bookings, by id, as far as they are known."""
+        table = mirror_bookings
+        statement = select(table.c.booking_id, table.c.day).where(
+            *self._mine(table), table.c.booking_id.in_(booking_ids), table.c.day.is_not(None)
+        )
+        async with self._database.begin() as connection:
+            return {row.booking_id: row.day for row in await connection.execute(statement)}
 
     async def reads(self) -> MirrorReads | None:
         """Return how fresh the mirror is, None when nothing was ever read."""

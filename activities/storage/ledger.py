@@ -187,6 +187,28 @@ class EffectLedger:
         """Return every effect of a notification, in the order they were meant."""
         return await self._entries(organization_id, effects.c.notification_id == notification_id)
 
+    async def weddings_of(
+        self, organization_id: str, integration_id: str, object_ids: Sequence[str]
+    ) -> dict[str, list[str]]:
+        """Return, by the object, the weddings for which something was written to an integration's objects."""
+        statement = (
+            select(effects.c.object_id, effects.c.wedding_id)
+            .where(
+                effects.c.organization_id == organization_id,
+                effects.c.integration_id == integration_id,
+                effects.c.object_id.in_(object_ids),
+                effects.c.wedding_id.is_not(None),
+                effects.c.applied_at.is_not(None),
+            )
+            .distinct()
+            .order_by(effects.c.wedding_id)
+        )
+        found: dict[str, list[str]] = {}
+        async with self._database.begin() as connection:
+            for row in await connection.execute(statement):
+                found.setdefault(row.object_id, []).append(row.wedding_id)
+        return found
+
     async def by_remote_id(self, organization_id: str, integration_id: str, remote_id: str) -> list[LedgerEntry]:
         """Return the effects that one object at the vendor stands for."""
         return await self._entries(

@@ -15,6 +15,7 @@ _TITLES = {
     AlertKind.RUN_MISSING: "Sync missing",
     AlertKind.VOLUME_ODD: "Odd volume",
     AlertKind.DECISION_NEEDED: "Decision needed",
+    AlertKind.MESSAGE_UNDELIVERED: "Message not delivered",
     AlertKind.ESCALATION_STOPPED: "Emergencies do not escalate",
     AlertKind.ESCALATION_RESUMED: "Emergencies escalate again",
 }
@@ -42,14 +43,14 @@ def notification_of(alert: Alert) -> SourceNotification:
         alert.sentence,
         f"Since {alert.since:%Y-%m-%d %H:%M} UTC.",
         f"Integrations: {', '.join(named)}{more}." if named else "",
-        alert.action,
+        alert.decided or alert.action,
     ]
     where = named[0] if count == 1 and named else f"{count} integrations" if count else alert.organization_id
     resolved = alert.kind in _RECOVERIES
     return SourceNotification(
         notification_id=alert.alert_id,
         type=alert.kind,
-        title=f"{_TITLES[alert.kind]}: {where}",
+        title=f"{'Decided' if alert.decided else _TITLES[alert.kind]}: {where}",
         message="\n".join(line for line in lines if line)[:4_000],
         priority=SyncPriority.NORMAL if resolved else _PRIORITIES[alert.severity],
         metadata={
@@ -59,5 +60,6 @@ def notification_of(alert: Alert) -> SourceNotification:
             # Trouble that comes again is told again, in the same words.
             "dedupKey": f"{alert.alert_id}.{'resolve' if resolved else 'trigger'}",
         },
+        actions=[] if alert.decided else alert.actions,
         created_at=alert.since,
     )

@@ -46,7 +46,7 @@ def quiet_until(instant: datetime, zone: ZoneInfo, hours: QuietHours) -> datetim
         for ahead in (0, 1, 2)
         for fold in (0, 1)
     ]
-    ends += _transitions(zone, instant, instant + timedelta(days=2))
+    ends += transitions(zone, instant, instant + timedelta(days=2))
     return min(end for end in ends if end > instant and not is_quiet(end, zone, hours))
 
 
@@ -56,7 +56,7 @@ def instant_of(day: date, at: time, zone: ZoneInfo) -> datetime:
     found = wanted.astimezone(UTC)
     if found.astimezone(zone).replace(tzinfo=None) == wanted.replace(tzinfo=None):
         return found
-    [change, *_] = _transitions(zone, found - 3 * _HOUR, found + _HOUR)
+    [change, *_] = transitions(zone, found - 3 * _HOUR, found + _HOUR)
     return change
 
 
@@ -79,12 +79,12 @@ def next_digest(instant: datetime, zone: ZoneInfo, digest: Digest) -> datetime:
     return next(due for due in dues if due > instant)
 
 
-def _transitions(zone: ZoneInfo, start: datetime, end: datetime) -> list[datetime]:
-    """Return the instants at which the zone's offset changes, to the second."""
+def transitions(zone: ZoneInfo, start: datetime, end: datetime, *, step: timedelta = _HOUR) -> list[datetime]:
+    """Return the instants at which the zone's offset changes, to the second: one change within a `step`."""
     changes = []
     here = start.astimezone(UTC).replace(microsecond=0)
     while here < end:
-        there = here + _HOUR
+        there = here + step
         if _offset(here, zone) != _offset(there, zone):
             changes.append(_change(here, there, zone))
         here = there

@@ -229,7 +229,10 @@ def _show(state: WeddingState, *, as_json: bool) -> None:
         rows,
     )
     if state.gap_since is not None:
-        note(f"Events after number {state.sequence} are missing; tell the whole wedding again as `restated`.")
+        asked = f"; WedSync is asked at {state.pull.due_at:%Y-%m-%d %H:%M} UTC" if state.pull else ""
+        note(f"Events after number {state.sequence} are missing{asked}.")
+        if state.pull and state.pull.error:
+            note(f"It was asked in vain: {state.pull.error.sentence()}")
     for dispute in state.disputes:
         note(f"Two systems changed the wedding at once: decide {dispute.dispute_id}.")
     if state.followers:

@@ -192,6 +192,20 @@ def keys() -> list[Row]:
     ]
 
 
+def storm() -> list[Row]:
+    """Return what a storm of signals leaves of itself at one wedding."""
+    found = run("-m", "tests.benchmarks.bench_storm")
+    name = f"{found['signals']:,} signals to one wedding"
+    return [
+        Row(f"{name}: lost", found["lost"], 0, "signals"),
+        Row(f"{name}: taken twice", found["taken_twice"], 0, "signals"),
+        Row(f"{name}: ended on another day", found["wrong_days"], 0, ""),
+        Row(f"{name}: messages sent more than once", found["messages_beyond_once"], 0, "messages"),
+        Row(f"{name}: runs of the timeline", found["runs"], None, "runs"),
+        Row(f"{name}: until all are taken", found["seconds"], None, "s"),
+    ]
+
+
 def tokens() -> list[Row]:
     """Return the figures of tokens that end together, calm and with workers killed."""
     found = run("-m", "tests.benchmarks.bench_tokens")
@@ -222,6 +236,7 @@ def measured(sizes: list[int]) -> Iterator[Row]:
     yield from emergency()
     yield from bulk()
     yield from keys()
+    yield from storm()
     peaks = []
     for rows in sizes:
         found, table = etl(rows)

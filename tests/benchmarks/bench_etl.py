@@ -23,12 +23,13 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
 
 from activities.boundary import BoundaryInterceptor
-from activities.connectors.warehouse import snowflake_sql as sql
+from activities.connectors.warehouse.loading import Loader
+from activities.connectors.warehouse.snowflake import Snowflake
 from activities.connectors.warehouse.snowflake_session import Session
-from activities.ports.warehouse import WarehouseConnector
+from activities.ports.warehouse import LayerFiles, WarehouseConnector
 from activities.transform import extract
 from contracts.dataset import SourceFormat
-from contracts.etl import EtlRequest, Layer
+from contracts.etl import EtlBatch, EtlRequest, Layer
 from contracts.names import DATA_QUEUE, ORCHESTRATION_QUEUE, SearchAttribute, system_queue
 from emulators.wedding_files import write
 from emulators.wedding_rows import DataSet
@@ -48,36 +49,39 @@ _SERVER = (
 
 
 def bare(account: Account, sources: Sequence[Path], folder: Path) -> float:
-    """Return the seconds of one Parquet PUT, one COPY and the same MERGEs from a plain script, for the last source.
+    """Return the seconds in which a plain script without Temporal transforms the last source and loads it.
 
-    The Parquet file stands ready: the bare path neither maps nor judges a row.
+    It maps and judges the rows, puts and copies one Parquet file, and sends the same MERGEs and analytics; RAW, staged
+    objects, receipts and the quarantine are ours alone.
     """
-    session = Session(snowflake_at(account)._connection, "bare")
-    for _, statement in sql.migrations():
-        session.run("create", statement)
-    for statement in sql.first_rows():
-        session.run("create", statement)
+    session = Session(snowflake_at(account)._connection, "wedsync:bare")
+    loader = Loader(session, Snowflake.dialect, "snowflake")
+    loader.provision()
     for source in sources:
-        path = _staging_file(source, folder / source.stem)
         started = time.perf_counter()
-        session.run("put", f"PUT 'file://{path}' @{sql.STAGE}/bare/ AUTO_COMPRESS = FALSE OVERWRITE = TRUE")
-        session.run("copy", sql.copy_into(sql.STAGING_TABLE, "bare", [path.name]))
-        for _, statement in sql.marts(datetime.now(UTC).date()):
-            session.run("merge", statement, source.stem)
-        for statement in sql.analytics().values():
-            session.run("analytics", statement)
+        path, rows = _staging_file(source, folder / source.stem)
+        batch = EtlBatch(
+            etl_id=source.stem,
+            organization_id="bare",
+            integration_id="bare",
+            run_id=source.stem,
+            as_of=datetime.now(UTC).date(),
+        )
+        loader.load_layer(batch, LayerFiles(Layer.STAGING, [path], rows, "0" * 32))
+        loader.load_marts(batch)
+        loader.build_analytics(batch)
         taken = time.perf_counter() - started
     session.close()
     return taken
 
 
-def _staging_file(source: Path, folder: Path) -> Path:
+def _staging_file(source: Path, folder: Path) -> tuple[Path, int]:
     folder.mkdir()
     with extract.engine(folder, source, SourceFormat.CSV) as connection:
         names = extract.columns_of(connection, source, SourceFormat.CSV)
         extract.judge(connection, source, SourceFormat.CSV, names, EtlRequest.model_validate(EXAMPLE).data_mapping)
         parts = list(extract.write_parts(connection, folder, source.stem, datetime.now(UTC), part_rows=10_000_000))
-    return next(part.path for part in parts if part.layer is Layer.STAGING)
+    return next((part.path, part.rows) for part in parts if part.layer is Layer.STAGING)
 
 
 @contextmanager

@@ -5,19 +5,33 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs
 
 import httpx
 import pytest
+from temporalio.client import Client, RPCError
+from temporalio.service import RPCStatusCode
+from temporalio.testing import ActivityEnvironment
 
+from activities.access import Access
+from activities.booking_news import BookingNews, News, strategy_of
+from activities.bookings import Bookings
 from activities.connectors.booking.tave import Tave
 from activities.ports.bookings import AssignmentRow, BookingRow, Row, SessionRow
 from activities.storage.booking_mirror import BookingMirror
+from activities.storage.connections import ConnectionStore, StoredConnection
 from activities.storage.database import Database, migrate
-from contracts.errors import AuthExpired, RateLimited, Transient, WedSyncError
+from activities.storage.ledger import EffectLedger
+from contracts.effects import EffectStep
+from contracts.errors import AuthExpired, InvalidInput, RateLimited, Transient, WedSyncError
+from contracts.integration import IntegrationConfiguration, IntegrationState
+from contracts.names import wedding_workflow_id
+from contracts.resource_day import ReadBookings, SystemRef
+from contracts.wedding import WeddingEvent
 from tests.support.deliveries import connection, delivery
 from tests.support.emulators import Emulators
 from tests.support.specs import OpenApi, SentRequest, specs_dir
@@ -36,12 +50,17 @@ async def tave(emulators: Emulators) -> AsyncIterator[Tave]:
 
 
 @pytest.fixture
-async def mirror(tmp_path: Path) -> AsyncIterator[BookingMirror]:
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
     url = f"sqlite:///{tmp_path}/wedsync.db"
     migrate(url)
-    database = Database(url)
-    yield BookingMirror(database, "lumen-studios", "tave-main")
-    await database.aclose()
+    found = Database(url)
+    yield found
+    await found.aclose()
+
+
+@pytest.fixture
+async def mirror(database: Database) -> BookingMirror:
+    return BookingMirror(database, "lumen-studios", "tave-main")
 
 
 def made(emulators: Emulators, path: str, **body: Any) -> str:
@@ -224,3 +243,134 @@ async def test_every_request_is_one_the_vendor_describes(tave: Tave, emulators: 
     await tave.recipients("job-77")
     problems = [(one.method, one.path, problem) for one in sent for problem in OpenApi(described).problems(one)]
     assert (len(sent), problems) == (8, [])
+
+
+def declared(at_once: str | None) -> IntegrationConfiguration:
+    settings = {} if at_once is None else {"atOnce": at_once}
+    given = {"organizationId": "lumen-studios", "integrationId": "tave-main", "platform": "tave"}
+    return IntegrationConfiguration.model_validate({**given, "connectionConfig": settings})
+
+
+async def written(tave: Tave, ledger: EffectLedger, job: str, day: str, wedding: str = "wed-1001") -> None:
+    """Have a wedding write its day into a job."""
+    step = EffectStep(
+        effect_id=f"{wedding}-{day}",
+        organization_id="lumen-studios",
+        integration_id="tave-main",
+        system="tave",
+        kind="job.update",
+        object_id=job,
+        payload={"eventDate": day},
+        wedding_id=wedding,
+    )
+    await ledger.claim(step, "test", timedelta(minutes=1))
+    outcome = await tave.apply(step)
+    await ledger.receipt(step, outcome.remote_id)
+
+
+async def news_of(
+    tave: Tave, ledger: EffectLedger, mirror: BookingMirror, at_once: str | None = "manual"
+) -> list[News]:
+    """Bring the mirror up to date, and return what is news about days."""
+    found = []
+    async for page in tave.changes(None):
+        found += await BookingNews(ledger).of(declared(at_once), mirror, page)
+        await mirror.put(page, NOW)
+    return found
+
+
+@pytest.fixture
+def job(emulators: Emulators) -> str:
+    return made(emulators, "job", name="A wedding", stage="booked", eventDate="2027-06-12")
+
+
+async def test_f45_a_day_that_staff_change_is_told_once_to_the_wedding_whose_job_it_is(
+    tave: Tave, emulators: Emulators, database: Database, mirror: BookingMirror, job: str
+):
+    ledger = EffectLedger(database)
+    await written(tave, ledger, job, "2027-06-19")
+    assert await news_of(tave, ledger, mirror) == []
+    changed(emulators, f"job/{job}", stage="booked", eventDate="2027-07-03")
+    [news] = await news_of(tave, ledger, mirror)
+    event = news.event
+    assert (news.wedding_id, event.type, str(event.wedding_date)) == ("wed-1001", "moved", "2027-07-03")
+    assert (event.origin, event.at_once, event.is_read) == ("tave-main", "manual", True)
+    assert event.occurred_at is not None
+    assert await news_of(tave, ledger, mirror) == []
+
+
+@pytest.mark.parametrize("weddings", [(), ("wed-1", "wed-2")])
+async def test_f45_a_job_of_no_wedding_or_of_several_is_news_for_nobody(
+    tave: Tave, emulators: Emulators, database: Database, mirror: BookingMirror, job: str, weddings: tuple[str, ...]
+):
+    ledger = EffectLedger(database)
+    for wedding in weddings:
+        await written(tave, ledger, job, "2027-06-19", wedding)
+    await news_of(tave, ledger, mirror)
+    changed(emulators, f"job/{job}", stage="booked", eventDate="2027-07-03")
+    assert await news_of(tave, ledger, mirror) == []
+
+
+@dataclass
+class Studio:
+    """An organisation's one booking system, as `bookings.refresh` opens it."""
+
+    tave: Tave
+    configuration: IntegrationConfiguration
+
+    async def connector(self, *_: object) -> Tave:
+        return self.tave
+
+    async def stored(self, *_: object) -> StoredConnection:
+        return StoredConnection(self.configuration, IntegrationState.ACTIVE, 1, NOW, None, None, None)
+
+
+class Timelines:
+    """Weddings' timelines that may be away, and what they were told."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.told: list[tuple[str, str]] = []
+
+    def get_workflow_handle(self, workflow_id: str) -> Timelines:
+        self._asked = workflow_id
+        return self
+
+    async def signal(self, _name: str, event: WeddingEvent) -> None:
+        if self.away:
+            raise RPCError("", RPCStatusCode.UNAVAILABLE, b"")
+        self.told.append((self._asked, event.event_id))
+
+
+async def test_f45_news_that_could_not_be_told_are_told_by_the_next_attempt(
+    tave: Tave, emulators: Emulators, database: Database, job: str
+):
+    timelines = Timelines()
+    inside = ActivityEnvironment(client=cast("Client", timelines))
+    bookings = Bookings(cast("Access", Studio(tave, declared("newest"))), cast("ConnectionStore", None), database)
+    source = SystemRef(organization_id="lumen-studios", integration_id="tave-main", system="tave")
+    await written(tave, EffectLedger(database), job, "2027-06-19")
+    await inside.run(bookings.refresh, ReadBookings(source=source))
+    changed(emulators, f"job/{job}", stage="booked", eventDate="2027-07-03")
+    timelines.away = True
+    with pytest.raises(RPCError):
+        await inside.run(bookings.refresh, ReadBookings(source=source))
+    timelines.away = False
+    for _ in range(2):
+        await inside.run(bookings.refresh, ReadBookings(source=source))
+    told = set(timelines.told)
+    assert [timeline for timeline, _ in told] == [wedding_workflow_id("lumen-studios", "wed-1001")]
+
+
+async def test_f45_an_integration_that_declares_nothing_tells_nothing(
+    tave: Tave, emulators: Emulators, database: Database, mirror: BookingMirror, job: str
+):
+    ledger = EffectLedger(database)
+    await news_of(tave, ledger, mirror, None)
+    await written(tave, ledger, job, "2027-07-03")
+    assert await news_of(tave, ledger, mirror, None) == []
+
+
+def test_f45_a_strategy_that_is_none_is_refused_by_name():
+    with pytest.raises(InvalidInput, match="newest, source_wins, manual"):
+        strategy_of(declared("oldest"))

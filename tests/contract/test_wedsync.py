@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,9 +12,12 @@ from pydantic import SecretStr
 from activities.connectors.source.wedsync import WedSyncReports
 from activities.ports.connection import Connection
 from activities.ports.connector import SourceConnector, SourcePage
+from activities.wedding_source import WeddingSource
 from contracts.errors import AuthExpired, InvalidInput, RateLimited, Transient, WedSyncError
+from contracts.wedding import Wedding, WeddingEvent, WeddingKey, WeddingState
 from tests.support.emulators import Emulators
 from tests.support.loopback import IN_DEVELOPMENT
+from workflows.wedding_facts import begun, take
 
 EMULATED = ("wedsync",)
 TOKEN = "sandbox-wedsync-token"
@@ -71,6 +75,55 @@ async def test_a_report_that_is_not_there_is_named(reports: WedSyncReports):
 
 async def test_the_probe_lists_the_reports(reports: WedSyncReports):
     assert "weddings" in (await reports.probe()).features
+
+
+def changed(emulators: Emulators, at: str, origin: str | None = None, **facts: Any) -> dict[str, Any]:
+    given = {"weddingId": "w", "at": f"2026-11-01T{at}:00Z", "origin": origin, "facts": facts}
+    return emulators.control("wedsync", "change", given)
+
+
+def known(*events: WeddingEvent) -> WeddingState:
+    now = datetime(2026, 11, 2, tzinfo=UTC)
+    state = begun(WeddingState(wedding=Wedding(organization_id="lumen-studios", wedding_id="w", sequence=0)), now)
+    for event in events:
+        state = take(state, event, now)
+    return state
+
+
+async def test_f44_a_wedding_is_pulled_with_the_newest_event_about_each_fact(
+    reports: WedSyncReports, emulators: Emulators
+):
+    first = changed(emulators, "10:00", weddingDate="2027-06-12", venueName="Barn", ceremonyTime="14:00:00")
+    lost = changed(emulators, "11:00", "crm", weddingDate="2027-07-03")
+    last = changed(emulators, "12:00", bookingStatus="paid", ceremonyTime=None)
+    pulled = await WeddingSource(lambda _: reports).pull(WeddingKey(organization_id="lumen-studios", wedding_id="w"))
+    heard = [
+        WeddingEvent.model_validate(
+            {name: one[name] for name in ("eventId", "sequence", "occurredAt", "origin")} | {"type": kind} | facts
+        )
+        for one, kind, facts in (
+            (first, "moved", {"weddingDate": "2027-06-12", "venueName": "Barn", "ceremonyTime": "14:00"}),
+            (last, "status_changed", {"bookingStatus": "paid"}),
+        )
+    ]
+    state = known(*heard, pulled)
+    told = state.wedding
+    assert (str(told.wedding_date), told.venue_name, told.booking_status) == ("2027-07-03", "Barn", "paid")
+    assert (state.stamps["wedding_date"].origin, state.stamps["wedding_date"].event_id) == ("crm", lost["eventId"])
+    assert (state.sequence, state.gap_since, told.ceremony_time) == (3, None, None)
+    assert known(pulled).wedding == told
+
+
+async def test_f44_a_wedding_that_the_source_does_not_have_is_named(reports: WedSyncReports):
+    with pytest.raises(InvalidInput) as caught:
+        await reports.wedding("nobody")
+    assert caught.value.detail.code == "wedding_unknown"
+
+
+async def test_f44_an_answer_that_is_no_wedding_is_asked_for_again(reports: WedSyncReports, emulators: Emulators):
+    changed(emulators, "10:00", weddingDate="sometime")
+    with pytest.raises(Transient):
+        await reports.wedding("w")
 
 
 async def test_a_refused_token_is_an_expired_credential(emulators: Emulators):

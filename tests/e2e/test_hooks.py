@@ -6,6 +6,8 @@ import hashlib
 import hmac
 import json
 import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,7 +15,7 @@ import httpx
 import pytest
 
 from tests.e2e.conftest import RunningStack
-from tests.e2e.documents import HUBSPOT, ORGANIZATION, automation, routing
+from tests.e2e.documents import HUBSPOT, ORGANIZATION, automation, routing, wedding
 from tests.support.emulators import Emulators
 
 SECRET = "sandbox-slack-signing-secret"
@@ -78,8 +80,9 @@ def test_a_pressed_button_is_shown_by_the_other_systems_of_its_notification(
         assert send(url, body).status_code == 200
     while states(emulators, fresh) != ["acknowledged"]:
         time.sleep(0.2)  # noqa: TID251 - a test outside Temporal
-    shown = [item for item in emulators.effects("hubspot") if item["kind"] == "note.updated"]
-    assert len([item for item in shown if "acknowledged" in json.dumps(item["body"])]) == 1
+    [note] = [one["id"] for one in emulators.objects("hubspot", "notes") if fresh in one["properties"]["hs_note_body"]]
+    updates = [one for one in emulators.effects("hubspot") if (one["kind"], one["objectId"]) == ("note.updated", note)]
+    assert len([one for one in updates if "acknowledged" in json.dumps(one["body"])]) == 1
 
 
 def test_a_button_pressed_in_the_chat_approves_the_step_of_an_automation(
@@ -98,6 +101,53 @@ def test_a_button_pressed_in_the_chat_approves_the_step_of_an_automation(
     [step] = connected.json("automations", "show", fresh, *owner)["results"][0]["steps"]
     assert (step["status"], step["answeredBy"]) == ("done", "U0PLANNER")
     assert emulators.messages(f"told {fresh}") == 1
+
+
+@pytest.fixture
+def asked_in_chat(connected: RunningStack) -> Iterator[None]:
+    """Have decisions asked for in the team's channel."""
+    route = {"integrationId": "slack-main", "kinds": ["decision_needed"], "channels": [{"channelId": "C0WEDDINGS"}]}
+    for routes in ([route], []):
+        document = {"organizationId": ORGANIZATION, "routes": routes}
+        connected.json("health", "routes", connected.file(document))
+        if routes:
+            yield
+
+
+@pytest.mark.usefixtures("asked_in_chat")
+def test_a_button_pressed_in_the_chat_decides_a_weddings_step_and_the_message_says_so(
+    connected: RunningStack, url: str, emulators: Emulators, fresh: str
+) -> None:
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).date().isoformat()
+    late = {"name": "Details", "trigger": "anchor", "offset": "-P14D", "whenPast": "ask"}
+    task = {"type": "create_task", "taskType": "details"}
+    given = {**wedding(fresh), "weddingDate": tomorrow, "automations": [{**late, "actions": [task]}]}
+    connected.json("weddings", "start", connected.file(given))
+
+    def question() -> list[dict[str, Any]]:
+        return [item for item in emulators.objects("slack", "messages") if f"weddings decide {fresh}" in item["text"]]
+
+    while not question():
+        time.sleep(0.2)  # noqa: TID251 - a test outside Temporal
+    [message] = question()
+
+    def step() -> dict[str, Any]:
+        [only] = connected.json("weddings", "show", fresh, "--organization", ORGANIZATION)["steps"]
+        return dict(only)
+
+    while step()["status"] == "asked":
+        # The question may stand before its run has heard that it does.
+        assert send(url, pressed(message, "reject")).status_code == 200
+    assert send(url, pressed(message, "approve", user="U0SECOND")).status_code == 200
+    assert (step()["status"], step()["answer"], step()["decidedBy"]) == ("skipped", "reject", "U0PLANNER")
+
+    def words() -> str:
+        [same] = [item for item in emulators.objects("slack", "messages") if item["ts"] == message["ts"]]
+        return json.dumps(same["blocks"])
+
+    while "It was rejected by U0PLANNER." not in words():
+        time.sleep(0.2)  # noqa: TID251 - a test outside Temporal
+    assert "wedding_action_approve" not in words()
 
 
 def test_f72_what_is_not_signed_by_the_vendor_now_changes_nothing(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import json
 import time
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
@@ -161,3 +165,55 @@ def test_a_message_that_was_not_confirmed_is_answered_all_the_same(
     message = held(emulators, "whatsapp", "messages", fresh)["id"]
     act(emulators, "whatsapp/replies", **{"from": PERSON, "messageId": message, "button": 0, "url": whatsapp})
     until_acknowledged(emulators, fresh)
+
+
+def sent_with_a_stand_in(stack: RunningStack, emulators: Emulators, routing_id: str) -> dict[str, Any]:
+    """Send a text for which the team's chat stands by, and return what Twilio did."""
+    given = routing(routing_id)
+    phone = {"systemId": "phone", "systemType": "twilio", "integrationId": "twilio-main", "failover": ["team-chat"]}
+    given["targetSystems"].insert(0, {**phone, "recipients": [PERSON]})
+    assert stack.json("notify", stack.file(given))["overallStatus"] == "success"
+    [made] = [one for one in emulators.effects("twilio") if routing_id in json.dumps(one)]
+    assert emulators.messages(routing_id) == 0
+    return dict(made)
+
+
+def codes(stack: RunningStack, routing_id: str) -> list[str]:
+    found = stack.json("explain", f"n-{routing_id}", "--organization", ORGANIZATION)
+    return [one["code"] for run in found["runs"] for one in run["decisions"]]
+
+
+@pytest.mark.usefixtures("twilio")
+def test_a_text_that_was_not_delivered_goes_to_the_chat_once_and_explain_says_why(
+    connected: RunningStack, emulators: Emulators, fresh: str
+) -> None:
+    made = sent_with_a_stand_in(connected, emulators, fresh)
+    for _ in range(2):
+        told = act(emulators, f"twilio/messages/{made['objectId']}/status", status="undelivered", errorCode=30003)
+        assert told["status"] == 200
+    while emulators.messages(fresh) == 0:
+        time.sleep(0.2)  # noqa: TID251 - a test outside Temporal
+    while codes(connected, fresh).count("acknowledged") < 2:
+        time.sleep(0.2)  # noqa: TID251 - a test outside Temporal
+    assert codes(connected, fresh).count("undelivered:not_delivered") == 1
+    assert emulators.messages(fresh) == 1
+
+
+@pytest.mark.usefixtures("twilio")
+def test_f70_a_receipt_at_another_organisations_door_says_nothing_of_this_ones_messages(
+    connected: RunningStack, emulators: Emulators, fresh: str
+) -> None:
+    theirs = example("twilio") | {"organizationId": f"harbour-{fresh}"}
+    connected.json("integrations", "connect", connected.file(theirs))
+    hook = connected.json("integrations", "hook", "twilio-main", "--organization", f"harbour-{fresh}")["url"]
+    made = sent_with_a_stand_in(connected, emulators, fresh)
+    [effect] = parse_qs(urlsplit(held(emulators, "twilio", "forms", fresh)["StatusCallback"]).query)["effect"]
+    url = f"{hook}?effect={effect}"
+    form = {"ErrorCode": "30003", "MessageSid": str(made["objectId"]), "MessageStatus": "undelivered"}
+    plain = url + "".join(f"{name}{value}" for name, value in sorted(form.items()))
+    token = theirs["connectionConfig"]["credential"]["authToken"]
+    signature = base64.b64encode(hmac.new(token.encode(), plain.encode(), hashlib.sha1).digest()).decode()
+    answer = httpx.post(url, data=form, headers={"X-Twilio-Signature": signature}, trust_env=False, timeout=60)
+    assert answer.status_code == 200
+    assert not [code for code in codes(connected, fresh) if code.startswith("undelivered")]
+    assert emulators.messages(fresh) == 0

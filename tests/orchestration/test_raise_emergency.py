@@ -12,7 +12,10 @@ from temporalio.client import WorkflowFailureError, WorkflowHandle
 
 from contracts.actions import ActionAnswer, ActionTaken
 from contracts.emergency import Acknowledgement, EmergencyOutcome, EmergencyResult, StandDown
+from contracts.errors import ErrorDetail, ErrorKind
+from contracts.names import effect_id
 from contracts.notification import DeliveryStatus
+from contracts.undelivered import UndeliveredEffect
 from tests.support.emergencies import Vendors, alert, level, raised, stage, state, target
 
 TWO_LEVELS = (
@@ -97,6 +100,46 @@ async def test_a_channel_that_refuses_is_taken_over_at_once_and_is_not_alerted_t
     assert (by_name["ops"].status, by_name["sms"].in_place_of) == (DeliveryStatus.FAILED, "ops")
     assert by_name["ops"].error is not None
     assert by_name["ops"].error.code == "gone"
+
+
+async def bounced(
+    handle: WorkflowHandle[Any, EmergencyResult], vendors: Vendors, name: str, repetition: int = 1
+) -> None:
+    """Tell that the vendor took the message to a target and did not deliver it."""
+    effect = vendors.standing[effect_id("alert-1", name, str(repetition))]
+    error = ErrorDetail(kind=ErrorKind.PERMANENT, code="not_delivered", message="The phone is off.")
+    told = UndeliveredEffect(effect=effect, error=error, told_at=effect.applied_at)
+    await handle.signal("not_delivered", told)
+
+
+async def test_an_alert_that_was_not_delivered_is_taken_over_at_once_and_not_twice():
+    vendors = Vendors()
+    async with stage(vendors) as environment:
+        handle = await raised(environment, *TWO_LEVELS)
+        await vendors.heard.wait()
+        for _ in range(2):
+            await bounced(handle, vendors, "ops")
+        await environment.sleep(timedelta(seconds=30))
+        await acknowledged(handle)
+        result = await handle.result()
+    assert vendors.names() == ["ops", "sms"]
+    by_name = {one.system_id: one for one in result.deliveries}
+    assert by_name["ops"].error is not None
+    assert (by_name["ops"].status, by_name["ops"].error.code) == (DeliveryStatus.FAILED, "not_delivered")
+    assert by_name["sms"].in_place_of == "ops"
+
+
+async def test_a_level_of_which_nobody_was_delivered_to_is_followed_by_the_next_without_its_time():
+    vendors = Vendors()
+    async with stage(vendors) as environment:
+        handle = await raised(environment, level(1, 3_600, target("ops")), level(2, 3_600, target("oncall")))
+        await vendors.heard.wait()
+        await bounced(handle, vendors, "ops")
+        await environment.sleep(timedelta(seconds=30))
+        found = await state(handle)
+        await acknowledged(handle)
+        await handle.result()
+    assert (found.level, vendors.names()) == (2, ["ops", "oncall"])
 
 
 async def test_a_channel_that_does_not_answer_within_three_seconds_is_taken_over():

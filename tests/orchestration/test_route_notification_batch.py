@@ -7,13 +7,16 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from temporalio import activity
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.common import SearchAttributeKey
 
 from activities.batch import KIND, Batches
+from activities.boundary import as_application_error
 from activities.notify import Notify
 from activities.ports.connector import DeliveryConnector
 from activities.storage.ledger import EffectLedger
@@ -31,9 +34,11 @@ from contracts.batch import (
     SystemEffects,
 )
 from contracts.dataset import DatasetRef
+from contracts.effects import PlanRouting, RoutingPlan
 from contracts.errors import Permanent
-from contracts.names import DATA_QUEUE, ORCHESTRATION_QUEUE, batch_workflow_id, system_queue
+from contracts.names import DATA_QUEUE, ORCHESTRATION_QUEUE, SearchAttribute, batch_workflow_id, system_queue
 from contracts.notification import CrossSystemRouting, OverallStatus, RoutingResult
+from starters.failures import detail_of
 from tests.contract.conftest import emulators, served_emulators  # noqa: F401 - fixtures
 from tests.orchestration.test_sync_report_vendors import House
 from tests.support.emulators import Emulators
@@ -105,11 +110,18 @@ class Office:
 class FakeBatches:
     """Parts that are planned, applied and closed without vendors."""
 
+    def __init__(self) -> None:
+        self.unplannable: set[int] = set()
+        self.unclosable: set[int] = set()
+        self.errors: dict[int, str] = {}
+
     def activities(self) -> list[Any]:
         return [self.plan, self.apply, self.close]
 
     @activity.defn(name="batch.plan")
     async def plan(self, request: PlanPart) -> PartPlan:
+        if request.number in self.unplannable:
+            raise as_application_error(Permanent("part_unreadable", "The part cannot be read."))
         effects = SystemEffects(system="slack", integration_id="slack-main", effects=REF)
         return PartPlan(plan=REF, systems=[effects, effects.model_copy(update={"integration_id": "slack-other"})])
 
@@ -121,6 +133,11 @@ class FakeBatches:
 
     @activity.defn(name="batch.close")
     async def close(self, request: ClosePart) -> PartResult:
+        if request.number in self.unclosable:
+            raise as_application_error(Permanent("store_gone", "The results cannot be written."))
+        if request.error is not None:
+            self.errors[request.number] = request.error.code
+            return PartResult(results=REF, counts=BatchCounts(failed=len(request.routings)))
         assert set(request.refused) == {"slack-other"}
         return PartResult(results=REF, counts=BatchCounts(partial_failure=1))
 
@@ -275,6 +292,54 @@ async def test_a_batch_that_is_called_off_says_of_every_notification_whether_it_
     assert len(results) == summary.total == 500
     assert 0 < sent < 500
     assert told == {"": sent, "batch_cancelled": 500 - sent}
+    assert len(emulators.effects("slack")) == sent
+
+
+async def ended_badly(fake: FakeBatches | Office, count: int) -> tuple[str, str, BatchSummary]:
+    """Run a batch that fails; return its error's code, its outcome, and its summary."""
+    async with stage(fake) as client:
+        handle = await start(client, [routing(number, CHAT) for number in range(count)])
+        with pytest.raises(WorkflowFailureError) as failed:
+            await handle.result()
+        found = (await handle.describe()).typed_search_attributes
+        outcome = found.get(SearchAttributeKey.for_keyword(SearchAttribute.OUTCOME))
+        return detail_of(failed.value).code, str(outcome), await handle.query(RouteNotificationBatch.summary)
+
+
+async def test_a_part_that_cannot_be_planned_fails_the_batch_with_its_reason_and_every_notification_is_counted():
+    fake = FakeBatches()
+    fake.unplannable = {0}
+    code, outcome, summary = await ended_badly(fake, 100)
+    assert (code, outcome, fake.errors) == ("part_unreadable", "failed", {0: "part_unreadable"})
+    assert (summary.counts, len(summary.results)) == (BatchCounts(failed=100), 1)
+
+
+async def test_a_part_that_cannot_be_closed_fails_the_batch_with_its_reason_and_every_notification_is_counted():
+    fake = FakeBatches()
+    fake.unclosable = {0}
+    code, outcome, summary = await ended_badly(fake, 100)
+    assert (code, outcome) == ("store_gone", "failed")
+    assert (summary.counts, summary.results) == (BatchCounts(failed=100), [])
+
+
+async def test_what_a_batch_did_not_come_to_after_a_part_failed_has_results_of_its_own(
+    office: Office,
+    emulators: Emulators,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+):
+    async def plan(request: PlanRouting) -> RoutingPlan:
+        if request.routing.routing_id == "route-3":
+            raise Permanent("part_unreadable", "The part cannot be read.")
+        return await office.notify.plan(request)
+
+    notify = SimpleNamespace(plan=plan, give_back=office.notify.give_back)
+    monkeypatch.setattr(office.batches, "_notify", notify)
+    code, outcome, summary = await ended_badly(office, 500)
+    results = await office.results(summary)
+    first = {results[f"route-{number}"].system_results[0].reason for number in range(100)}
+    sent = sum(item.overall_status is OverallStatus.SUCCESS for item in results.values())
+    assert (code, outcome, first) == ("part_unreadable", "failed", {"part_unreadable"})
+    assert (len(results), summary.counts.total) == (500, 500)
     assert len(emulators.effects("slack")) == sent
 
 

@@ -18,7 +18,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.access import Access
 from activities.boundary import as_application_error
-from activities.connectors.warehouse import snowflake_sql as sql
+from activities.connectors.warehouse.model import FACT_TABLE, RAW_TABLE, STAGING_TABLE
 from activities.etl import Etl
 from activities.security.envelope import MasterKey
 from activities.storage.connections import ConnectionStore
@@ -37,6 +37,7 @@ from contracts.etl import (
     LayerLoaded,
     LoadLayerInput,
     MartsLoaded,
+    Optimized,
     StagedLayer,
     TablesBuilt,
 )
@@ -151,9 +152,9 @@ class FakeEtl:
         return TablesBuilt()
 
     @activity.defn(name="etl.optimize")
-    async def optimize(self, batch: EtlBatch) -> TablesBuilt:
+    async def optimize(self, batch: EtlBatch) -> Optimized:
         self.calls.append("optimize")
-        return TablesBuilt()
+        return Optimized()
 
 
 async def run_fake(fake: FakeEtl, **changes: Any) -> ETLResult:
@@ -267,13 +268,13 @@ async def test_a_dirty_file_loads_its_good_rows_and_a_second_run_changes_nothing
     source = weddings(tmp_path, 1_000, 0.04)
     async with server() as client, workers(client, house.activities()):
         first = await run(client, asked(source=source))
-        facts, changes = account.rows(sql.FACT_TABLE), account.changes()
+        facts, changes = account.rows(FACT_TABLE.name), account.changes()
         again = await run(client, asked(source=source))
     assert (first.books.read, first.books.created, first.books.rejected) == (1_000, 960, 40)
-    assert first.tables[sql.FACT_TABLE] == account.counts()[sql.FACT_TABLE] == 960
-    assert account.counts()[sql.RAW_TABLE] == 1_000
+    assert first.tables[FACT_TABLE.name] == account.counts()[FACT_TABLE.name] == 960
+    assert account.counts()[RAW_TABLE.name] == 1_000
     assert (again.books.created, again.books.updated, again.books.unchanged) == (0, 0, 960)
-    assert (account.rows(sql.FACT_TABLE), account.changes()) == (facts, changes)
+    assert (account.rows(FACT_TABLE.name), account.changes()) == (facts, changes)
 
 
 async def test_f21_answers_lost_on_the_way_lose_and_double_nothing(house, account, tmp_path):
@@ -284,7 +285,7 @@ async def test_f21_answers_lost_on_the_way_lose_and_double_nothing(house, accoun
         result = await run(client, asked(source=source))
     assert (result.books.created, result.books.rejected) == (480, 20)
     counts = account.counts()
-    assert (counts[sql.RAW_TABLE], counts[sql.STAGING_TABLE], counts[sql.FACT_TABLE]) == (500, 480, 480)
+    assert (counts[RAW_TABLE.name], counts[STAGING_TABLE.name], counts[FACT_TABLE.name]) == (500, 480, 480)
 
 
 async def test_a_dirty_load_reaches_raw_and_nothing_else(house, account, tmp_path):
@@ -295,7 +296,7 @@ async def test_a_dirty_load_reaches_raw_and_nothing_else(house, account, tmp_pat
     assert isinstance(caught.value.cause, ApplicationError)
     counts = account.counts()
     assert caught.value.cause.type == "QualityGateFailed"
-    assert (counts[sql.RAW_TABLE], counts[sql.STAGING_TABLE], counts[sql.FACT_TABLE]) == (500, 0, 0)
+    assert (counts[RAW_TABLE.name], counts[STAGING_TABLE.name], counts[FACT_TABLE.name]) == (500, 0, 0)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from temporalio.client import WorkflowFailureError, WorkflowHandle
 from contracts.integration import IntegrationState
 from tests.orchestration import test_audit_escalation as audit
 from tests.orchestration import test_coordination as coordination
+from tests.orchestration import test_correct_notification as corrections
 from tests.orchestration import test_deliver_digest as digests
 from tests.orchestration import test_integration as integration
 from tests.orchestration import test_integration_migration as moves
@@ -24,6 +25,7 @@ from tests.orchestration import test_integration_tokens as tokens
 from tests.orchestration import test_monitor_health as health
 from tests.orchestration import test_raise_emergency as emergency
 from tests.orchestration import test_recall_wedding as recalls
+from tests.orchestration import test_reroute_undelivered as rerouting
 from tests.orchestration import test_resolve_booking_conflict as conflict
 from tests.orchestration import test_resource_day as days
 from tests.orchestration import test_rotate_keys as keys
@@ -37,6 +39,7 @@ from tests.orchestration import test_sync_removals as removals
 from tests.orchestration import test_sync_report as sync
 from tests.orchestration import test_trigger_automations as triggers
 from tests.orchestration import test_watch_weather as weather
+from tests.orchestration import test_wedding_gap as gaps
 from tests.orchestration import test_wedding_interleavings as interleavings
 from tests.orchestration import test_wedding_timeline as wedding
 from tests.support import bookings
@@ -282,6 +285,28 @@ async def routing_held_released_and_called_off() -> AsyncIterator[WorkflowHandle
 
 
 @asynccontextmanager
+async def correction_with_a_refusal() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    fake = corrections.FakeCorrections()
+    fake.refusals = {"crm-0": "not_correctable"}
+    async with corrections.stage(fake) as environment:
+        handle = await corrections.correct(environment)
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
+async def undelivered_rerouted_and_told() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    with TemporaryDirectory() as folder:
+        async with rerouting.played(Path(folder)) as scene:
+            scene.vendor("mail").point = Point.BEFORE
+            await scene.routed(rerouting.routing(["chat", "mail"]))
+            await scene.bounced("chat")
+            [effect] = await scene.effects("chat")
+            workflow_id = rerouting.reroute_workflow_id(rerouting.ORGANIZATION, effect.effect_id)
+            yield scene.client.get_workflow_handle(workflow_id)
+
+
+@asynccontextmanager
 async def states_carried() -> AsyncIterator[WorkflowHandle[Any, Any]]:
     async with states.stage(states.FakeStates()) as client:
         handle = await states.carry(client, "recorded", states=[states.known("read", "mail")])
@@ -471,6 +496,19 @@ async def wedding_asked_followed_and_reopened() -> AsyncIterator[WorkflowHandle[
 
 
 @asynccontextmanager
+async def wedding_that_lost_an_event() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    async with gaps.stage() as (environment, source):
+        source.refusal = gaps.MISSING
+        handle, _ = await gaps.gap(environment, source)
+        await environment.sleep(gaps.PERIOD)
+        source.refusal = None
+        await environment.sleep(2 * gaps.PERIOD)
+        await wedding.tell(handle, "cancelled")
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
 async def recall_with_a_refusal() -> AsyncIterator[WorkflowHandle[Any, Any]]:
     verbs = recalls.FakeVerbs().activities()
     async with (
@@ -488,6 +526,7 @@ PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, An
         conflict_called_off,
         conflict_decided_by_a_human,
         conflict_decided_by_its_deadline,
+        correction_with_a_refusal,
         day_with_a_lapsed_hold_and_a_confirmation,
         digest_sent_as_one,
         batch_of_two_parts,
@@ -521,9 +560,11 @@ PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, An
         sync_of_a_plan_that_removes_once_approved,
         sync_of_two_parts,
         sync_only_planned,
+        undelivered_rerouted_and_told,
         weather_over_a_wedding,
         wedding_asked_followed_and_reopened,
         wedding_moved_and_completed,
+        wedding_that_lost_an_event,
     )
 }
 

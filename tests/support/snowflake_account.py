@@ -62,6 +62,10 @@ class Account:
         """Return kind and object of every effect in the ledger."""
         return [(effect["kind"], effect["objectId"]) for effect in self.effects()]
 
+    def writes(self) -> int:
+        """Return how many effects the ledger holds."""
+        return len(self.effects())
+
     def logins(self) -> int:
         """Return how many sessions were opened since the last reset."""
         return sum("login-request" in request["path"] for request in self._get("requests"))

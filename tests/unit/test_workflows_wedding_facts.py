@@ -7,6 +7,7 @@ from itertools import permutations
 from typing import Any
 
 import pytest
+from pydantic.alias_generators import to_camel
 
 from contracts.wedding import Wedding, WeddingEvent, WeddingState
 from workflows import wedding_followers
@@ -131,6 +132,51 @@ def test_f44_a_restatement_older_than_what_is_known_takes_nothing_back():
     assert str(found.wedding.wedding_date) == "2027-09-09"
 
 
+def restated(**facts: tuple[WeddingEvent, Any]) -> WeddingEvent:
+    """A wedding restated by its source, each fact with the event it is from."""
+    given = {
+        "sequence": max(one.sequence or 0 for one, _ in facts.values()) or None,
+        "versions": {
+            name: {
+                "occurredAt": one.occurred_at,
+                "eventId": one.event_id,
+                "sequence": one.sequence,
+                "origin": one.origin,
+            }
+            for name, (one, _) in facts.items()
+        },
+    }
+    return event(90, "restated", **given, **{to_camel(name): value for name, (_, value) in facts.items()})
+
+
+def test_f44_a_restatement_with_versions_says_nothing_of_facts_on_which_a_system_had_a_newer_word():
+    moved = event(1, sequence=1, weddingDate="2027-07-01")
+    lost = event(2, sequence=2, venueName="Barn")
+    newer = event(3, origin=CRM, weddingDate="2027-09-09")
+    found = after([moved, newer, restated(wedding_date=(moved, "2027-07-01"), venue_name=(lost, "Barn"))])
+    assert (str(found.wedding.wedding_date), found.wedding.venue_name, found.status) == (
+        "2027-09-09",
+        "Barn",
+        "planned",
+    )
+
+
+def test_f44_what_was_lost_of_a_follower_is_not_written_back_to_it():
+    lost = event(2, sequence=2, origin=CRM, weddingDate="2027-07-01")
+    found = after([restated(wedding_date=(lost, "2027-07-01"))])
+    assert owed(found) == {CRM: False, BOOKING: True, "chat": True}
+
+
+def test_f44_a_person_is_asked_once_about_a_change_that_is_restated():
+    both = [event(1, origin=CRM, weddingDate="2027-07-01"), event(2, origin=BOOKING, weddingDate="2027-08-01")]
+    found = after(both, state(atOnce="manual"))
+    [dispute] = found.disputes
+    again = restated(wedding_date=(both[1], "2027-08-01"))
+    assert after([again], found).disputes == [dispute]
+    refused = decided(found, dispute, accepted=False, now=NOW + timedelta(hours=1))
+    assert after([again], refused).disputes == []
+
+
 def test_a_run_from_before_facts_had_stamps_keeps_what_it_knew():
     old = WeddingState(
         wedding=state().wedding.model_copy(update={"wedding_date": None}), status="postponed", last_event_at=NOW
@@ -204,6 +250,42 @@ def test_f45_source_wins_whichever_word_is_newer(order: tuple[int, int]):
     found = after([both[place] for place in order], state(atOnce="source_wins"))
     assert str(found.wedding.wedding_date) == "2027-07-01"
     assert owed(found)[BOOKING]
+
+
+@pytest.mark.parametrize("reason", ["a note was added", "it was read again"])
+def test_f45_what_we_wrote_is_read_back_as_no_change_however_late_and_whatever_else_changed_there(reason: str):
+    found = written(after([event(1, weddingDate="2027-07-01")]), 2)
+    moved_on = after([event(30, weddingDate="2027-08-01")], found)
+    late = event(31, origin=f"{BOOKING}-main", isRead=True, weddingDate="2027-07-01", reason=reason)
+    assert after([late], moved_on).wedding == moved_on.wedding
+    in_between = [wedding_followers.began(one, facts_of(moved_on), NOW) for one in moved_on.followers]
+    being_written = moved_on.model_copy(update={"followers": in_between})
+    assert after([late], being_written).wedding == moved_on.wedding
+
+
+def test_f45_a_day_that_was_changed_in_the_booking_system_costs_the_others_one_round_and_itself_none():
+    found = written(after([event(1, weddingDate="2027-07-01")]), 2)
+    read = event(60, origin=f"{BOOKING}-main", isRead=True, weddingDate="2027-09-09")
+    found = after([read, read], found)
+    assert str(found.wedding.wedding_date) == "2027-09-09"
+    assert owed(found) == {CRM: True, BOOKING: False, "chat": True}
+    again = event(61, origin=f"{BOOKING}-main", isRead=True, weddingDate="2027-09-09")
+    assert not any(owed(after([again], written(found, 62))).values())
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize(
+    ("declared", "day", "disputes"),
+    [("source_wins", "2027-07-01", 0), ("newest", "2027-08-01", 0), ("manual", None, 1)],
+)
+def test_f45_an_integration_declares_whose_word_stands_whatever_the_wedding_says(
+    order: tuple[int, int], declared: str, day: str | None, disputes: int
+):
+    own = event(1, weddingDate="2027-07-01")
+    theirs = event(2, origin=f"{BOOKING}-main", isRead=True, atOnce=declared, weddingDate="2027-08-01")
+    found = after([(own, theirs)[place] for place in order], state(atOnce="newest"))
+    first = ("2027-07-01", "2027-08-01")[order[0]]
+    assert (str(found.wedding.wedding_date), len(found.disputes)) == (day or first, disputes)
 
 
 @pytest.mark.parametrize(("accepted", "day"), [(True, "2027-08-01"), (False, "2027-07-01")])

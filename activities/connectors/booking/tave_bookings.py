@@ -20,6 +20,7 @@ Item = Mapping[str, JsonValue]
 Read = Callable[[str, str, Mapping[str, str | int | None] | None], Awaitable[dict[str, JsonValue]]]
 """Path, operation and query -> the answered object."""
 
+_UNKNOWN = datetime.max.replace(tzinfo=UTC)
 _LATE = timedelta(minutes=2)
 """How far back a reading of changes overlaps the one before it, because lists may lag behind writes."""
 
@@ -98,8 +99,13 @@ class BookingReader:
 
 
 def _booking(item: Item) -> BookingRow:
+    modified = _modified(item)
     return BookingRow(
-        booking_id=str(item["id"]), closed=bool(item.get("closed")), version=str(item.get("modified") or "")
+        booking_id=str(item["id"]),
+        closed=bool(item.get("closed")),
+        version=str(item.get("modified") or ""),
+        day=date.fromisoformat(str(item["eventDate"])[:10]) if item.get("eventDate") else None,
+        changed_at=modified if modified < _UNKNOWN else None,
     )
 
 
@@ -139,7 +145,7 @@ def _modified(item: Item) -> datetime:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        return datetime.max.replace(tzinfo=UTC)
+        return _UNKNOWN
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 

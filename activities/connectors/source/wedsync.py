@@ -1,30 +1,36 @@
-"""WedSync's own reporting API: reports of an organisation as pages of records."""
+"""WedSync's own API: reports of an organisation as pages of records, and weddings as they are now."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import ClassVar, cast
+from typing import Annotated, ClassVar, cast
 from urllib.parse import quote
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue, ValidationError
+from pydantic.alias_generators import to_camel
 
 from activities.ports.connection import Connection
 from activities.ports.connector import SourcePage
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
 from activities.transport.client import JsonClient, open_client
+from contracts.base import Contract, Instant
 from contracts.errors import InvalidInput, Owner, Permanent, Transient
+from contracts.facts import FactStamp
 from contracts.integration import ConnectionProbe, IntegrationType, ProvisionResult
+from contracts.wedding import WeddingEvent, WeddingEventType
 
 SYSTEM = "wedsync"
 _NOT_FOUND = "not_found"
+_READ = "weddings.read"
 
 
 class WedSyncReports:
-    """The reports of the connection's organisation.
+    """The reports and weddings of the connection's organisation.
 
-    Source: WedSync's reporting API v1, `GET /v1/organizations/{org}/reports/{report}/records`.
+    Source: WedSync's API v1, which is ours to define: `GET /v1/organizations/{org}/reports/{report}/records` and
+    `GET /v1/organizations/{org}/weddings/{wedding}`.
     """
 
     manifest: ClassVar[Manifest] = Manifest(
@@ -48,7 +54,8 @@ class WedSyncReports:
         self._client = JsonClient(
             SYSTEM, client, timeout_s=self.manifest.timeout_s, owner=Owner.OPERATOR, admit=connection.admit
         )
-        self._reports = f"/v1/organizations/{quote(connection.organization_id, safe='')}/reports"
+        organization = f"/v1/organizations/{quote(connection.organization_id, safe='')}"
+        self._reports, self._weddings = f"{organization}/reports", f"{organization}/weddings"
 
     async def probe(self) -> ConnectionProbe:
         """List the organisation's reports; their ids are the features.
@@ -100,6 +107,31 @@ class WedSyncReports:
             if cursor is None:
                 return
 
+    async def wedding(self, wedding_id: str) -> WeddingEvent:
+        """Return a wedding restated: `facts` of {`value`, `version`}, and the `sequence` of the newest event.
+
+        Raises:
+            InvalidInput: `wedding_unknown`.
+            AuthExpired: the token is refused.
+            Transient: no usable answer.
+        """
+        try:
+            body = await self._get(f"{self._weddings}/{quote(wedding_id, safe='')}", _READ, {})
+        except Permanent as error:
+            if error.detail.code != _NOT_FOUND:
+                raise
+            raise InvalidInput(
+                "wedding_unknown",
+                "WedSync has no wedding of this id in this organisation.",
+                action="Compare the timeline's weddingId with WedSync.",
+                system=SYSTEM,
+                operation=_READ,
+            ) from None
+        try:
+            return _restated(_Wedding.model_validate(body))
+        except ValidationError:
+            raise _unusable(_READ, "a wedding") from None
+
     async def aclose(self) -> None:
         """Close the sockets."""
         await self._client.aclose()
@@ -139,10 +171,42 @@ def _named(record_ids: Sequence[str]) -> str | None:
     return f"weddingId:in:{json.dumps(list(record_ids))}" if record_ids else None
 
 
-def _unusable(operation: str) -> Transient:
+class _Fact(Contract):
+    value: str | bool | None
+    version: FactStamp
+
+
+class _Wedding(Contract):
+    sequence: Annotated[int, Field(ge=1)]
+    as_of: Instant
+    facts: Annotated[dict[str, _Fact], Field(min_length=1)]
+
+
+_FACTS = {
+    to_camel(name): name
+    for name in (
+        *("wedding_date", "ceremony_time", "time_zone", "venue_name", "booking_status"),
+        *("cancelled", "completed"),
+    )
+}
+
+
+def _restated(wedding: _Wedding) -> WeddingEvent:
+    facts = {_FACTS[name]: fact for name, fact in wedding.facts.items() if name in _FACTS}
+    return WeddingEvent(
+        event_id=f"restated-{wedding.sequence}",
+        type=WeddingEventType.RESTATED,
+        occurred_at=wedding.as_of,
+        sequence=wedding.sequence,
+        versions={name: fact.version for name, fact in facts.items()},
+        **{name: fact.value for name, fact in facts.items()},
+    )
+
+
+def _unusable(operation: str, what: str = "a page of records") -> Transient:
     return Transient(
         "vendor_bad_response",
-        f"WedSync answered {operation} with something other than a page of records.",
+        f"WedSync answered {operation} with something other than {what}.",
         system=SYSTEM,
         operation=operation,
     )

@@ -5,14 +5,16 @@ from __future__ import annotations
 import base64
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import snowflake.connector
 from snowflake.connector import errors
 
-from activities.connectors.warehouse.snowflake_sql import identifier
+from activities.connectors.warehouse.dialect import name_of, path_part, word
+from activities.connectors.warehouse.model import RAW, Table
 from activities.ports.connection import Connection
 from activities.transport.gate import Gate
 from activities.transport.outbound import Target, parse
@@ -31,6 +33,7 @@ _STORES = (
     *("*.blob.core.windows.net", "storage.googleapis.com", "*.storage.googleapis.com"),
 )
 _SYSTEM = "snowflake"
+_STAGE = f"{RAW}.ETL_FILES"
 _LOGIN_STATE = "28000"
 _SESSION_GONE = frozenset({390111, 390112, 390114, 390195})
 _CREDENTIAL_REFUSED = range(390_100, 390_500)
@@ -85,7 +88,7 @@ class Session:
         Raises:
             WedSyncError: the session is gone.
         """
-        self.run("session.tag", "ALTER SESSION SET QUERY_TAG = %s", query_tag, writes=False)
+        self.run("session.tag", f"ALTER SESSION SET QUERY_TAG = '{word(query_tag)}'", writes=False)
 
     def close(self) -> None:
         """Log out; a session that cannot be closed expires at Snowflake."""
@@ -105,45 +108,39 @@ class Session:
         refusal = self._gate.refusal() if self._gate is not None else None
         return refusal or classify(error, operation, writes=writes, login=login)
 
-    def run(self, operation: str, sql: str, *values: str | int | None, writes: bool = True) -> list[tuple[Any, ...]]:
+    def run(self, operation: str, sql: str, *, writes: bool = True) -> list[tuple[Any, ...]]:
         """Execute one statement and return its rows; for DML the first row holds the counts.
-
-        Args:
-            operation: what is done, for errors, such as `facts.merge`.
-            sql: the statement; values stand as `%s`.
-            values: bound in order.
-            writes: whether a lost answer leaves the outcome open.
 
         Raises:
             WedSyncError: classified by the driver's error class, number and SQL state.
         """
         try:
             with self._connection.cursor() as cursor:
-                cursor.execute(sql, values or None)
+                cursor.execute(sql)
                 return list(cursor.fetchall())
         except errors.Error as error:
             raise self._failure(error, operation, writes=writes) from None
 
-    def merge(self, operation: str, sql: str, *values: str | int | None) -> Mapping[str, int]:
-        """Execute one MERGE and return how many rows it `inserted` and `updated`.
+    def stage(self, operation: str, directory: str, files: Sequence[Path]) -> None:
+        """Put the files into the internal stage, which is made when it is not there yet."""
+        self.run(operation, f"CREATE STAGE IF NOT EXISTS {_STAGE}")
+        for path in files:
+            local = path.as_posix().replace("\\", "\\\\").replace("'", "\\'")
+            self.run(operation, f"PUT 'file://{local}' @{_STAGE}/{directory}/ AUTO_COMPRESS = FALSE OVERWRITE = TRUE")
 
-        Raises:
-            WedSyncError: classified by the driver's error class, number and SQL state.
-        """
-        try:
-            with self._connection.cursor() as cursor:
-                cursor.execute(sql, values or None)
-                counts = cursor.fetchall()[0]
-                return {
-                    str(column[0]).split()[-1]: int(count)
-                    for column, count in zip(cursor.description, counts, strict=True)
-                }
-        except errors.Error as error:
-            raise self._failure(error, operation, writes=True) from None
+    def append(self, operation: str, table: Table, _batch_id: str, directory: str, names: Sequence[str]) -> None:
+        """Copy the staged Parquet files; FORCE because the surrounding transaction counts the rows."""
+        listed = ", ".join(f"'{path_part(name)}'" for name in names)
+        self.run(
+            operation,
+            f"COPY INTO {table.name} FROM @{_STAGE}/{directory}/ FILES = ({listed}) FILE_FORMAT = (TYPE = PARQUET) "
+            "MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE FORCE = TRUE",
+        )
 
-    def number(self, operation: str, sql: str, *values: str | int | None) -> int:
-        """Return the single number that a query yields."""
-        return int(self.run(operation, sql, *values, writes=False)[0][0])
+    def unstage(self, operation: str, directory: str, names: Sequence[str]) -> None:
+        """Remove the staged files."""
+        for name in names:
+            self.run(operation, f"REMOVE @{_STAGE}/{directory}/{path_part(name)}")
 
     @contextmanager
     def transaction(self, operation: str) -> Iterator[None]:
@@ -199,7 +196,7 @@ def _parameters(connection: Connection) -> dict[str, Any]:
         "client_store_temporary_credential": False,
         "min_tls_version": "tls12" if connection.min_tls_version == "1.2" else "tls13",
         **{
-            name: identifier(connection.setting(name)).strip('"')
+            name: name_of(connection.setting(name)).upper()
             for name in ("warehouse", "database", "role")
             if connection.setting(name)
         },
