@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from activities.ports.connector import (
 from activities.ports.manifest import Capability, Manifest
 from activities.storage.dead_letters import DeadLetters
 from activities.storage.receipts import Receipts, Scope
+from activities.storage.report_schemas import ReportSchemas
 from activities.storage.staging import Staging
 from activities.sync_bulk import BulkPush, groups
 from activities.sync_dataset import Dataset, build_dataset
@@ -29,6 +30,7 @@ from activities.sync_letters import LetterKeeping, outbox_of
 from activities.sync_parts import Parts, StagedRecord
 from activities.sync_progress import Push, beating, resume
 from activities.sync_push import PartPush
+from activities.transform.drift import evolved
 from activities.transform.files import FileReports, format_of, locate
 from activities.transform.records import Rules, check_mapping
 from contracts.dataset import SourceKind
@@ -45,6 +47,7 @@ from contracts.sync import (
     SynchronizationType,
 )
 from contracts.sync_plan import PlannedChange
+from contracts.sync_schema import SchemaPolicy
 from contracts.sync_steps import (
     ExtractedReport,
     ExtractProgress,
@@ -76,6 +79,7 @@ class Sync:
         staging: the sealed object store.
         receipts: what vendors have acknowledged.
         letters: what could not be brought over.
+        schemas: the fields by which reports are known.
         wedsync: opens the reporting API for an organisation.
         import_dirs: the directories from which files may be imported.
         fingerprint_key: 32 secret bytes, derived from the master key.
@@ -87,6 +91,7 @@ class Sync:
         staging: Staging,
         receipts: Receipts,
         letters: DeadLetters,
+        schemas: ReportSchemas,
         *,
         wedsync: SourceFactory,
         import_dirs: Sequence[Path] = (),
@@ -96,6 +101,7 @@ class Sync:
         self._staging = staging
         self._receipts = receipts
         self._letters = letters
+        self._schemas = schemas
         self._wedsync = wedsync
         self._import_dirs = list(import_dirs)
         self._key = fingerprint_key
@@ -119,6 +125,7 @@ class Sync:
         _refuse_strategy(request, mode, manifest)
         _refuse_removals(request, mode, manifest)
         _refuse_plan(request, mode)
+        _refuse_named(request, mode)
         if mode is SyncMode.RECORDS and not mapping:
             raise InvalidInput(
                 "mapping_missing",
@@ -128,7 +135,8 @@ class Sync:
         source = request.data_source()
         report_id = source.report_id or request.source_report_id
         since = None
-        if mode is SyncMode.RECORDS and request.sync_type in _SINCE_WATERMARK and source.kind is SourceKind.WEDSYNC:
+        since_last = request.sync_type in _SINCE_WATERMARK and not request.record_ids
+        if mode is SyncMode.RECORDS and since_last and source.kind is SourceKind.WEDSYNC:
             since = await self._receipts.watermark(Scope(request.organization_id, integration_id, target), report_id)
         return SyncPlan(
             organization_id=request.organization_id,
@@ -149,6 +157,9 @@ class Sync:
             rules=configuration.transformation_rules,
             max_rejected_ratio=configuration.error_handling.max_rejected_ratio,
             removals=request.removals,
+            schema_policy=request.schema_policy,
+            known_fields=await self._schemas.known(Scope(request.organization_id, integration_id, target), report_id),
+            record_ids=request.record_ids,
             since=since,
         )
 
@@ -187,7 +198,10 @@ class Sync:
                 source = self._source(plan)
                 if source is not None and not progress.done:
                     since = None if plan.since is None else plan.since.isoformat()
-                    async for page in source.pages(plan.report_id, cursor=progress.cursor, updated_since=since):
+                    pages = source.pages(
+                        plan.report_id, cursor=progress.cursor, updated_since=since, record_ids=plan.record_ids
+                    )
+                    async for page in pages:
                         pulse.beat(await extraction.take(page))
                 if plan.takes_letters and progress.retried is None:
                     due = await self._letters.due(outbox_of(plan), datetime.now(UTC))
@@ -270,8 +284,9 @@ class Sync:
                 del details[_DETAILS:]
                 if keeping is not None:
                     keeping.follow(rows)
-            if keeping is not None:
+            if keeping is not None and given.plan is not None:
                 letters = await keeping.close(parts, given.parts)
+                await self._know(given.plan, given.found_fields)
             details_ref = await parts.join("details.ndjson", given.outcomes)
             await parts.drop_parts()
         return FinishedSync(
@@ -282,6 +297,17 @@ class Sync:
             dead_letters=letters,
             asked=asked,
         )
+
+    async def _know(self, plan: SyncPlan, found: Mapping[str, str]) -> None:
+        """Know the report's fields as they are, except those whose records were kept out because they changed."""
+        known = plan.known_fields
+        if not found or (known and plan.schema_policy is SchemaPolicy.FREEZE):
+            return
+        fields = evolved(known, found)
+        if plan.schema_policy is SchemaPolicy.QUARANTINE:
+            fields |= known
+        scope = Scope(plan.organization_id, plan.integration_id, plan.target_object)
+        await self._schemas.put(scope, plan.report_id, fields)
 
     @activity.defn(name="sync.record_watermark")
     async def record_watermark(self, given: WatermarkRecord) -> None:
@@ -298,6 +324,16 @@ def _refuse_strategy(request: DataSynchronizationRequest, mode: SyncMode, manife
             "conflict_resolution_unsupported",
             f"{manifest.title} cannot resolve conflicts by {strategy.value}.",
             action="Use source_wins; targets of records also take target_wins, merge and manual.",
+        )
+
+
+def _refuse_named(request: DataSynchronizationRequest, mode: SyncMode) -> None:
+    most = {SynchronizationType.BATCH: len(request.record_ids), SynchronizationType.REAL_TIME: 1}
+    if len(request.record_ids) > most.get(request.sync_type, 0) or (request.record_ids and mode is SyncMode.DATASET):
+        raise InvalidInput(
+            "record_ids_misplaced",
+            f"A {request.sync_type.value} sync into this target does not take {len(request.record_ids)} recordIds.",
+            action="Name records with syncType batch, or one with real_time, for a target of records.",
         )
 
 

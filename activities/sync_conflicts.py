@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from pydantic import JsonValue
 
 from activities.ports.connector import OutboundRecord, RecordConnector
 from activities.storage.receipts import Receipt
 from activities.sync_parts import StagedRecord
-from activities.transform.conflicts import CHANGED_AT, Verdict, instant, judge, merged
+from activities.transform.conflicts import Verdict, instant, judge, merged
 from activities.transform.records import fingerprint, stands
 from contracts.errors import InvalidInput
 from contracts.integration import Side
@@ -32,6 +30,12 @@ class Candidate:
     row: StagedRecord
     target_fingerprint: str | None = None
     """Of what is written, where that is not the source's record alone."""
+
+    @property
+    def superseded(self) -> bool:
+        """Whether the vendor has acknowledged a version that the source changed later than this one."""
+        mine, theirs = instant(self.row.changed_at), self.receipt.source_at if self.receipt else None
+        return mine is not None and theirs is not None and mine < theirs
 
     @property
     def known(self) -> bool:
@@ -114,7 +118,7 @@ class Judge:
             self._job.conflict_resolution,
             source_changed=not item.known,
             target_changed=item.receipt is None or item.receipt.left_at_target != target,
-            source_at=_changed_at(item.row),
+            source_at=instant(item.row.changed_at),
             target_at=instant(held.get(self._connector.manifest.modified_field)),
         )
         if verdict is Verdict.WRITE:
@@ -154,11 +158,6 @@ class Judge:
 
 
 _TARGET_STAYS = "the target was changed too, and the target stays"
-
-
-def _changed_at(row: StagedRecord) -> datetime | None:
-    source = json.loads(row.source) if row.source else row.properties
-    return next((found for name in CHANGED_AT if (found := instant(source.get(name))) is not None), None)
 
 
 def differing(wanted: Mapping[str, JsonValue], held: Mapping[str, JsonValue]) -> list[str]:

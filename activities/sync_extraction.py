@@ -12,11 +12,14 @@ from pathlib import Path
 from activities.ports.connector import SourcePage
 from activities.storage.dead_letters import DueLetter
 from activities.sync_parts import Parts, StagedRecord
+from activities.transform.conflicts import changed_at
+from activities.transform.drift import count_kinds, drift_of, known_fields, objection
 from activities.transform.files import MALFORMED, PAGE_ROWS
 from activities.transform.records import Mapper, Record, Rules, Selection, digest, record_id, writable
 from contracts.dataset import DatasetRef, SourceFormat
 from contracts.errors import InvalidInput, Transient
 from contracts.sync import Books
+from contracts.sync_schema import SchemaPolicy
 from contracts.sync_steps import MAX_INLINE_PARTS, ExtractedReport, ExtractProgress, SyncPlan
 
 _NO_ID = "it has no opaque id of at most 64 characters"
@@ -63,6 +66,9 @@ class Extraction:
         self._buffer: list[StagedRecord] = []
         self._cursors = {progress.cursor}
         self._mapper: Mapper | None = None
+        self._unmapped = ""
+        self._quarantines = plan.schema_policy is SchemaPolicy.QUARANTINE
+        self._needed = {item.source for item in plan.mapping if item.source} or set(plan.known_fields)
         self.progress = progress
 
     async def restore(self) -> None:
@@ -127,13 +133,19 @@ class Extraction:
         if self._buffer:
             await self._stage(len(self._buffer))
         self._seen.close()
-        progress = self.progress
+        progress, named = self.progress, len(set(self._plan.record_ids))
+        sparse = self._plan.source.format is SourceFormat.NDJSON
+        found = known_fields(progress.kinds)
         return ExtractedReport(
             parts=await self._parts.listed(progress.parts, progress.segments),
             read=progress.read,
             rejected=progress.rejected,
             columns=[item.target for item in self._plan.mapping] or progress.columns,
-            watermark=progress.watermark,
+            # What was named says nothing about the rest of the report.
+            watermark=None if named else progress.watermark,
+            found_fields=found,
+            drift=drift_of(self._plan.known_fields, found, sparse=sparse),
+            absent=max(0, named - progress.read),
             retried=progress.retried or Books(),
         )
 
@@ -160,7 +172,7 @@ class Extraction:
         self._bind(records)
         taken: list[tuple[StagedRecord, Record]] = []
         for offset, record in enumerate(records):
-            if MALFORMED not in record and not self._selection.takes(record):
+            if not self._wanted(record):
                 continue
             row = self._identified(record, self.progress.position + offset)
             if row is not None:
@@ -168,10 +180,20 @@ class Extraction:
         good = [(row, record) for row, record in taken if not row.rejected]
         if good and self._mapper is not None:
             _map(self._mapper, good)
+        elif self._unmapped:
+            for row, _ in good:
+                row.rejected = self._unmapped
         for row, record in taken:
+            row.changed_at = changed_at(record)
             if self._plan.mapping or row.rejected:
                 row.source = json.dumps(record, separators=(",", ":"), default=str)
         self._buffer += [row for row, _ in taken]
+
+    def _wanted(self, record: Record) -> bool:
+        named = self._plan.record_ids
+        if named and record_id(record) not in named:
+            return False
+        return MALFORMED in record or self._selection.takes(record)
 
     def _absorb_letters(self, letters: Sequence[DueLetter]) -> None:
         alike: dict[tuple[str, ...], list[tuple[StagedRecord, Record]]] = {}
@@ -182,7 +204,7 @@ class Extraction:
             if not self._seen.fresh(known_id) or not self._selection.takes(record):
                 continue
             row = StagedRecord(id=known_id, digest=digest(record), source=letter.source, anonymous=not identity)
-            row.decision, row.asks = letter.decision, letter.asks
+            row.decision, row.asks, row.changed_at = letter.decision, letter.asks, changed_at(record)
             row.rejected = _NO_ID if identity is None else self._rules.objection(record)
             self._buffer.append(row)
             if not row.rejected:
@@ -202,9 +224,27 @@ class Extraction:
         sparse = self._plan.source.format is SourceFormat.NDJSON
         columns = list(dict.fromkeys([*known, *found])) if sparse or not found else found
         if columns and (self._mapper is None or columns != known):
+            self._rebind(columns)
+            self._advance(columns=list(dict.fromkeys([*known, *columns])))
+        self._advance(kinds=count_kinds(records, found, self.progress.kinds))
+
+    def _rebind(self, columns: Sequence[str]) -> None:
+        """Bind filters and mapping to the columns there are; what a quarantined report lacks is its records' fault.
+
+        Raises:
+            InvalidInput: `missing_column`.
+        """
+        self._mapper, self._unmapped = None, ""
+        try:
             self._selection.check(columns)
             self._mapper = Mapper(self._plan.mapping, columns)
-            self._advance(columns=list(dict.fromkeys([*known, *columns])))
+        except InvalidInput as error:
+            if not self._quarantines:
+                raise
+            self._unmapped = error.detail.message
+
+    def _misfit(self, record: Record) -> str:
+        return objection(record, self._plan.known_fields, self._needed) if self._quarantines else ""
 
     def _identified(self, record: Record, position: int) -> StagedRecord | None:
         """Return the record under its id, None when pages overlap and it is already taken."""
@@ -223,7 +263,7 @@ class Extraction:
             row.id, row.rejected = identity, "duplicate: another record of this run has the same id"
             row.anonymous, row.final = False, True
         else:
-            row.id, row.rejected, row.anonymous = identity, self._rules.objection(record), False
+            row.id, row.rejected, row.anonymous = identity, self._misfit(record) or self._rules.objection(record), False
         return row
 
 

@@ -27,6 +27,8 @@ class StagedRecord(BaseModel):
     """Tells the source's contents under one id apart."""
     source: str = ""
     """The source's record as JSON, where it is not the properties themselves."""
+    changed_at: str = ""
+    """When the source's record was changed, as it says itself."""
     anonymous: bool = False
     """Whether `id` is only the record's place in the report."""
     final: bool = False

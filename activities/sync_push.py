@@ -9,6 +9,7 @@ from activities.storage.receipts import Receipt, Receipts, Scope
 from activities.sync_bulk import BulkPush
 from activities.sync_conflicts import Candidate, Judge
 from activities.sync_parts import StagedRecord
+from activities.transform.conflicts import instant
 from activities.transform.records import fingerprint
 from contracts.errors import InvalidInput, Permanent
 from contracts.sync import ConflictResolutionStrategy, RecordResult, RecordStatus, SynchronizationType
@@ -29,7 +30,8 @@ class PartPush:
 
     A record whose receipt this run wrote is done. One whose receipt has the same fingerprint is unchanged; a full sync
     also asks the vendor, so that what was changed there is mended where the source wins. The rest is written, after a
-    look at the vendor where it may have changed too.
+    look at the vendor where it may have changed too. Only a full sync writes a version that the source says is older
+    than what stands, because a source may be set back.
 
     Args:
         connector: the open vendor connection.
@@ -111,6 +113,8 @@ class PartPush:
         for item in candidates:
             if item.known and item.receipt is not None and item.receipt.run_id == self._job.run_id:
                 self._settle(item.result(item.receipt.outcome, item.receipt.remote_id))
+            elif item.superseded and self._job.sync_type is not SynchronizationType.FULL_SYNC:
+                self._settle(item.unchanged("the target has a newer version already"))
             elif self._needs_look(item):
                 to_read.append(item)
             elif item.known:
@@ -151,6 +155,7 @@ class PartPush:
             result.status,
             None if target == item.fingerprint else target,
             self._job.report_id,
+            instant(item.row.changed_at),
         )
 
     async def _write(self, candidates: Sequence[Candidate]) -> None:

@@ -13,10 +13,11 @@ from contracts.dataset import DatasetRef, DataSource
 from contracts.errors import ErrorDetail
 from contracts.integration import FieldMapping, IntegrationInstance
 from contracts.sync_plan import PlanHash, SyncPreview
+from contracts.sync_schema import SchemaDrift, SchemaPolicy
 
 
 class SynchronizationType(StrEnum):
-    """How much of the report is synced."""
+    """How much of the report is synced: all, what changed since the last sync, one record, or the records named."""
 
     FULL_SYNC = "full_sync"
     INCREMENTAL = "incremental"
@@ -134,6 +135,9 @@ class DataSynchronizationRequest(Contract):
     priority: SyncPriority = SyncPriority.NORMAL
     conflict_resolution: ConflictResolutionStrategy = ConflictResolutionStrategy.SOURCE_WINS
 
+    schema_policy: SchemaPolicy = SchemaPolicy.EVOLVE
+    record_ids: Annotated[list[OpaqueId], Field(max_length=1_000)] = []
+    """Only these records, as the source has them now; for `batch`, and for `real_time`, which takes one."""
     dry_run: bool = False
     """Say what would be done, and write nothing."""
     plan_hash: PlanHash | None = None
@@ -246,6 +250,10 @@ class SynchronizationResult(Contract):
     removals: Removals = Removals()
     plan: SyncPreview | None = None
     """What would be done; of a dry run only."""
+    drift: Annotated[list[SchemaDrift], Field(max_length=1_000)] = []
+    """The report's fields that are not as the last sync knew them."""
+    absent: int = Field(default=0, ge=0)
+    """Records that were named and are not in the report; they are not among those read."""
     retried: int = Field(default=0, ge=0)
     """Records of `books` that came from the dead letters of earlier syncs."""
     dead_letters: int = Field(default=0, ge=0)

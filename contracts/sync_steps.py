@@ -20,6 +20,7 @@ from contracts.sync import (
     RemovalRules,
     SynchronizationType,
 )
+from contracts.sync_schema import KnownFields, SchemaDrift, SchemaPolicy
 
 MAX_INLINE_PARTS = 100
 """More parts than this travel as one staged manifest."""
@@ -69,11 +70,16 @@ class SyncPlan(Contract):
     removals: RemovalRules = RemovalRules()
     since: Instant | None = None
     """Only records changed at or after this instant; None reads everything."""
+    schema_policy: SchemaPolicy = SchemaPolicy.EVOLVE
+    known_fields: KnownFields = {}
+    record_ids: Annotated[list[OpaqueId], Field(max_length=1_000)] = []
+    """Only these records, where any are named."""
 
     @property
     def whole(self) -> bool:
         """Whether the extract is the whole report, so that what is not in it is gone."""
-        return self.since is None and not self.filters and self.source.kind is not SourceKind.DEAD_LETTERS
+        partial = self.filters or self.record_ids or self.since is not None
+        return not partial and self.source.kind is not SourceKind.DEAD_LETTERS
 
     @property
     def takes_letters(self) -> bool:
@@ -105,6 +111,8 @@ class ExtractProgress(Contract):
     """Records that do not fill a part yet."""
     columns: Annotated[list[ShortText], Field(max_length=1_000)] = []
     watermark: Instant | None = None
+    kinds: Annotated[dict[ShortText, dict[ShortText, int]], Field(max_length=1_000)] = {}
+    """Field -> kind of value -> records that have it."""
     retried: Books | None = None
     """The dead letters taken along after the source's end; None until then."""
 
@@ -119,6 +127,10 @@ class ExtractedReport(Contract):
     watermark: Instant | None = None
     retried: Books = Books()
     """The dead letters among the records, which come last."""
+    found_fields: KnownFields = {}
+    drift: Annotated[list[SchemaDrift], Field(max_length=1_000)] = []
+    absent: int = Field(default=0, ge=0)
+    """Records that were named and are not in the report."""
 
 
 class PushParts(Contract):
@@ -218,6 +230,7 @@ class FinishSync(Contract):
     plan: SyncPlan | None = None
     """With the parts, so that what was rejected or held is kept as dead letters."""
     parts: PartList = PartList()
+    found_fields: KnownFields = {}
     retried: int = Field(default=0, ge=0)
     """How many of the last records came from the dead letters."""
 

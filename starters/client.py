@@ -29,7 +29,7 @@ from contracts.batch import BatchSummary, NotificationBatch
 from contracts.engagement import StateSynchronization, StateSyncResult
 from contracts.etl import EtlRequest, ETLResult
 from contracts.health import MonitorHealthInput, MonitorHealthResult
-from contracts.names import WorkflowType
+from contracts.names import RECORD_CHANGED, WorkflowType
 from contracts.notification import CrossSystemRouting, RoutingResult
 from contracts.recall import RecallReport, RecallRequest
 from contracts.sync import (
@@ -37,6 +37,7 @@ from contracts.sync import (
     RemovalAnswer,
     RemovalApproval,
     SynchronizationResult,
+    SynchronizationType,
     SyncPriority,
 )
 from contracts.undelivered import RerouteResult, UndeliveredEffect
@@ -53,7 +54,7 @@ from starters.notification_batches import NotificationBatches
 from starters.notifications import Notifications
 from starters.receipts import Receipts
 from starters.runs import Run, RunView, view_run, workflow_id_of
-from starters.starting import start_or_join
+from starters.starting import start_or_join, tell_or_start
 from starters.weddings import Weddings
 from workers.composition import endpoint_resolver
 from workers.secret_store import open_secret_store
@@ -122,6 +123,8 @@ class WedSync:
         """Start the sync of a report, or join the run of the same sync id; plans and their runs are always new."""
         target = request.target_integration.integration_id
         place = (request.organization_id, target, request.sync_id)
+        if request.sync_type is SynchronizationType.REAL_TIME and len(request.record_ids) == 1:
+            return await self._start_live(request)
         planned = request.dry_run or request.plan_hash is not None
         return await self._start(
             WorkflowType.SYNC_REPORT,
@@ -130,6 +133,22 @@ class WedSync:
             names.sync_attempt_workflow_id(*place, uuid4().hex) if planned else names.sync_workflow_id(*place),
             _fair(request.priority, request.organization_id),
             f"{'Plan' if request.dry_run else 'Sync'} {request.source_report_id} into {target}",
+        )
+
+    async def _start_live(self, request: DataSynchronizationRequest) -> Run[SynchronizationResult]:
+        """Start the run that brings one record over, or have the one under way look at the record again."""
+        target, [record_id] = request.target_integration.integration_id, request.record_ids
+        report = request.data_source().report_id or request.source_report_id
+        return await tell_or_start(
+            self.client,
+            WorkflowType.SYNC_REPORT,
+            request,
+            SynchronizationResult,
+            names.live_sync_workflow_id(request.organization_id, target, report, record_id),
+            _fair(request.priority, request.organization_id),
+            f"Sync {record_id} of {report} into {target}",
+            RUN_TIMEOUT,
+            signal=RECORD_CHANGED,
         )
 
     async def approve_removals(self, run_id: str, approval: RemovalApproval) -> RemovalAnswer:

@@ -56,6 +56,7 @@ from activities.storage.limits import LimitStore
 from activities.storage.paces import PaceStore
 from activities.storage.preferences import PreferenceStore
 from activities.storage.receipts import Receipts
+from activities.storage.report_schemas import ReportSchemas
 from activities.storage.root_keys import StoredRootKeys
 from activities.storage.sealed_rows import SealedRows
 from activities.storage.slot_holds import SlotHoldStore
@@ -109,6 +110,7 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
         staging,
         Receipts(database),
         DeadLetters(database, masters),
+        ReportSchemas(database),
         wedsync=reports,
         import_dirs=import_dirs,
         fingerprint_key=eldest.derive("fingerprints"),

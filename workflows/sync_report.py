@@ -13,9 +13,10 @@ from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_
 with workflow.unsafe.imports_passed_through():
     from contracts.errors import ErrorDetail, ErrorKind, Owner
     from contracts.integration import SyncObservation
-    from contracts.names import DATA_QUEUE, WorkflowType
+    from contracts.names import DATA_QUEUE, RECORD_CHANGED, WorkflowType
     from contracts.sync import Books, DataSynchronizationRequest, Removals, SynchronizationResult, SyncStatus
     from contracts.sync_plan import SHOWN, PlanCounts, PreviewedParts, SyncPreview, hash_of
+    from contracts.sync_schema import SchemaPolicy
     from contracts.sync_steps import (
         ExtractedReport,
         FinishedSync,
@@ -54,9 +55,29 @@ class SyncReport(PushesRecords, RemovesRecords):
     again; held ones do. Both are kept as dead letters, which later syncs of the report take along.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._changes = 0
+        self._round = 0
+
+    @workflow.signal(name=RECORD_CHANGED)
+    def record_changed(self) -> None:
+        """Learn that the record of a real-time sync changed, perhaps after it was read."""
+        self._changes += 1
+
     @workflow.run
     async def run(self, request: DataSynchronizationRequest) -> SynchronizationResult:
         """Return the result with its books; a failure carries an `ErrorDetail`."""
+        while True:
+            seen = self._changes
+            result = await self._round_of(request)
+            if self._changes == seen:
+                return result
+            if workflow.info().is_continue_as_new_suggested():
+                workflow.continue_as_new(request)
+            self._round += 1
+
+    async def _round_of(self, request: DataSynchronizationRequest) -> SynchronizationResult:
         started = workflow.now()
         tag(
             organization_id=request.organization_id,
@@ -97,6 +118,8 @@ class SyncReport(PushesRecords, RemovesRecords):
             details_ref=done.finished.details_ref,
             removals=done.removals,
             plan=done.preview,
+            drift=done.extracted.drift,
+            absent=done.extracted.absent,
             retried=done.finished.retried.read,
             dead_letters=done.finished.dead_letters,
             vendor_calls=sum(item.vendor_calls for item in done.pushed),
@@ -112,6 +135,7 @@ class SyncReport(PushesRecords, RemovesRecords):
         self.show("extracting")
         extracted = await self._extract(request, plan)
         self._books = Books(read=extracted.read, rejected=extracted.rejected)
+        _refuse_schema(plan, extracted)
         if request.dry_run:
             return await self._dry_run(request, plan, extracted)
         _refuse_rejected(plan, self._books, extracted.retried)
@@ -164,7 +188,8 @@ class SyncReport(PushesRecords, RemovesRecords):
         return preview, previewed
 
     async def _prepare(self, request: DataSynchronizationRequest) -> SyncPlan:
-        given = PrepareSync(request=request, run_id=workflow.info().run_id)
+        run_id = workflow.info().run_id
+        given = PrepareSync(request=request, run_id=f"{run_id}:{self._round}" if self._round else run_id)
         target = request.target_integration.integration_id
 
         async def prepare() -> SyncPlan:
@@ -208,6 +233,7 @@ class SyncReport(PushesRecords, RemovesRecords):
                 outcomes=[item.outcomes for item in pushed],
                 plan=None if request.dry_run else plan,
                 parts=extracted.parts,
+                found_fields=extracted.found_fields,
                 retried=extracted.retried.read,
             ),
             result_type=FinishedSync,
@@ -256,8 +282,11 @@ class SyncReport(PushesRecords, RemovesRecords):
 
 
 def _refuse_rejected(plan: SyncPlan, books: Books, retried: Books) -> None:
-    """Fail the run when more records are rejected than the integration allows, not counting those tried again."""
-    allowed = plan.max_rejected_ratio
+    """Fail the run when more records are rejected than the integration allows.
+
+    Those tried again do not count, and records that were named may all be rejected.
+    """
+    allowed = 1.0 if plan.record_ids else plan.max_rejected_ratio
     if books.rejected - retried.rejected > allowed * (books.read - retried.read):
         raise failure(
             ErrorDetail(
@@ -286,6 +315,24 @@ def _refuse_open_books(extracted: ExtractedReport, pushed: list[PushedRecords], 
             action="Compare the run's staged outcomes with the report, then start the sync again.",
             operation="sync",
             evidence={"read": extracted.read, "told": told.read, "found": finished.books.read},
+        )
+    )
+
+
+def _refuse_schema(plan: SyncPlan, extracted: ExtractedReport) -> None:
+    """Fail the run when the report's fields changed and are to stay as they are."""
+    if plan.schema_policy is not SchemaPolicy.FREEZE or not extracted.drift:
+        return
+    changes = "; ".join(change.sentence() for change in extracted.drift[:10])
+    raise failure(
+        ErrorDetail(
+            kind=ErrorKind.QUALITY_GATE_FAILED,
+            code="schema_drifted",
+            message=f"The report's fields changed, and nothing was written: {changes}.",
+            owner=Owner.TENANT,
+            action="Adapt the mapping if it is concerned, then run the sync once with schemaPolicy evolve.",
+            operation="sync",
+            evidence={"fields": [change.field for change in extracted.drift[:100]]},
         )
     )
 

@@ -32,6 +32,7 @@ record_receipts = Table(
     Column("synced_at", DateTime(timezone=True), nullable=False),
     Column("target_fingerprint", String(64)),
     Column("report_id", String(64)),
+    Column("source_at", DateTime(timezone=True)),
 )
 
 sync_watermarks = Table(
@@ -49,7 +50,16 @@ _KEY = ["organization_id", "integration_id", "object_type", "record_id"]
 _SELECTED = select(
     *(
         record_receipts.c[name]
-        for name in ("record_id", "fingerprint", "remote_id", "run_id", "outcome", "target_fingerprint", "report_id")
+        for name in (
+            "record_id",
+            "fingerprint",
+            "remote_id",
+            "run_id",
+            "outcome",
+            "target_fingerprint",
+            "report_id",
+            "source_at",
+        )
     )
 )
 
@@ -77,6 +87,8 @@ class Receipt:
     """Of the target's side, where the two were left to differ."""
     report_id: str | None = None
     """The report that brought the record last."""
+    source_at: datetime | None = None
+    """When the source changed the version that was brought."""
 
     @property
     def left_at_target(self) -> str:
@@ -208,12 +220,14 @@ def _row(scope: Scope, receipt: Receipt, now: datetime) -> dict[str, object]:
         "synced_at": now,
         "target_fingerprint": receipt.target_fingerprint,
         "report_id": receipt.report_id,
+        "source_at": receipt.source_at,
     }
 
 
 def _receipt(row: Any) -> Receipt:
-    record_id, fingerprint, remote_id, run_id, outcome, target, report_id = row
-    return Receipt(record_id, fingerprint, remote_id, run_id, RecordStatus(outcome), target, report_id)
+    record_id, fingerprint, remote_id, run_id, outcome, target, report_id, at = row
+    known = (record_id, fingerprint, remote_id, run_id, RecordStatus(outcome))
+    return Receipt(*known, target, report_id, _aware(at) if at else None)
 
 
 def _aware(moment: datetime) -> datetime:

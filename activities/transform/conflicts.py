@@ -61,6 +61,11 @@ def merged(
     }
 
 
+def changed_at(record: Mapping[str, JsonValue]) -> str:
+    """Return when a source's record says that it was changed, in its own words; nothing where it does not."""
+    return next((found for name in CHANGED_AT if isinstance(found := record.get(name), str)), "")
+
+
 def instant(value: JsonValue) -> datetime | None:
     """Return an ISO 8601 text as an instant, in UTC where it names no zone; None for anything else."""
     try:

@@ -36,6 +36,7 @@ R = TypeVar("R", bound=Contract)
 
 _LOOK_EVERY_S = 5.0
 _PATIENCE_S = 60.0
+_SHOWN = 10
 
 
 @sync_app.command("run")
@@ -269,7 +270,13 @@ def _beside(result: SynchronizationResult) -> dict[str, object]:
     gone = result.removals
     told = f"{gone.removed} removed, {gone.withheld} stay ({gone.decision})" if gone.found else None
     letters = {"tried again": result.retried or None, "dead letters": result.dead_letters or None}
-    return {"gone from the report": told, **letters}
+    drift = [change.sentence() for change in result.drift[:_SHOWN]]
+    return {
+        "gone from the report": told,
+        "fields that changed": drift,
+        "not in the report": result.absent or None,
+        **letters,
+    }
 
 
 def _books(books: Books) -> dict[str, object]:

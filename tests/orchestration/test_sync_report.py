@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 from uuid import uuid4
@@ -79,6 +79,7 @@ class FakeSync:
         self.watermarks: list[WatermarkRecord] = []
         self.observed: list[SyncObservation] = []
         self.refuse_push = False
+        self.on_push: Callable[[], Awaitable[None]] | None = None
         self.gone = 0
         self.removals: dict[str, Any] = {}
 
@@ -123,6 +124,8 @@ class FakeSync:
     @activity.defn(name="sync.push_records")
     async def push_records(self, job: PushParts) -> PushedRecords:
         self.pushed.append(job.first)
+        if self.on_push is not None and len(self.pushed) == 1:
+            await self.on_push()
         if self.refuse_push:
             raise as_application_error(AuthExpired("credential_refused", "The vendor refuses the credential."))
         rejected, held = (self.rejected, self.held) if job.first == 0 else (0, 0)
@@ -229,3 +232,20 @@ async def test_a_run_tells_how_far_it_is():
         await handle.result()
         told = await handle.query("progress", result_type=SyncProgress)
     assert (told.done, told.total, told.sentence()) == (40, 40, "40 of 40 records (100%)")
+
+
+async def test_a_record_that_changes_while_it_is_brought_over_is_read_again():
+    fake = FakeSync(parts=1)
+    async with server() as client:
+        request = asked(syncType="real_time", recordIds=["wed-1001"])
+        handle = await client.start_workflow(
+            SyncReport.run,
+            request,
+            id=f"sync-{uuid4()}",
+            task_queue=ORCHESTRATION_QUEUE,
+            start_signal="record_changed",
+        )
+        fake.on_push = lambda: handle.signal("record_changed")
+        async with workers(client, fake.activities(), "hubspot"):
+            await handle.result()
+    assert len(fake.pushed) == 2

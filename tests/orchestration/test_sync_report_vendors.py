@@ -24,6 +24,7 @@ from activities.storage.credentials import SealedSecretStore
 from activities.storage.database import Database, metadata
 from activities.storage.dead_letters import DeadLetters
 from activities.storage.receipts import Receipts
+from activities.storage.report_schemas import ReportSchemas
 from activities.storage.staging import Staging
 from activities.sync import Sync
 from activities.sync_parts import Parts
@@ -69,6 +70,7 @@ class House:
             self.staging,
             self.receipts,
             self.letters,
+            ReportSchemas(self.database),
             wedsync=self._source,
             import_dirs=[folder],
             fingerprint_key=key.derive("fingerprint"),

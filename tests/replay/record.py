@@ -446,6 +446,23 @@ async def sync_of_a_plan_that_removes_once_approved() -> AsyncIterator[WorkflowH
 
 
 @asynccontextmanager
+async def sync_of_a_record_that_changed_again() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    fake = sync.FakeSync()
+    async with sync.server() as client:
+        handle = await client.start_workflow(
+            sync.SyncReport.run,
+            sync.asked(syncType="real_time", recordIds=["wed-1001"]),
+            id="sync-recorded",
+            task_queue=sync.ORCHESTRATION_QUEUE,
+            start_signal="record_changed",
+        )
+        fake.on_push = lambda: handle.signal("record_changed")
+        async with sync.workers(client, fake.activities(), "hubspot"):
+            await handle.result()
+        yield handle
+
+
+@asynccontextmanager
 async def sync_only_planned() -> AsyncIterator[WorkflowHandle[Any, Any]]:
     async with sync.server() as client, sync.workers(client, sync.FakeSync().activities(), "hubspot"):
         handle = await client.start_workflow(
@@ -558,6 +575,7 @@ PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, An
         states_carried,
         sync_as_bulk_jobs,
         sync_of_a_plan_that_removes_once_approved,
+        sync_of_a_record_that_changed_again,
         sync_of_two_parts,
         sync_only_planned,
         undelivered_rerouted_and_told,

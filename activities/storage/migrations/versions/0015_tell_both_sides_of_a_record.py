@@ -12,8 +12,10 @@ depends_on = None
 def upgrade() -> None:
     op.add_column('record_receipts', sa.Column('target_fingerprint', sa.String(length=64), nullable=True))
     op.add_column('record_receipts', sa.Column('report_id', sa.String(length=64), nullable=True))
+    op.add_column('record_receipts', sa.Column('source_at', sa.DateTime(timezone=True), nullable=True))
 
 
 def downgrade() -> None:
+    op.drop_column('record_receipts', 'source_at')
     op.drop_column('record_receipts', 'report_id')
     op.drop_column('record_receipts', 'target_fingerprint')
