@@ -17,11 +17,14 @@ from activities.transform.drift import count_kinds, drift_of, known_fields, obje
 from activities.transform.files import MALFORMED, PAGE_ROWS
 from activities.transform.records import Mapper, Record, Rules, Selection, digest, record_id, writable
 from contracts.dataset import DatasetRef, SourceFormat
-from contracts.errors import InvalidInput, Transient
+from contracts.errors import InvalidInput, Owner, Permanent, Transient, WedSyncError
 from contracts.sync import Books
 from contracts.sync_schema import SchemaPolicy
 from contracts.sync_steps import MAX_INLINE_PARTS, ExtractedReport, ExtractProgress, SyncPlan
 
+_MOST_IDLE_PAGES = 20
+_MOST_CIRCLES = 4
+"""Attempts in a row that end in a circle before it is taken for lasting."""
 _NO_ID = "it has no opaque id of at most 64 characters"
 
 
@@ -67,6 +70,7 @@ class Extraction:
         self._cursors = {progress.cursor}
         self._mapper: Mapper | None = None
         self._unmapped = ""
+        self._idle = 0
         self._quarantines = plan.schema_policy is SchemaPolicy.QUARANTINE
         self._needed = {item.source for item in plan.mapping if item.source} or set(plan.known_fields)
         self.progress = progress
@@ -86,19 +90,20 @@ class Extraction:
 
         Raises:
             InvalidInput: a column that a filter or the mapping needs is missing.
-            Transient: `source_cursor_repeated`, the source leads in a circle.
+            Transient: `source_cursor_repeated`, the source leads in a circle; `source_without_end`, it goes on without
+                saying anything new. Permanent, when it has been so for several attempts.
         """
         if page.cursor is not None and page.cursor in self._cursors:
-            raise Transient(
-                "source_cursor_repeated",
-                "The report's source handed out a cursor twice, which would read the same page for ever.",
-                action="If this lasts, report it to the owner of the source.",
-                operation="sync.extract",
-            )
+            raise self._endless("source_cursor_repeated", "handed out a cursor twice, which would read a page for ever")
         self._cursors.add(page.cursor)
         before = len(self._buffer)
         await asyncio.to_thread(self._absorb, page.records)
         added = self._buffer[before:]
+        self._idle = 0 if added or self._anything_new(page.records) else self._idle + 1
+        if self._idle > _MOST_IDLE_PAGES:
+            raise self._endless(
+                "source_without_end", f"handed out {self._idle} pages in a row with nothing new on them"
+            )
         self._advance(
             cursor=page.cursor,
             done=page.cursor is None,
@@ -121,6 +126,20 @@ class Extraction:
         )
         await self._keep_tail()
         return self.progress
+
+    def _anything_new(self, records: Sequence[Record]) -> bool:
+        # Records outside the filters are not among those taken, but they are progress.
+        return sum(self._seen.fresh(f"~{digest(record)}") for record in records) > 0
+
+    def _endless(self, code: str, what: str) -> WedSyncError:
+        lasting = self.progress.budget.stalled >= _MOST_CIRCLES
+        return (Permanent if lasting else Transient)(
+            code,
+            f"The report's source {what}.",
+            owner=Owner.OPERATOR,
+            action="If this lasts, report it to the owner of the source.",
+            operation="sync.extract",
+        )
 
     async def _keep_tail(self) -> None:
         while len(self._buffer) >= PAGE_ROWS:

@@ -6,21 +6,25 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from datetime import UTC, datetime, timedelta
+from typing import Generic, TypeVar, cast
 
 from temporalio import activity
 
 from contracts.base import Contract
 from contracts.dataset import DatasetRef
-from contracts.errors import Transient
+from contracts.errors import Owner, Permanent, Transient
 from contracts.sync import RecordResult
-from contracts.sync_steps import ExtractProgress, PushProgress, counted
+from contracts.sync_steps import ExtractProgress, PushProgress, RemovalProgress, RetryBudget, counted
 
 C = TypeVar("C", bound=Contract)
-P = TypeVar("P", ExtractProgress, PushProgress)
+P = TypeVar("P", ExtractProgress, PushProgress, RemovalProgress)
 
 _BEAT_S = 5.0
 _HELD_ROUNDS = 3
+WITHOUT_PROGRESS = timedelta(hours=12)
+"""How long a step is repeated that does not come any further; one that does has a longer time (`policies.SYNC`)."""
+_BUDGETED = (ExtractProgress, PushProgress, RemovalProgress)
 
 
 @dataclass
@@ -31,8 +35,8 @@ class Pulse(Generic[C]):
 
     def beat(self, progress: C) -> None:
         """Report a new resume point."""
-        self.progress = progress
-        activity.heartbeat(progress)
+        self.progress = _renewed(self.progress, progress)
+        activity.heartbeat(self.progress)
 
 
 @asynccontextmanager
@@ -50,6 +54,33 @@ async def beating(progress: C) -> AsyncIterator[Pulse[C]]:
         yield pulse
     finally:
         task.cancel()
+
+
+def _renewed(before: C, now: C) -> C:
+    """Return the resume point with a whole budget if it is ahead of the one before."""
+    if not isinstance(now, _BUDGETED) or not isinstance(before, _BUDGETED) or now.units <= before.units:
+        return now
+    return cast("C", now.model_copy(update={"budget": RetryBudget(progressed_at=datetime.now(UTC))}))
+
+
+def spent(budget: RetryBudget, now: datetime) -> RetryBudget:
+    """Return the budget of the attempt that begins now.
+
+    Raises:
+        Permanent: `no_progress`, nothing has come of the attempts for too long.
+    """
+    if budget.progressed_at is None:
+        return RetryBudget(progressed_at=now)
+    if now - budget.progressed_at > WITHOUT_PROGRESS:
+        raise Permanent(
+            "no_progress",
+            f"For {WITHOUT_PROGRESS.total_seconds() / 3600:.0f} hours no attempt of this step came any further.",
+            owner=Owner.OPERATOR,
+            action="See in the run's history why its attempts failed, then start it again; what stands stays.",
+            operation="sync",
+            evidence={"attempts": budget.stalled + 1},
+        )
+    return RetryBudget(progressed_at=budget.progressed_at, stalled=budget.stalled + 1)
 
 
 class Push:
@@ -90,9 +121,14 @@ class Push:
 
 
 def resume(model: type[P]) -> P:
-    """Return the resume point of an earlier attempt, or a fresh one."""
+    """Return the resume point of an earlier attempt, or a fresh one.
+
+    Raises:
+        Permanent: `no_progress`.
+    """
     details = activity.info().heartbeat_details
-    return model.model_validate(details[0]) if details else model()
+    found = model.model_validate(details[0]) if details else model()
+    return found.model_copy(update={"budget": spent(found.budget, datetime.now(UTC))})
 
 
 def _still_held(waiting: int) -> Transient:

@@ -15,7 +15,7 @@ from activities.storage.receipts import Receipt, Receipts, Scope
 from activities.storage.staging import Staging
 from activities.sync_extraction import Seen
 from activities.sync_parts import Parts, StagedRecord
-from activities.sync_progress import beating
+from activities.sync_progress import beating, resume
 from activities.transform.records import record_id
 from contracts.dataset import SourceKind
 from contracts.sync import RecordResult, RecordStatus
@@ -83,8 +83,7 @@ class SyncRemovals:
         plan = given.plan
         connector = await self._access.connector(plan.organization_id, plan.integration_id, RemovingRecordConnector)
         gone = await Parts(self._staging, plan.organization_id, plan.run_id).read(given.gone, Gone)
-        details = activity.info().heartbeat_details
-        async with beating(RemovalProgress.model_validate(details[0]) if details else RemovalProgress()) as pulse:
+        async with beating(resume(RemovalProgress)) as pulse:
             size = connector.manifest.batch_size
             for start in range(pulse.progress.done, len(gone), size):
                 pulse.beat(await self._removed(connector, plan, gone[start : start + size], pulse.progress))

@@ -95,6 +95,13 @@ class PartList(Contract):
     count: int = Field(default=0, ge=0)
 
 
+class RetryBudget(Contract):
+    """Since when a step has made no progress, and how many attempts ago."""
+
+    progressed_at: Instant | None = None
+    stalled: int = Field(default=0, ge=0)
+
+
 class ExtractProgress(Contract):
     """The resume point of `sync.extract`: everything up to `cursor` is staged."""
 
@@ -115,6 +122,12 @@ class ExtractProgress(Contract):
     """Field -> kind of value -> records that have it."""
     retried: Books | None = None
     """The dead letters taken along after the source's end; None until then."""
+    budget: RetryBudget = RetryBudget()
+
+    @property
+    def units(self) -> int:
+        """How much is done: more of it is progress."""
+        return self.position + (self.retried is not None)
 
 
 class ExtractedReport(Contract):
@@ -165,6 +178,12 @@ class PushProgress(Contract):
     vendor_calls: int = Field(default=0, ge=0)
     held_rounds: int = Field(default=0, ge=0)
     """Attempts that ended because the vendor could not take single records."""
+    budget: RetryBudget = RetryBudget()
+
+    @property
+    def units(self) -> int:
+        """How much is done: more of it is progress."""
+        return self.parts_done
 
 
 class PublishDataset(Contract):
@@ -219,6 +238,12 @@ class RemovalProgress(Contract):
     reappeared: int = Field(default=0, ge=0)
     vendor_calls: int = Field(default=0, ge=0)
     details: Annotated[list[RecordResult], Field(max_length=100)] = []
+    budget: RetryBudget = RetryBudget()
+
+    @property
+    def units(self) -> int:
+        """How much is done: more of it is progress."""
+        return self.done
 
 
 class FinishSync(Contract):

@@ -119,7 +119,7 @@ class PushesRecords(WaitsForReconnection):
                 task_queue=system_queue(plan.platform),
                 priority=policies.connection_priority(priority, plan.organization_id, plan.integration_id),
                 summary=summary,
-                **policies.BULK.options(),
+                **policies.SYNC.options(),
             )
             return done
 

@@ -80,7 +80,7 @@ class RemovesRecords(WaitsForReconnection):
                 task_queue=system_queue(plan.platform),
                 priority=policies.connection_priority(priority, plan.organization_id, plan.integration_id),
                 summary=f"{plan.removals.policy.value} {found.gone.rows} records",
-                **policies.BULK.options(),
+                **policies.SYNC.options(),
             )
             return done
 

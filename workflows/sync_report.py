@@ -214,7 +214,7 @@ class SyncReport(PushesRecords, RemovesRecords):
             task_queue=DATA_QUEUE,
             priority=policies.priority(request.priority, request.organization_id),
             summary=f"{plan.report_id} since {plan.since.isoformat() if plan.since else 'the beginning'}",
-            **policies.BULK.options(),
+            **policies.SYNC.options(),
         )
         return extracted
 
