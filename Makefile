@@ -11,7 +11,7 @@ INSTALL := $(UV) pip install --quiet --require-hashes
 help: ## what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
-setup: .venv/.installed .venv-snowflake/.installed ## install everything into the clone
+setup: .venv/.installed .venv-snowflake/.installed .venv-warehouses/.installed .venv-bigquery/.installed ## install everything into the clone
 
 $(UV): requirements-uv.lock
 	$(PYTHON) -m venv .venv-uv
@@ -26,6 +26,16 @@ $(UV): requirements-uv.lock
 .venv-snowflake/.installed: $(UV) emulators/snowflake/requirements.lock
 	$(PYTHON) -m venv --without-pip .venv-snowflake
 	$(INSTALL) --python .venv-snowflake/bin/python -r emulators/snowflake/requirements.lock
+	touch $@
+
+.venv-warehouses/.installed: $(UV) emulators/warehouses/requirements.lock
+	$(PYTHON) -m venv --without-pip .venv-warehouses
+	$(INSTALL) --python .venv-warehouses/bin/python -r emulators/warehouses/requirements.lock
+	touch $@
+
+.venv-bigquery/.installed: $(UV) emulators/bigquery/requirements.lock
+	$(PYTHON) -m venv --without-pip .venv-bigquery
+	$(INSTALL) --python .venv-bigquery/bin/python -r emulators/bigquery/requirements.lock
 	touch $@
 
 demo: setup ## run the main job end to end and compare what the vendors hold
@@ -48,7 +58,9 @@ lock: $(UV) ## renew the hashed lock files
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 --all-extras pyproject.toml -o requirements-dev.lock
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 --extra emulators -c requirements-dev.lock pyproject.toml -o requirements.lock
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 emulators/snowflake/requirements.in -o emulators/snowflake/requirements.lock
+	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 -c requirements-dev.lock emulators/warehouses/requirements.in -o emulators/warehouses/requirements.lock
+	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 emulators/bigquery/requirements.in -o emulators/bigquery/requirements.lock
 	grep '^uv==' -A 60 requirements-dev.lock | awk 'NR>1 && /^[a-z]/{exit} !/^ *#/' > requirements-uv.lock
 
 clean: ## remove what setup and demo made
-	rm -rf .venv .venv-uv .venv-snowflake .wedsync
+	rm -rf .venv .venv-uv .venv-snowflake .venv-warehouses .venv-bigquery .wedsync

@@ -14,36 +14,34 @@ from activities.connectors.registry import connector_class
 from activities.ports.connector import (
     BulkRecordConnector,
     DatasetConnector,
-    PublishRequest,
     RecordConnector,
     SourceConnector,
 )
-from activities.ports.manifest import Capability, Manifest
+from activities.ports.manifest import Capability
 from activities.storage.dead_letters import DeadLetters
 from activities.storage.receipts import Receipts, Scope
 from activities.storage.report_schemas import ReportSchemas
 from activities.storage.staging import Staging
 from activities.sync_bulk import BulkPush, groups
-from activities.sync_dataset import Dataset, build_dataset
+from activities.sync_dataset import build_dataset
 from activities.sync_extraction import Extraction
 from activities.sync_letters import LetterKeeping, outbox_of
 from activities.sync_parts import Parts, StagedRecord
 from activities.sync_progress import Push, beating, resume
+from activities.sync_publication import published
 from activities.sync_push import PartPush
+from activities.sync_refusals import refuse_unfit
 from activities.transform.drift import evolved
 from activities.transform.files import FileReports, format_of, locate
 from activities.transform.records import Rules, check_mapping
 from contracts.dataset import SourceKind
-from contracts.errors import InvalidInput, Transient
+from contracts.errors import InvalidInput
 from contracts.integration import IntegrationConfiguration
-from contracts.names import effect_id
 from contracts.sync import (
     Books,
-    ConflictResolutionStrategy,
     DataSynchronizationRequest,
     RecordResult,
     RecordStatus,
-    RemovalPolicy,
     SynchronizationType,
 )
 from contracts.sync_plan import PlannedChange
@@ -122,10 +120,7 @@ class Sync:
         check_mapping(mapping)
         Rules(configuration.transformation_rules)
         mode, target = await self._target(request, configuration)
-        _refuse_strategy(request, mode, manifest)
-        _refuse_removals(request, mode, manifest)
-        _refuse_plan(request, mode)
-        _refuse_named(request, mode)
+        refuse_unfit(request, mode, manifest)
         if mode is SyncMode.RECORDS and not mapping:
             raise InvalidInput(
                 "mapping_missing",
@@ -263,9 +258,7 @@ class Sync:
                     for ref in await parts.refs(given.parts, 0, given.parts.count)
                 ]
                 dataset = await asyncio.to_thread(build_dataset, files, given.columns, folder)
-                calls = await _published(connector, plan, dataset, folder)
-                outcomes = await parts.write_file("outcomes/000000.ndjson", dataset.outcomes, dataset.books.read)
-        return PushedRecords(outcomes=outcomes, books=dataset.books, vendor_calls=calls)
+                return await published(connector, plan, dataset, parts, folder)
 
     @activity.defn(name="sync.finish")
     async def finish(self, given: FinishSync) -> FinishedSync:
@@ -314,72 +307,3 @@ class Sync:
         """Remember up to when the report is synced. Idempotent: yes, it only moves forward."""
         scope = Scope(given.organization_id, given.integration_id, given.object_type)
         await self._receipts.advance(scope, given.report_id, given.watermark)
-
-
-def _refuse_strategy(request: DataSynchronizationRequest, mode: SyncMode, manifest: Manifest) -> None:
-    strategy = request.conflict_resolution
-    undated = strategy is ConflictResolutionStrategy.NEWEST_WINS and not manifest.modified_field
-    if undated or (mode is SyncMode.DATASET and strategy is not ConflictResolutionStrategy.SOURCE_WINS):
-        raise InvalidInput(
-            "conflict_resolution_unsupported",
-            f"{manifest.title} cannot resolve conflicts by {strategy.value}.",
-            action="Use source_wins; targets of records also take target_wins, merge and manual.",
-        )
-
-
-def _refuse_named(request: DataSynchronizationRequest, mode: SyncMode) -> None:
-    most = {SynchronizationType.BATCH: len(request.record_ids), SynchronizationType.REAL_TIME: 1}
-    if len(request.record_ids) > most.get(request.sync_type, 0) or (request.record_ids and mode is SyncMode.DATASET):
-        raise InvalidInput(
-            "record_ids_misplaced",
-            f"A {request.sync_type.value} sync into this target does not take {len(request.record_ids)} recordIds.",
-            action="Name records with syncType batch, or one with real_time, for a target of records.",
-        )
-
-
-def _refuse_plan(request: DataSynchronizationRequest, mode: SyncMode) -> None:
-    if mode is SyncMode.DATASET and (request.dry_run or request.plan_hash):
-        raise InvalidInput(
-            "plan_unsupported",
-            "A data set is replaced as a whole, so there is nothing to plan record by record.",
-            action="Run the sync without a plan.",
-        )
-
-
-def _refuse_removals(request: DataSynchronizationRequest, mode: SyncMode, manifest: Manifest) -> None:
-    policy = request.removals.policy
-    if policy is RemovalPolicy.IGNORE:
-        return
-    if mode is SyncMode.DATASET or policy not in manifest.removes:
-        raise InvalidInput(
-            "removals_unsupported",
-            f"Records cannot be removed from {manifest.title} by {policy.value}.",
-            action=f"Use {' or '.join(sorted({RemovalPolicy.IGNORE, *manifest.removes}))} as removals.policy.",
-        )
-    partial = bool(request.data_filters) or request.data_source().kind is SourceKind.DEAD_LETTERS
-    if partial or request.sync_type is not SynchronizationType.FULL_SYNC:
-        raise InvalidInput(
-            "removals_need_the_whole_report",
-            "Only a full sync without filters shows which records are gone from the report.",
-            action="Use syncType full_sync without dataFilters, or removals.policy ignore.",
-        )
-
-
-async def _published(connector: DatasetConnector, plan: SyncPlan, dataset: Dataset, folder: Path) -> int:
-    answer = await connector.publish(
-        PublishRequest(
-            name=plan.target_object,
-            files=[dataset.path],
-            columns=dataset.columns,
-            request_id=effect_id(plan.organization_id, plan.integration_id, plan.target_object, plan.run_id),
-            scratch_dir=folder,
-        )
-    )
-    if answer.rows != dataset.books.updated:
-        raise Transient(
-            "publication_incomplete",
-            f"{plan.platform} holds {answer.rows} of {dataset.books.updated} published rows.",
-            system=plan.platform,
-            operation="sync.publish_dataset",
-        )
-    return answer.vendor_calls

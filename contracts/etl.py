@@ -144,12 +144,15 @@ class TablesBuilt(Contract):
 
 
 class TableOptimization(Contract):
-    """What was done to a table, and how long the usual query took before and after, in milliseconds."""
+    """What was done to a table, and its figures before and after.
+
+    `queryMs` is how long the usual query took; the others are the warehouse's own, such as `unsortedPercent`.
+    """
 
     table: ShortText
     action: ShortText
-    before_ms: int = Field(ge=0)
-    after_ms: int = Field(ge=0)
+    before: Annotated[dict[ShortText, float], Field(max_length=20)] = {}
+    after: Annotated[dict[ShortText, float], Field(max_length=20)] = {}
 
 
 class Optimized(Contract):

@@ -24,10 +24,10 @@ Answer = tuple[int, Any]
 class RefusalError(Exception):
     """An error answer in the vendor's own shape."""
 
-    def __init__(self, status: int, body: Body) -> None:
+    def __init__(self, status: int, body: Body, headers: dict[str, str] | None = None) -> None:
         """Keep what is answered."""
         super().__init__(status)
-        self.status, self.body = status, body
+        self.status, self.body, self.headers = status, body, headers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +54,7 @@ class BearerEdge:
         emulator: The vendor.
         token: The published sandbox token.
         refusal: The vendor's error of a status: 400 for a body that is no JSON, 401 for a token.
+        expired: The vendor's error for a token that has expired, where it is another one.
         oauth: Whose access tokens open the API as well.
         drift: How fields are renamed under the fault `schema_drift`.
     """
@@ -66,13 +67,14 @@ class BearerEdge:
         *,
         oauth: AuthorisationServer | None = None,
         drift: dict[str, str],
+        expired: Callable[[], RefusalError] | None = None,
     ) -> None:
         """Serve nothing yet."""
         self._emulator, self._token, self._refusal = emulator, token, refusal
-        self._oauth, self._drift = oauth, drift
+        self._oauth, self._drift, self._expired = oauth, drift, expired
 
     def route(self, path: str, handler: Callable[[Call], Answer], method: str) -> Route:
-        """A route that calls the handler inside one transaction."""
+        """A route that calls the handler inside one transaction; its answer may be a whole response."""
 
         async def endpoint(request: Request) -> Response:
             self._emulator.name_operation(request, handler.__name__)
@@ -82,7 +84,9 @@ class BearerEdge:
                 with self._emulator.transaction():
                     status, answer = handler(call)
             except RefusalError as error:
-                return JSONResponse(error.body, error.status)
+                return JSONResponse(error.body, error.status, error.headers)
+            if isinstance(answer, Response):
+                return answer
             if self._emulator.fault_active("schema_drift", request):
                 answer = drifted(answer, self._drift)
             return Response(status_code=status) if answer is None else JSONResponse(answer, status)
@@ -91,11 +95,11 @@ class BearerEdge:
 
     def _authorise(self, request: Request) -> None:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        known = scheme.lower() == "bearer" and (
-            token == self._token or (self._oauth is not None and self._oauth.standing(request) == "live")
-        )
+        standing = "live" if token == self._token else self._oauth.standing(request) if self._oauth else "unknown"
         ended = [kind for kind in ("expire_token", "revoke_token") if self._emulator.fault_active(kind, request)]
-        if not known or ended:
+        if self._expired is not None and (standing == "expired" or "expire_token" in ended):
+            raise self._expired()
+        if scheme.lower() != "bearer" or standing != "live" or ended:
             raise self._refusal(401)
 
     def _parsed(self, raw: bytes) -> Any:

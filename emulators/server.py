@@ -28,6 +28,9 @@ SYSTEMS = (
     "asana",
     "tripleseat",
     "square",
+    "powerbi",
+    "sap_analytics_cloud",
+    "databricks",
 )
 
 
@@ -73,6 +76,6 @@ def build_all(
         host: Address that listeners other than HTTP bind.
         systems: The systems to serve.
     """
-    state = open_state(data_dir, {"host": host, "smtp_port": smtp_port})
+    state = open_state(data_dir, {"host": host, "smtp_port": smtp_port, "data_dir": data_dir})
     external = {"snowflake": snowflake_url} if snowflake_url else {}
     return build_app(build_emulators(state, systems), external=external)

@@ -164,7 +164,7 @@ class Authorizations:
 
 
 def _profile(manifest: Manifest) -> OAuth:
-    if manifest.oauth is None:
+    if manifest.oauth is None or not manifest.oauth.authorize_url:
         raise InvalidInput(
             "oauth_unsupported",
             f"{manifest.title} does not grant access by OAuth here.",

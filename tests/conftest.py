@@ -13,18 +13,29 @@ import pytest
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.support import warehouse_stand_ins
 from tests.support.snowflake_account import INTERPRETER, Account
+from tests.support.warehouse_stand_ins import StandIn
 
 # Machines are noisy: an example is judged by its answer, never by its time.
 settings.register_profile("house", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("house")
 
 _TELLING = 3_000
-_ON_SNOWFLAKE = {"test_emulator_snowflake.py", "test_run_warehouse_etl.py", "test_snowflake.py"}
+_TOGETHER = {
+    "test_emulator_snowflake.py": "snowflake",
+    "test_run_warehouse_etl.py": "snowflake",
+    "test_snowflake.py": "snowflake",
+    "test_emulator_redshift.py": "redshift",
+    "test_redshift.py": "redshift",
+    "test_redshift_session.py": "redshift",
+    "test_emulator_synapse.py": "synapse",
+    "test_synapse.py": "synapse",
+}
 
 
 class _Scheduling(LoadScopeScheduling):
-    """Keeps the tests of a module in one process, and all that share the Snowflake stand-in in one too.
+    """Keeps the tests of a module in one process, and all that share a warehouse's stand-in in one too.
 
     Whole workflows take longest. They are one scope because scopes of many tests are handed out first: nobody is left
     with a long module at the end.
@@ -32,8 +43,8 @@ class _Scheduling(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         module = PurePath(nodeid.split("::", maxsplit=1)[0])
-        if module.name in _ON_SNOWFLAKE:
-            return "snowflake"
+        if module.name in _TOGETHER:
+            return _TOGETHER[module.name]
         return "orchestration" if module.parent.name == "orchestration" else str(module)
 
 
@@ -73,3 +84,23 @@ def account(snowflake_process: Account) -> Account:
     """The session's Snowflake stand-in, empty."""
     snowflake_process.reset()
     return snowflake_process
+
+
+def _stand_in(system: str, factory: pytest.TempPathFactory) -> Iterator[StandIn]:
+    if not warehouse_stand_ins.INTERPRETER.exists():
+        pytest.skip("the environment .venv-warehouses has not been built")
+    standing = StandIn(system, factory.mktemp(system))
+    yield standing
+    standing.stop()
+
+
+@pytest.fixture(scope="session")
+def redshift_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
+    """The session's Redshift stand-in."""
+    yield from _stand_in("redshift", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def synapse_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
+    """The session's Synapse stand-in."""
+    yield from _stand_in("synapse", tmp_path_factory)

@@ -15,7 +15,7 @@ from activities.ports.connection import Connection
 from activities.ports.manifest import Manifest
 from contracts.effects import Delivery, EffectOutcome, EffectStep, StandingEffect
 from contracts.engagement import EngagementResult, EngagementTracking, NotificationState
-from contracts.errors import WedSyncError
+from contracts.errors import QualityGateFailed, WedSyncError
 from contracts.integration import ConnectionProbe, ProvisionResult
 from contracts.sync import RecordResult
 from contracts.weather import DayForecast, WeatherAlerts
@@ -324,6 +324,22 @@ class DatasetColumn:
     type: str
 
 
+class Progress(Protocol):
+    """What a publication knows of its earlier attempts, and how it waits for a vendor that works on it."""
+
+    async def noted(self) -> str:
+        """Return what an earlier attempt noted last, nothing where there was none."""
+        ...
+
+    async def note(self, text: str) -> None:
+        """Keep a short text, such as the id of a job, before the vendor is asked for more."""
+        ...
+
+    async def pause(self) -> None:
+        """Wait before the vendor is asked again; each wait is longer than the one before."""
+        ...
+
+
 @dataclass(frozen=True)
 class PublishRequest:
     """A whole data set to publish under a name; `files` are local Parquet files of `columns`."""
@@ -335,6 +351,25 @@ class PublishRequest:
     """The vendor's idempotency key of this publication."""
     refresh_cron: str | None = None
     scratch_dir: Path = field(default_factory=Path)
+    progress: Progress = field(kw_only=True)
+    most_refused: int | None = None
+    """How many rows the system may refuse; None is any number."""
+
+    def check_refused(self, refused: int) -> None:
+        """Stop before anything is replaced when the system refuses too many rows.
+
+        Raises:
+            QualityGateFailed: `too_many_rejected`.
+        """
+        if self.most_refused is not None and refused > self.most_refused:
+            raise QualityGateFailed(
+                "too_many_rejected",
+                f"The system refuses {refused} rows of {self.name!r}; {max(self.most_refused, 0)} may be. "
+                "What it held before stands.",
+                action="Mend the records or the mapping, or raise errorHandling.maxRejectedRatio.",
+                operation="sync.publish_dataset",
+                evidence={"refused": refused},
+            )
 
 
 @dataclass(frozen=True)
@@ -344,6 +379,8 @@ class PublishAnswer:
     remote_id: str
     rows: int
     vendor_calls: int
+    refused: Mapping[int, str] = field(default_factory=dict)
+    """Number of a row in the order of the files, from 0 -> why the vendor does not take it."""
 
 
 @runtime_checkable

@@ -58,9 +58,11 @@ class OAuth:
     """How a vendor grants and renews access by OAuth 2.0 (RFC 6749, with PKCE, RFC 7636)."""
 
     authorize_url: str
-    """Where the tenant consents; a path beginning with `/` is on the integration's own base URL."""
+    """Where the tenant consents; a path beginning with `/` is on the integration's own base URL, empty without."""
     token_url: str
-    """Where codes and refresh tokens are exchanged; a path likewise."""
+    """Where tokens are asked for; a path likewise, else a URL in which `{name}` stands for a setting."""
+    token_hosts: tuple[str, ...] = ()
+    """The hosts a token URL may lead to, written as `Manifest.hosts` are."""
     scopes: tuple[str, ...] = ()
     default_life_s: int = 3_600
     """How long an access token lives where the vendor's answer does not say."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Protocol
 
@@ -12,7 +12,9 @@ from pydantic import JsonValue, SecretStr
 
 from activities.ports.connection import Connection
 from activities.ports.manifest import OAuth
+from activities.transport.addresses import is_loopback
 from activities.transport.client import JsonClient, open_client
+from activities.transport.outbound import is_among, parse, refused
 from contracts.errors import AuthExpired, ErrorKind, OutcomeUnknown, Owner, WedSyncError
 
 OPERATION = "token.request"
@@ -57,6 +59,9 @@ class TokenEndpoint:
         profile: what the vendor's manifest says.
         client: the app that asks.
         transport: replaces the network, in tests.
+
+    Raises:
+        InvalidInput: `url_not_allowed`, the settings lead to a host that is not the vendor's.
     """
 
     def __init__(
@@ -70,9 +75,10 @@ class TokenEndpoint:
         self._system = connection.platform
         self._profile = profile
         self._client = client
+        base_url, self._path = _place(connection, profile)
         self._http = JsonClient(
             connection.platform,
-            open_client(connection, timeout_s=TIMEOUT_S, transport=transport),
+            open_client(connection, base_url=base_url, timeout_s=TIMEOUT_S, transport=transport),
             timeout_s=TIMEOUT_S,
             error_word=_error_word,
         )
@@ -111,7 +117,7 @@ class TokenEndpoint:
         app = {"client_id": self._client.client_id, "client_secret": self._client.client_secret.get_secret_value()}
         try:
             answer = await self._http.request_json(
-                "POST", self._profile.token_url, operation=OPERATION, form={**form, **app}, writes=True
+                "POST", self._path, operation=OPERATION, form={**form, **app}, writes=True
             )
         except WedSyncError as error:
             # An answer has a status; a certificate that is not trusted says nothing about the grant.
@@ -139,6 +145,18 @@ class TokenEndpoint:
             instance_url=instance if isinstance(instance, str) and instance else None,
             scopes=_scopes(given.get("scope") or given.get("scopes")),
         )
+
+
+def _place(connection: Connection, profile: OAuth) -> tuple[str, str]:
+    """Return base URL and path of the token endpoint; a stand-in of the vendor grants its tokens itself."""
+    if profile.token_url.startswith("/"):
+        return connection.base_url, profile.token_url
+    target = parse(profile.token_url.format_map(connection.settings), connection.platform)
+    if connection.base_url and is_loopback(parse(connection.base_url).host):
+        return connection.base_url, target.path
+    if not is_among(target.host, profile.token_hosts):
+        raise refused("host_not_vendors", "its tokens come from a host that is not the vendor's", connection.platform)
+    return replace(target, path="").url, target.path
 
 
 def _scopes(given: JsonValue) -> tuple[str, ...]:

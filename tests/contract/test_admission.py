@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
+from activities.connectors.bi.powerbi import PowerBi
+from activities.connectors.bi.sap_analytics_cloud import SapAnalyticsCloud
 from activities.connectors.bi.tableau import Tableau
 from activities.connectors.booking.tave import Tave
 from activities.connectors.communication.email import Email
@@ -17,26 +18,37 @@ from activities.connectors.communication.slack.connector import Slack
 from activities.connectors.crm.hubspot import HubSpot
 from activities.connectors.source.wedsync import WedSyncReports
 from activities.ports.connection import Connection
-from activities.ports.connector import Connector, DatasetColumn, DeliveryConnector, PublishRequest
+from activities.ports.connector import Connector, DeliveryConnector
 from contracts.errors import RateLimited
+from emulators.powerbi_workspace import GROUP
 from tests.support.admissions import Counting
 from tests.support.deliveries import connection, delivery
 from tests.support.emulators import Emulators
 from tests.support.hubspot_account import prepared, wedding
+from tests.support.publications import publication
 
 CREDENTIALS = {
     "hubspot": {"accessToken": "sandbox-hubspot-token"},
     "slack": {"botToken": "sandbox-slack-token"},
     "tave": {"apiKey": "sandbox-tave-key"},
     "tableau": {"tokenName": "sandbox-pat", "tokenSecret": "sandbox-tableau-secret"},
+    "powerbi": {"accessToken": "sandbox-powerbi-token"},
+    "sap_analytics_cloud": {"accessToken": "sandbox-sap-token"},
     "wedsync": {"token": "sandbox-wedsync-token"},
 }
-SETTINGS = {"tableau": {"siteName": "lumen"}, "tave": {"studioId": "studio-1"}}
+SETTINGS = {
+    "tableau": {"siteName": "lumen"},
+    "tave": {"studioId": "studio-1"},
+    "powerbi": {"tenantId": "tenant", "groupId": GROUP},
+    "sap_analytics_cloud": {"tenant": "lumen", "region": "eu10", "version": "public.WedSync"},
+}
 MADE: dict[str, type[Connector]] = {
     "hubspot": HubSpot,
     "slack": Slack,
     "tave": Tave,
     "tableau": Tableau,
+    "powerbi": PowerBi,
+    "sap_analytics_cloud": SapAnalyticsCloud,
     "wedsync": WedSyncReports,
 }
 Open = Callable[[str, Counting], Connector]
@@ -83,12 +95,17 @@ async def _tave(connector: Tave, _folder: Path) -> None:
 
 async def _tableau(connector: Tableau, folder: Path) -> None:
     await connector.provision()
-    path = folder / "part.parquet"
-    pq.write_table(pa.table({"guests": [80, 120]}), path)
-    columns = [DatasetColumn("guests", "integer")]
-    await connector.publish(
-        PublishRequest("Wedding Revenue Analytics", [path], columns, "request-1", scratch_dir=folder)
-    )
+    await connector.publish(publication(folder, {"guests": [80, 120]}, name="Wedding Revenue Analytics"))
+
+
+async def _powerbi(connector: PowerBi, folder: Path) -> None:
+    await connector.publish(publication(folder, {"guests": [80, 120]}, name="Wedding Revenue Analytics"))
+    await connector.publish(publication(folder, {"guests": [80]}, name="Wedding Revenue Analytics", request_id="next"))
+
+
+async def _sap(connector: SapAnalyticsCloud, folder: Path) -> None:
+    facts = {"Wedding": ["wed-1", "wed-2"], "Date": [date(2027, 6, 12)] * 2, "Revenue": [1.0, 2.0]}
+    await connector.publish(publication(folder, facts, name="Wedding_Revenue"))
 
 
 async def _wedsync(connector: WedSyncReports, _folder: Path) -> None:
@@ -102,6 +119,8 @@ WORK: dict[str, Callable[..., Awaitable[None]]] = {
     "slack": _slack,
     "tave": _tave,
     "tableau": _tableau,
+    "powerbi": _powerbi,
+    "sap_analytics_cloud": _sap,
     "wedsync": _wedsync,
 }
 COUNTED_AT_ONCE = {"tableau"}

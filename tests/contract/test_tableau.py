@@ -20,6 +20,7 @@ from activities.ports.connector import DatasetColumn, DatasetConnector, PublishR
 from contracts.errors import AuthExpired, InvalidInput, OutcomeUnknown, RateLimited, WedSyncError
 from tests.support.emulators import Emulators
 from tests.support.loopback import IN_DEVELOPMENT
+from tests.support.publications import Remembered
 
 EMULATED = ("tableau",)
 SECRET = "sandbox-tableau-secret"
@@ -46,7 +47,9 @@ def request_of(tmp_path: Path) -> PublishRequest:
     path = tmp_path / "part.parquet"
     rows = {"season": ["summer", "winter", None], "revenue": [1.5, 2.5, None], "guests": [80, 120, 60]}
     pq.write_table(pa.table(rows), path)
-    return PublishRequest("Wedding Revenue Analytics", [path], COLUMNS, "request-1", scratch_dir=tmp_path)
+    return PublishRequest(
+        "Wedding Revenue Analytics", [path], COLUMNS, "request-1", scratch_dir=tmp_path, progress=Remembered()
+    )
 
 
 async def test_it_fulfils_the_port(tableau: Tableau):

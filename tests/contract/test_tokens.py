@@ -32,7 +32,7 @@ from tests.support.emulators import Emulators
 from tests.support.loopback import IN_DEVELOPMENT, loopback_client
 from tests.support.oauth import REDIRECT, VERIFIER, OAuthApp
 
-EMULATED = ("hubspot", "salesforce")
+EMULATED = ("hubspot", "salesforce", "powerbi", "sap_analytics_cloud")
 KEY = IntegrationKey(organization_id="lumen", integration_id="crm", platform="hubspot")
 TOKEN_PATH = "oauth/2026-09/token"
 
@@ -64,14 +64,16 @@ class Bench:
     tokens: Tokens
     apps: Apps
 
-    async def holds(self, platform: str = "hubspot", /, **values: str) -> CredentialRef:
+    async def holds(
+        self, platform: str = "hubspot", settings: dict[str, str] | None = None, /, **values: str
+    ) -> CredentialRef:
         """Put a credential to use."""
         ref = await self.secrets.put("lumen", "crm", values)
         config = IntegrationConfiguration(
             organization_id="lumen",
             integration_id="crm",
             platform=platform,
-            connection_config=ConnectionConfiguration(credential_ref=ref),
+            connection_config=ConnectionConfiguration(credential_ref=ref, **settings or {}),
         )
         await self.connections.put(config, IntegrationState.ACTIVE)
         return ref
@@ -260,6 +262,25 @@ async def test_an_app_obtains_a_token_in_its_own_name_and_the_accounts_address_w
     assert "refreshToken" not in values
     again = await bench.obtain(obtained.ref, renew=True)
     assert (await bench.values(again.ref))["accessToken"] != values["accessToken"]
+
+
+@pytest.mark.parametrize(
+    ("platform", "app", "settings"),
+    [
+        ("powerbi", "powerbi", {"tenantId": "5b7d2c1e-0a44-4f0e-9d52-6f1f0c8a7e10", "groupId": "group"}),
+        ("sap_analytics_cloud", "sap", {"tenant": "lumen", "region": "eu10", "version": "public.WedSync"}),
+    ],
+)
+async def test_an_app_whose_tokens_come_from_another_host_is_renewed_by_its_secret_alone(
+    platform: str, app: str, settings: dict[str, str], bench: Bench, emulators: Emulators
+) -> None:
+    ref = await bench.holds(platform, settings, clientId=f"sandbox-{app}-client", clientSecret=f"sandbox-{app}-secret")
+    first = await bench.obtain(ref)
+    assert await bench.obtain(first.ref) == first.model_copy(update={"life_s": pytest.approx(first.life_s, abs=60)})
+    again = await bench.obtain(first.ref, renew=True)
+    values = await bench.values(again.ref)
+    assert (values["clientSecret"], "refreshToken" in values) == (f"sandbox-{app}-secret", False)
+    assert [effect["kind"] for effect in emulators.effects(platform)] == ["token.issued"] * 2
 
 
 async def test_no_token_stands_in_an_error(bench: Bench, app: OAuthApp) -> None:

@@ -137,6 +137,10 @@ class Dialect:
         """Return (what is done, statement) pairs that keep a large table quick to ask, run outside transactions."""
         return [("statistics renewed", f"ANALYZE {table.name}")]
 
+    def figures(self, table: Table) -> tuple[tuple[str, ...], str]:
+        """Return the names of the warehouse's figures of a table, and the query for them, which may yield no row."""
+        return ("rows",), f"SELECT COUNT(*) FROM {table.name}"
+
     def lock(self, table: Table, name: str, holder: str) -> str:
         """Return the statement that makes this transaction the only one to change a layer."""
         return f"UPDATE {table.name} SET HOLDER = {self.text(holder)} WHERE NAME = {self.text(name)}"

@@ -260,16 +260,20 @@ class Loader:
         done = []
         for table in (FACT_TABLE, *(dimension.table for dimension in DIMENSIONS)):
             for action, statement in self._dialect.arrangements(table):
-                before = self._usual_query_ms()
+                before = self._figures(table)
                 self._session.run(f"{table.name}.arrange", statement)
-                after = self._usual_query_ms()
-                done.append(TableOptimization(table=table.name, action=action, before_ms=before, after_ms=after))
+                after = self._figures(table)
+                done.append(TableOptimization(table=table.name, action=action, before=before, after=after))
         return Optimized(optimizations=done)
 
-    def _usual_query_ms(self) -> int:
+    def _figures(self, table: Table) -> dict[str, float]:
         started = time.perf_counter()
         self._rows("usual_query", analytics(self._dialect)[METRICS_TABLE])
-        return round((time.perf_counter() - started) * 1_000)
+        found = {"queryMs": round((time.perf_counter() - started) * 1_000, 1)}
+        names, query = self._dialect.figures(table)
+        for row in self._rows(f"{table.name}.figures", query):
+            found |= {name: float(value) for name, value in zip(names, row, strict=True)}
+        return found
 
     def _statements(self, batch: EtlBatch) -> Statements:
         late = self._number("loads.read", later_loads(self._dialect, batch.etl_id, batch.as_of)) > 0
