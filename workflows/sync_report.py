@@ -32,6 +32,10 @@ with workflow.unsafe.imports_passed_through():
     from workflows.visibility import detail_of, failure, tag
 
 
+_EXTRACT_AGAIN = frozenset({"staging_corrupt", "sealed_data_unreadable"})
+"""What is wrong with staged files is mended by reading the source once more."""
+
+
 @dataclass(frozen=True)
 class _Done:
     """What the steps brought about."""
@@ -132,6 +136,15 @@ class SyncReport(PushesRecords, RemovesRecords):
         self.show("preparing")
         plan = await self._prepare(request)
         tag(platform=plan.platform)
+        try:
+            return await self._carried_out(request, plan)
+        except ActivityError as error:
+            if detail_of(error).code not in _EXTRACT_AGAIN or not workflow.patched("extract-again"):
+                raise
+        return await self._carried_out(request, plan)
+
+    async def _carried_out(self, request: DataSynchronizationRequest, plan: SyncPlan) -> _Done:
+        """Extract, push and close the books; a repeat writes nothing twice."""
         self.show("extracting")
         extracted = await self._extract(request, plan)
         self._books = Books(read=extracted.read, rejected=extracted.rejected)
