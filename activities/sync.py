@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from temporalio import activity
@@ -66,6 +66,8 @@ SourceFactory = Callable[[str], SourceConnector]
 """Organisation id -> the WedSync reporting API, opened for it."""
 
 _DETAILS = 100
+OVERLAP = timedelta(minutes=5)
+"""How far a sync of changes reaches back before the last one: a record may have become visible after it was dated."""
 _SINCE_WATERMARK = frozenset({SynchronizationType.INCREMENTAL, SynchronizationType.REAL_TIME})
 
 
@@ -132,7 +134,9 @@ class Sync:
         since = None
         since_last = request.sync_type in _SINCE_WATERMARK and not request.record_ids
         if mode is SyncMode.RECORDS and since_last and source.kind is SourceKind.WEDSYNC:
-            since = await self._receipts.watermark(Scope(request.organization_id, integration_id, target), report_id)
+            scope = Scope(request.organization_id, integration_id, target)
+            watermark = await self._receipts.watermark(scope, report_id)
+            since = None if watermark is None else watermark - OVERLAP
         return SyncPlan(
             organization_id=request.organization_id,
             integration_id=integration_id,

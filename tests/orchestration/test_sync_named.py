@@ -154,3 +154,20 @@ async def test_records_are_named_only_where_that_means_something(
         with pytest.raises(WorkflowFailureError) as caught:
             await house.sync_now(client, **request_)
     assert caught.value.cause.details[0]["code"] == "record_ids_misplaced"  # type: ignore[attr-defined]
+
+
+async def test_a_change_that_became_visible_late_is_not_lost(
+    house: House,  # noqa: F811
+    temporal_for: Any,  # noqa: F811
+    emulators: Emulators,  # noqa: F811
+) -> None:
+    wedsync(emulators, "scenario", rows=5)
+    async with temporal_for() as client:
+        await house.sync_now(client)
+        [late] = wedsync(emulators, "touch", count=1, at=(datetime.now(UTC) - timedelta(minutes=2)).isoformat())[
+            "changed"
+        ]
+        result = await house.sync_now(client, syncType="incremental")
+        again = await house.sync_now(client, syncType="incremental")
+    assert (result.books, again.books) == (Books(read=1, updated=1), Books(read=1, unchanged=1))
+    assert [row.record_id for row in await house.outcomes(result)] == [late]
