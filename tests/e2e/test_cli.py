@@ -207,3 +207,31 @@ def test_a_sync_is_planned_carried_out_once_and_its_rejected_records_are_tried_a
     assert letter["attempts"] == 2
     report.write_text(report.read_text().replace("no such status", "booked"))
     assert stack.json("sync", "run", stack.file({**sync, "syncId": f"{fresh}-3"}))["deadLetters"] == 0
+
+
+def test_a_sync_that_would_remove_much_waits_until_somebody_approves(
+    stack: RunningStack, emulators: Emulators, fresh: str, tmp_path: Path
+) -> None:
+    report = tmp_path / "report.ndjson"
+    crm = {**HUBSPOT, "integrationId": fresh, "dataMapping": [{"source": "name", "target": "wedding_name"}]}
+    stack.json("integrations", "connect", stack.file(crm))
+    sync = {
+        "organizationId": ORGANIZATION,
+        "sourceReportId": "import",
+        "source": {"kind": "file", "uri": report.as_uri(), "format": "ndjson"},
+        "targetIntegration": {"integrationId": fresh},
+        "removals": {"policy": "archive"},
+    }
+    org = ("--organization", ORGANIZATION)
+    lines = [json.dumps({"id": f"{fresh}-{n}", "name": f"Couple {n}"}) + "\n" for n in range(4)]
+    report.write_text("".join(lines))
+    assert stack.json("sync", "run", stack.file({**sync, "syncId": f"{fresh}-1"}))["books"]["created"] == 4
+    report.write_text(lines[0])
+    run_id = stack.json("sync", "run", stack.file({**sync, "syncId": f"{fresh}-2"}), "--no-wait")["runId"]
+    while (answer := stack.cli("sync", "approve", run_id, *org, "--json")).returncode:
+        assert json.loads(answer.stdout)["error"]["code"] == "approval_not_asked"
+    assert json.loads(answer.stdout) == {"accepted": True}
+    ended = stack.json("sync", "run", stack.file({**sync, "syncId": f"{fresh}-2"}))
+    assert (ended["removals"]["decision"], ended["removals"]["removed"]) == ("approved", 3)
+    held = [one["properties"]["wedsync_id"] for one in emulators.objects("hubspot", "weddings")]
+    assert [one for one in held if one.startswith(fresh)] == [f"{fresh}-0"]
