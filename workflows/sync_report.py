@@ -11,12 +11,10 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from contracts.errors import ErrorDetail, ErrorKind, Owner
     from contracts.integration import SyncObservation
     from contracts.names import DATA_QUEUE, RECORD_CHANGED, WorkflowType
     from contracts.sync import Books, DataSynchronizationRequest, Removals, SynchronizationResult, SyncStatus
     from contracts.sync_plan import SHOWN, PlanCounts, PreviewedParts, SyncPreview, hash_of
-    from contracts.sync_schema import SchemaPolicy
     from contracts.sync_steps import (
         ExtractedReport,
         FinishedSync,
@@ -29,6 +27,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows import policies
     from workflows.pushing import PushesRecords
     from workflows.removing import RemovesRecords, needs_approval
+    from workflows.sync_gates import refuse_drift, refuse_open_books, refuse_rejected, refuse_schema
     from workflows.visibility import detail_of, failure, tag
 
 
@@ -148,22 +147,22 @@ class SyncReport(PushesRecords, RemovesRecords):
         self.show("extracting")
         extracted = await self._extract(request, plan)
         self._books = Books(read=extracted.read, rejected=extracted.rejected)
-        _refuse_schema(plan, extracted)
+        refuse_schema(plan, extracted)
         if request.dry_run:
             return await self._dry_run(request, plan, extracted)
-        _refuse_rejected(plan, self._books, extracted.retried)
+        refuse_rejected(plan, self._books, extracted.retried)
         planned: list[PreviewedParts] = []
         if request.plan_hash is not None:
             preview, planned = await self._planned(request, plan, extracted)
-            _refuse_drift(request.plan_hash, preview)
+            refuse_drift(request.plan_hash, preview)
         self.show("writing to the target")
         pushed = await self.push(plan, extracted, request.priority, planned)
         found = await self.find_removals(plan, extracted, request.priority)
         self.show("closing the books")
         finished = await self._finish(request, plan, extracted, pushed)
         self._books = finished.books
-        _refuse_open_books(extracted, pushed, finished)
-        _refuse_rejected(plan, finished.books, finished.retried)
+        refuse_open_books(extracted, pushed, finished)
+        refuse_rejected(plan, finished.books, finished.retried)
         if extracted.watermark is not None and finished.books.held == finished.asked:
             await self._record_watermark(request, plan, extracted)
         removals = Removals()
@@ -292,76 +291,3 @@ class SyncReport(PushesRecords, RemovesRecords):
             if is_cancelled_exception(error):
                 raise
             workflow.logger.warning("the sync's outcome was not noted: %s", detail_of(error).code)
-
-
-def _refuse_rejected(plan: SyncPlan, books: Books, retried: Books) -> None:
-    """Fail the run when more records are rejected than the integration allows.
-
-    Those tried again do not count, and records that were named may all be rejected.
-    """
-    allowed = 1.0 if plan.record_ids else plan.max_rejected_ratio
-    if books.rejected - retried.rejected > allowed * (books.read - retried.read):
-        raise failure(
-            ErrorDetail(
-                kind=ErrorKind.QUALITY_GATE_FAILED,
-                code="too_many_rejected",
-                message=f"{books.rejected} of {books.read} records were rejected; at most {allowed:.0%} may be.",
-                owner=Owner.TENANT,
-                action="Mend the records or the mapping, or raise errorHandling.maxRejectedRatio.",
-                operation="sync",
-                evidence={"read": books.read, "rejected": books.rejected},
-            )
-        )
-
-
-def _refuse_open_books(extracted: ExtractedReport, pushed: list[PushedRecords], finished: FinishedSync) -> None:
-    """Fail the run unless what was read, what the pushes told and what their outcomes show agree."""
-    told = reduce(Books.plus, (item.books for item in pushed), Books())
-    if finished.books.closed and finished.books == told and finished.books.read == extracted.read:
-        return
-    raise failure(
-        ErrorDetail(
-            kind=ErrorKind.PERMANENT,
-            code="books_not_closed",
-            message=f"{extracted.read} records were read and {finished.books.read} are accounted for.",
-            owner=Owner.ENGINEER,
-            action="Compare the run's staged outcomes with the report, then start the sync again.",
-            operation="sync",
-            evidence={"read": extracted.read, "told": told.read, "found": finished.books.read},
-        )
-    )
-
-
-def _refuse_schema(plan: SyncPlan, extracted: ExtractedReport) -> None:
-    """Fail the run when the report's fields changed and are to stay as they are."""
-    if plan.schema_policy is not SchemaPolicy.FREEZE or not extracted.drift:
-        return
-    changes = "; ".join(change.sentence() for change in extracted.drift[:10])
-    raise failure(
-        ErrorDetail(
-            kind=ErrorKind.QUALITY_GATE_FAILED,
-            code="schema_drifted",
-            message=f"The report's fields changed, and nothing was written: {changes}.",
-            owner=Owner.TENANT,
-            action="Adapt the mapping if it is concerned, then run the sync once with schemaPolicy evolve.",
-            operation="sync",
-            evidence={"fields": [change.field for change in extracted.drift[:100]]},
-        )
-    )
-
-
-def _refuse_drift(wanted: str, preview: SyncPreview) -> None:
-    """Fail the run unless what it would do is what the plan said."""
-    if preview.hash == wanted:
-        return
-    raise failure(
-        ErrorDetail(
-            kind=ErrorKind.INVALID_INPUT,
-            code="plan_outdated",
-            message="The report or the target changed since the plan was made; nothing was written.",
-            owner=Owner.TENANT,
-            action="Plan again with `wedsync sync plan FILE`, and apply that plan's hash.",
-            operation="sync",
-            evidence={"planned": wanted, "found": preview.hash},
-        )
-    )

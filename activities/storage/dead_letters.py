@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.security.keyring import MasterKeys
-from activities.security.records import Sealer
+from activities.security.records import Sealer, key_id_of
 from activities.storage.database import Database, metadata, utc
 from activities.storage.master_keys import refuse_retired
 from activities.storage.receipts import Scope
@@ -146,7 +146,8 @@ class DeadLetters:
                         set_={name: statement.excluded[name] for name in changed},
                     )
                 )
-                await refuse_retired(self._database, connection, rows[0]["sealed"])
+                for sealed in {key_id_of(row["sealed"]): row["sealed"] for row in rows}.values():
+                    await refuse_retired(self._database, connection, sealed)
 
     async def record_ids(self, outbox: Outbox) -> set[str]:
         """Return the ids of the records that have a letter which a delivery settles."""

@@ -22,6 +22,8 @@ from contracts.integration import ConnectionProbe, IntegrationType, ProvisionRes
 from contracts.wedding import WeddingEvent, WeddingEventType
 
 SYSTEM = "wedsync"
+_NAMED = 50
+"""Ids of at most 64 characters in one address, of which servers take 8 KB."""
 _NOT_FOUND = "not_found"
 _READ = "weddings.read"
 
@@ -99,13 +101,27 @@ class WedSyncReports:
             AuthExpired: the token is refused.
             Transient: no usable answer.
         """
-        wanted = {"updatedSince": updated_since, "filter": _named(record_ids)}
+        pages = (
+            self._named(report_id, record_ids, cursor) if record_ids else self._all(report_id, cursor, updated_since)
+        )
+        async for page in pages:
+            yield page
+
+    async def _all(self, report_id: str, cursor: str | None, updated_since: str | None) -> AsyncIterator[SourcePage]:
         while True:
-            page = await self._page(report_id, cursor, wanted)
+            page = await self._page(report_id, cursor, {"updatedSince": updated_since})
             yield page
             cursor = page.cursor
             if cursor is None:
                 return
+
+    async def _named(self, report_id: str, record_ids: Sequence[str], cursor: str | None) -> AsyncIterator[SourcePage]:
+        """Yield the records named, as many at a time as an address takes; the cursor counts the ids."""
+        for start in range(int(cursor or 0), len(record_ids), _NAMED):
+            some = list(record_ids[start : start + _NAMED])
+            page = await self._page(report_id, None, {"filter": f"weddingId:in:{json.dumps(some)}"})
+            following = start + _NAMED
+            yield SourcePage(page.records, str(following) if following < len(record_ids) else None)
 
     async def wedding(self, wedding_id: str) -> WeddingEvent:
         """Return a wedding restated: `facts` of {`value`, `version`}, and the `sequence` of the newest event.
@@ -165,10 +181,6 @@ class WedSyncReports:
         if not isinstance(answer, dict):
             raise _unusable(operation)
         return answer
-
-
-def _named(record_ids: Sequence[str]) -> str | None:
-    return f"weddingId:in:{json.dumps(list(record_ids))}" if record_ids else None
 
 
 class _Fact(Contract):
