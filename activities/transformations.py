@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from temporalio import activity
@@ -22,6 +22,7 @@ from contracts.dataset import DataSource, SourceFormat, SourceKind
 from contracts.errors import InvalidInput
 from contracts.integration import FieldMapping, TransformationRule
 from contracts.sync import Books, DataFilter, RecordResult, RecordStatus
+from contracts.sync_schema import KnownFields, SchemaPolicy
 from contracts.sync_steps import ExtractProgress
 from contracts.transformation import DataTransformation, SourceColumns, TransformedData
 
@@ -36,6 +37,9 @@ class _Plan:
     filters: Sequence[DataFilter]
     rules: Sequence[TransformationRule]
     mapping: Sequence[FieldMapping]
+    schema_policy: SchemaPolicy = SchemaPolicy.EVOLVE
+    known_fields: KnownFields = field(default_factory=dict)
+    record_ids: Sequence[str] = ()
 
 
 class Transformations:

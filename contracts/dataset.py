@@ -28,6 +28,8 @@ class SourceKind(StrEnum):
     WEDSYNC = "wedsync"
     FILE = "file"
     DATABASE = "database"
+    DEAD_LETTERS = "dead_letters"
+    """What earlier syncs of the report could not bring over."""
 
 
 class SourceFormat(StrEnum):
@@ -39,7 +41,7 @@ class SourceFormat(StrEnum):
 
 
 class DataSource(Contract):
-    """A WedSync report, a report that a database's integration defines, or a file.
+    """A WedSync report, a report that a database's integration defines, a file, or a report's dead letters.
 
     Files are named by a URI: `file:///directory/name`, or `s3://`, `gs://`, `az://` with bucket and key.
     """

@@ -106,6 +106,13 @@ class FieldProtection(StrEnum):
     DROP = "drop"
 
 
+class Side(StrEnum):
+    """The two sides of a sync."""
+
+    SOURCE = "source"
+    TARGET = "target"
+
+
 class FieldMapping(Contract):
     """One column of the target: a source field, or an SQL scalar expression over source fields."""
 
@@ -114,6 +121,8 @@ class FieldMapping(Contract):
     expression: Annotated[str, StringConstraints(min_length=1, max_length=1_000)] | None = None
     required: bool = False
     protection: FieldProtection = FieldProtection.NONE
+    winner: Side = Side.SOURCE
+    """Whose value stands where conflicts are resolved by `merge`."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:

@@ -18,6 +18,12 @@ def system_queue(system: str) -> str:
 WAITING_FOR_RECONNECTION = "waiting_for_reconnection"
 """The `Outcome` of a run that waits until its integration is connected again."""
 
+WAITING_FOR_APPROVAL = "waiting_for_approval"
+"""The `Outcome` of a sync that waits until somebody allows it to remove records."""
+
+RECORD_CHANGED = "record_changed"
+"""The signal by which a real-time sync learns that its record changed again."""
+
 
 class WorkflowType(StrEnum):
     """Type names, which never change: histories and clients hold them."""
@@ -67,6 +73,16 @@ def integration_workflow_id(organization_id: str, integration_id: str) -> str:
 def sync_workflow_id(organization_id: str, integration_id: str, sync_id: str) -> str:
     """Return the id of a sync run; the same sync id joins or is refused."""
     return f"sync-report/{organization_id}/{integration_id}/{sync_id}"
+
+
+def sync_attempt_workflow_id(organization_id: str, integration_id: str, sync_id: str, attempt: str) -> str:
+    """Return the id of a plan of a sync, or of carrying one out: each is a run of its own, never joined."""
+    return f"{sync_workflow_id(organization_id, integration_id, sync_id)}/{attempt}"
+
+
+def live_sync_workflow_id(organization_id: str, integration_id: str, report_id: str, record_id: str) -> str:
+    """Return the id of the run that brings one changed record over; there is one at a time."""
+    return f"{sync_workflow_id(organization_id, integration_id, f'live:{report_id}')}/{record_id}"
 
 
 def etl_workflow_id(organization_id: str, integration_id: str, etl_id: str) -> str:

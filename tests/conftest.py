@@ -34,6 +34,7 @@ _TOGETHER = {
     "test_redshift_session.py": "redshift",
     "test_emulator_synapse.py": "synapse",
     "test_synapse.py": "synapse",
+    "test_synapse_session.py": "synapse",
 }
 
 

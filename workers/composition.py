@@ -49,6 +49,7 @@ from activities.storage.alert_routes import AlertRouteStore
 from activities.storage.automations import AutomationStore
 from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database
+from activities.storage.dead_letters import DeadLetters
 from activities.storage.delivery_receipts import DeliveryReceiptStore
 from activities.storage.escalation_policies import EscalationPolicyStore
 from activities.storage.health import HealthStore
@@ -59,6 +60,7 @@ from activities.storage.limits import LimitStore
 from activities.storage.paces import PaceStore
 from activities.storage.preferences import PreferenceStore
 from activities.storage.receipts import Receipts
+from activities.storage.report_schemas import ReportSchemas
 from activities.storage.root_keys import StoredRootKeys
 from activities.storage.sealed_rows import SealedRows
 from activities.storage.slot_holds import SlotHoldStore
@@ -68,6 +70,8 @@ from activities.storage.subject_keys import SubjectKeys
 from activities.storage.sync_runs import SyncRuns
 from activities.storage.templates import TemplateStore
 from activities.sync import Sync
+from activities.sync_preview import SyncPreviews
+from activities.sync_removals import SyncRemovals
 from activities.tokens import Tokens
 from activities.transformations import Transformations
 from activities.transport.outbound import vet
@@ -113,6 +117,8 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
         access,
         staging,
         Receipts(database),
+        DeadLetters(database, masters),
+        ReportSchemas(database),
         wedsync=reports,
         import_dirs=import_dirs,
         fingerprint_key=eldest.derive("fingerprints"),
@@ -121,6 +127,8 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     sources = Sources(access, staging, import_dirs, stores=stores, wedsync=reports)
     etl = Etl(access, staging, sources, Protection(SubjectKeys(database, masters), eldest))
     transformations = Transformations(sources, staging)
+    removals = SyncRemovals(access, staging, Receipts(database), reports)
+    previews = SyncPreviews(access, staging, Receipts(database), fingerprint_key=eldest.derive("fingerprints"))
     planner = Planner(
         access,
         PreferenceStore(database, masters),
@@ -149,7 +157,8 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
         *(bookings, days, Conflicts(access, connections)),
         *(notify, Digests(), recall, batches, states, emergency, WeddingRecall(access, ledger), Followers(access)),
         Undelivered(ledger, DeliveryReceiptStore(database)),
-        *(weather, automations, sync, etl, transformations, Analytics(access, staging), keys, WeddingSource(reports)),
+        *(weather, automations, sync, removals, previews, etl, transformations, Analytics(access, staging), keys),
+        WeddingSource(reports),
     ]
     try:
         yield Parts(

@@ -19,6 +19,7 @@ from activities.storage import (
     automations,
     connections,
     credentials,
+    dead_letters,
     escalation_policies,
     idempotency,
     preferences,
@@ -128,6 +129,12 @@ SEALED_TABLES = (
         subject_keys.EARLIER,
         _organization,
         lambda row: subject_keys.place_of(row["organization_id"], row["subject"]),
+    ),
+    SealedTable(
+        dead_letters.dead_letters,
+        dead_letters.EARLIER,
+        _organization,
+        lambda row: dead_letters.place_of(row["organization_id"], row["letter_id"]),
     ),
     SealedTable(
         templates.templates,

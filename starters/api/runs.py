@@ -12,7 +12,7 @@ from contracts.engagement import StateSynchronization
 from contracts.etl import EtlRequest
 from contracts.health import MonitorHealthResult
 from contracts.notification import CrossSystemRouting
-from contracts.sync import DataSynchronizationRequest
+from contracts.sync import DataSynchronizationRequest, RemovalAnswer, RemovalApproval
 from contracts.transformation import DataTransformation
 from starters.api.description import body
 from starters.api.doors import Facade, IdempotencyKey, Organization, answer, once
@@ -47,6 +47,18 @@ async def start_sync(request: Request, org: Organization, idempotency_key: Idemp
         return accepted(request, org, await wedsync.start_sync(wanted))
 
     return await once(request, org, idempotency_key, DataSynchronizationRequest, act)
+
+
+@router.post("/runs/{run_id}/approval", response_model=RemovalAnswer, openapi_extra=body(RemovalApproval))
+async def approve_removals(
+    request: Request, org: Organization, run_id: str, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Say whether a sync may remove the records that are gone from its report."""
+
+    async def act(wedsync: WedSync, approval: RemovalApproval) -> Answer:
+        return answer(await wedsync.approve_removals(run_id, approval))
+
+    return await once(request, org, idempotency_key, RemovalApproval, act)
 
 
 @router.post("/etl-runs", status_code=202, response_model=Accepted, openapi_extra=body(EtlRequest))

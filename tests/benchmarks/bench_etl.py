@@ -34,7 +34,8 @@ from contracts.names import DATA_QUEUE, ORCHESTRATION_QUEUE, SearchAttribute, sy
 from emulators.wedding_files import write
 from emulators.wedding_rows import DataSet
 from tests.contract.test_snowflake import snowflake_at
-from tests.orchestration.test_run_warehouse_etl import EXAMPLE, House
+from tests.orchestration.test_run_warehouse_etl import EXAMPLE
+from tests.support.etl_house import SNOWFLAKE, House
 from tests.support.snowflake_account import Account
 from workers.sandbox import workflow_runner
 from workflows.run_warehouse_etl import RunWarehouseEtl
@@ -121,12 +122,8 @@ async def connected(address: str) -> Client:
 async def serve(address: str, url: str, folder: Path) -> None:
     """Run the worker's half until the process is ended."""
 
-    class Remote:
-        def __init__(self) -> None:
-            self.url = url
-
-    house = House(Remote(), folder)  # type: ignore[arg-type]
-    await house.connect()
+    house = House(folder, "snowflake-main", "snowflake", url)
+    await house.connect(EXAMPLE["organizationId"], *SNOWFLAKE)
     warehouse = await house.access.connector(EXAMPLE["organizationId"], "snowflake-main", WarehouseConnector)
     await warehouse.provision()
     client = await connected(address)

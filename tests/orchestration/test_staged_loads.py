@@ -11,8 +11,9 @@ from temporalio import activity
 
 from activities.connectors.warehouse.model import FACT_TABLE, RAW_TABLE
 from contracts.etl import EtlRequest, ExtractResult
-from tests.orchestration.test_run_warehouse_etl import House, asked, run, server, weddings, workers
+from tests.orchestration.test_run_warehouse_etl import ORGANIZATION, asked, run, server, weddings, workers
 from tests.support.damage import damaged
+from tests.support.etl_house import SNOWFLAKE, House
 from tests.support.object_store import Bucket, point_at, s3_server
 from tests.support.snowflake_account import Account
 
@@ -35,8 +36,8 @@ def bucket(s3: str, monkeypatch: pytest.MonkeyPatch) -> Bucket:
 
 @pytest.fixture
 async def house(account: Account, tmp_path: Path, bucket: Bucket) -> AsyncIterator[House]:
-    made = House(account, tmp_path, "s3://staging/wedsync")
-    await made.connect()
+    made = House(tmp_path, "snowflake-main", "snowflake", account.url, "s3://staging/wedsync")
+    await made.connect(ORGANIZATION, *SNOWFLAKE)
     yield made
     await made.aclose()
 
