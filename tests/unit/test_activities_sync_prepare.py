@@ -25,7 +25,7 @@ from contracts.sync_steps import PrepareSync
 async def test_a_source_that_only_loads_can_read_is_refused_by_a_sync(tmp_path: Path, source: dict[str, Any]):
     staging = Staging(f"file://{tmp_path}/objects", MasterKey(bytes(32)), tmp_path / "scratch")
     nothing: Any = None
-    sync = Sync(nothing, staging, nothing, wedsync=nothing, fingerprint_key=bytes(32))
+    sync = Sync(nothing, staging, nothing, letters=nothing, schemas=nothing, wedsync=nothing, fingerprint_key=bytes(32))
     request = {
         "syncId": "sync-1",
         "organizationId": "lumen-studios",
