@@ -6,8 +6,9 @@ import asyncio
 import hashlib
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -22,7 +23,7 @@ _WEDDINGS = 100_000
 _DIRTY_RATIO = 0.02
 _MARTS = ("FACT_WEDDINGS", "DIM_SUPPLIERS", "DIM_CLIENTS", "DIM_VENUES", "DIM_DATES")
 _OF_THE_LOAD = {"CREATED_AT", "UPDATED_AT", "BATCH_ID"}
-_WAREHOUSES = ("snowflake", "redshift", "databricks")
+_COMPARED = ("snowflake", "redshift", "databricks")
 
 
 async def enterprise_snowflake(stage: Stage) -> list[Check]:
@@ -52,13 +53,13 @@ async def enterprise_snowflake(stage: Stage) -> list[Check]:
 
 
 async def enterprise_warehouses(
-    stage: Stage, *, weddings: int = _WEDDINGS, warehouses: Sequence[str] = _WAREHOUSES
+    stage: Stage, *, weddings: int = _WEDDINGS, warehouses: Sequence[str] = _COMPARED
 ) -> list[Check]:
     """The same 100,000 weddings in several warehouses: their marts are equal, row by row."""
     file = await _weddings(stage, weddings)
     checks, digests = [], {}
     for system in warehouses:
-        await stage.wedsync.integrations.connect(await _configuration(stage, system))
+        await stage.wedsync.integrations.connect(await _WAREHOUSES[system].configuration(stage))
         result = await _load(stage, f"{system}-main", file)
         checks.append(Check(f"{system}: good rows stand", weddings - _dirty(weddings), _standing(result)))
         digests[system] = {table: await _digest(stage, system, table) for table in _MARTS}
@@ -102,40 +103,54 @@ def _standing(result: ETLResult) -> int:
     return result.books.created + result.books.updated + result.books.unchanged
 
 
-async def _configuration(stage: Stage, system: str) -> IntegrationConfiguration:
-    if system == "redshift":
-        found = await stage.vendors.addresses(system)
-        keys = {"accessKeyId": "sandbox", "secretAccessKey": "sandbox"}
-        return integration(
-            system,
-            "redshift-main",
-            credential={"user": "sandbox", "password": "sandbox", **keys},
-            host="lumen.abc123xyz789.eu-central-1.redshift.amazonaws.com",
-            database="dev",
-            bucket=found["bucket"],
-            region="us-east-1",
-            iamRole="arn:aws:iam::123456789012:role/loads",
-            stagingUrl=found["s3"],
-        )
-    if system == "databricks":
-        credential = {"accessToken": "sandbox-databricks-token"}
-        return integration(
-            system, "databricks-main", credential=credential, warehouseId="sandboxwarehouse0", catalog="wedsync"
-        )
+async def _snowflake(_: Stage) -> IntegrationConfiguration:
     return IntegrationConfiguration.model_validate(example("integration-snowflake"))
 
 
-_TABLES = {
-    "snowflake": "/snowflake/objects/WEDDING_MARTS.{}",
-    "redshift": "/redshift/dev/tables/wedding_marts.{}",
-    "databricks": "/databricks/objects/wedsync.wedding_marts.{}",
+async def _redshift(stage: Stage) -> IntegrationConfiguration:
+    found = await stage.vendors.addresses("redshift")
+    keys = {"accessKeyId": "sandbox", "secretAccessKey": "sandbox"}
+    return integration(
+        "redshift",
+        "redshift-main",
+        credential={"user": "sandbox", "password": "sandbox", **keys},
+        host="lumen.abc123xyz789.eu-central-1.redshift.amazonaws.com",
+        database="dev",
+        bucket=found["bucket"],
+        region="us-east-1",
+        iamRole="arn:aws:iam::123456789012:role/loads",
+        stagingUrl=found["s3"],
+    )
+
+
+async def _databricks(_: Stage) -> IntegrationConfiguration:
+    return integration(
+        "databricks",
+        "databricks-main",
+        credential={"accessToken": "sandbox-databricks-token"},
+        warehouseId="sandboxwarehouse0",
+        catalog="wedsync",
+    )
+
+
+@dataclass(frozen=True)
+class _Warehouse:
+    """How a warehouse is connected, and where its stand-in shows a table."""
+
+    configuration: Callable[[Stage], Awaitable[IntegrationConfiguration]]
+    table: Callable[[str], str]
+
+
+_WAREHOUSES = {
+    "snowflake": _Warehouse(_snowflake, "/snowflake/objects/WEDDING_MARTS.{}".format),
+    "redshift": _Warehouse(_redshift, lambda table: f"/redshift/dev/tables/wedding_marts.{table.lower()}"),
+    "databricks": _Warehouse(_databricks, lambda table: f"/databricks/objects/wedsync.wedding_marts.{table.lower()}"),
 }
 
 
 async def _digest(stage: Stage, system: str, table: str) -> str:
     """Return a hash of a table's rows in any order, without what tells which load wrote them, and when."""
-    name = table if system == "snowflake" else table.lower()
-    lines = sorted(_line(row) for row in await stage.vendors.table(_TABLES[system].format(name)))
+    lines = sorted(_line(row) for row in await stage.vendors.table(_WAREHOUSES[system].table(table)))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
 
 
