@@ -13,7 +13,7 @@ from activities.access import Access
 from activities.ports.manifest import Manifest, OAuth
 from activities.ports.secrets import SecretStore
 from activities.storage.connections import ConnectionStore
-from activities.sync import beating
+from activities.sync_progress import beating
 from activities.transport.oauth import Grant, OAuthClient, OAuthClients, TokenEndpoint
 from contracts.errors import CREDENTIAL_REFUSED, AuthExpired, Owner, Permanent, Transient, WedSyncError
 from contracts.integration import CredentialRef, IntegrationConfiguration
