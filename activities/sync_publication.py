@@ -16,6 +16,7 @@ from contracts.sync_steps import PushedRecords, SyncPlan
 
 _NOTE = "parts/publication.note"
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
+_LONGEST_REASON = 500
 
 
 class StagedProgress:
@@ -48,17 +49,17 @@ async def published(
         QualityGateFailed: the system refuses more rows than the integration allows; nothing was replaced.
         Transient: `publication_incomplete`, the system holds another number of rows.
     """
-    answer = await connector.publish(
-        PublishRequest(
-            name=plan.target_object,
-            files=[dataset.path],
-            columns=dataset.columns,
-            request_id=effect_id(plan.organization_id, plan.integration_id, plan.target_object, plan.run_id),
-            scratch_dir=folder,
-            progress=StagedProgress(parts),
-            most_refused=int(plan.max_rejected_ratio * dataset.books.read) - dataset.books.rejected,
-        )
+    request = PublishRequest(
+        name=plan.target_object,
+        files=[dataset.path],
+        columns=dataset.columns,
+        request_id=effect_id(plan.organization_id, plan.integration_id, plan.target_object, plan.run_id),
+        scratch_dir=folder,
+        progress=StagedProgress(parts),
+        most_refused=int(plan.max_rejected_ratio * dataset.books.read) - dataset.books.rejected,
     )
+    request.check_refused(0)
+    answer = await connector.publish(request)
     wanted = dataset.books.updated - len(answer.refused)
     if answer.rows != wanted:
         raise Transient(
@@ -83,7 +84,8 @@ def _settle(dataset: Dataset, refused: Mapping[int, str], path: Path) -> Books:
             told = result
             if result.status is RecordStatus.UPDATED:
                 if row in refused:
-                    told = result.model_copy(update={"status": RecordStatus.REJECTED, "reason": refused[row]})
+                    reason = refused[row][:_LONGEST_REASON]
+                    told = result.model_copy(update={"status": RecordStatus.REJECTED, "reason": reason})
                 row += 1
             file.write(told.model_dump_json(exclude_defaults=True) + "\n")
     books = dataset.books

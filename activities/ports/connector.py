@@ -364,8 +364,8 @@ class PublishRequest:
         if self.most_refused is not None and refused > self.most_refused:
             raise QualityGateFailed(
                 "too_many_rejected",
-                f"The system refuses {refused} rows of {self.name!r}; {max(self.most_refused, 0)} may be. "
-                "What it held before stands.",
+                f"{refused} rows of {self.name!r} are refused beside the records rejected before, more than may be; "
+                "what the system held stands.",
                 action="Mend the records or the mapping, or raise errorHandling.maxRejectedRatio.",
                 operation="sync.publish_dataset",
                 evidence={"refused": refused},

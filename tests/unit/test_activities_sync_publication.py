@@ -30,12 +30,13 @@ class System:
 
     strangers: set[int] = field(default_factory=set)
     loses: int = 0
+    reason: str = "unknown"
     asked: list[PublishRequest] = field(default_factory=list)
 
     async def publish(self, request: PublishRequest) -> PublishAnswer:
         self.asked.append(request)
         guests = [value for path in request.files for value in pq.read_table(path)["guests"].to_pylist()]
-        refused = {number: "unknown" for number, value in enumerate(guests) if value in self.strangers}
+        refused = {number: self.reason for number, value in enumerate(guests) if value in self.strangers}
         request.check_refused(len(refused))
         return PublishAnswer("model", len(guests) - len(refused) - self.loses, 3, refused)
 
@@ -97,6 +98,15 @@ async def test_the_share_that_may_be_rejected_counts_those_of_before(parts: Part
     await publish(system, parts, tmp_path, (early + 2.5) / ROWS)
     with pytest.raises(QualityGateFailed):
         await publish(system, parts, tmp_path, (early + 1.5) / ROWS)
+    asked = len(system.asked)
+    with pytest.raises(QualityGateFailed):
+        await publish(system, parts, tmp_path, (early - 0.5) / ROWS)
+    assert len(system.asked) == asked, "records rejected before are too many without asking the system"
+
+
+async def test_a_reason_too_long_for_a_record_is_cut(parts: Parts, tmp_path: Path) -> None:
+    _, results = await publish(System({1}, reason="x" * 5_000), parts, tmp_path)
+    assert {row.reason for row in results if row.record_id == "wed-1"} == {"x" * 500}
 
 
 async def test_a_note_is_found_by_the_next_attempt_and_not_by_another_run(parts: Parts, tmp_path: Path) -> None:

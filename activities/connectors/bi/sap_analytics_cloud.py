@@ -180,17 +180,16 @@ class SapAnalyticsCloud:
         uploads = bodies(request, columns, self._version, sent)
         while (upload := await offload_to(SYSTEM, lambda: next(uploads, None))) is not None:
             _account(await service.upload(job_id, upload[1]), upload[0], columns, sent)
-        if len(sent.numbers) > len(sent.refused.keys() & set(sent.numbers.values())):
+        if sent.taken:
             await self._validate(service, job_id, columns, sent)
-        rows = len(set(sent.numbers.values()) - sent.refused.keys())
         try:
             request.check_refused(len(sent.refused))
-            if not rows:
+            if not sent.taken:
                 raise _no_row_taken(request.name)
         except Permanent:
             await service.delete(job_id)
             raise
-        job = _Job(job_id, rows, sent.refused)
+        job = _Job(job_id, sent.taken, sent.refused)
         await request.progress.note(job.text())
         return job
 

@@ -87,6 +87,11 @@ class Sent:
     numbers: dict[Key, int] = field(default_factory=dict)
     refused: dict[int, str] = field(default_factory=dict)
 
+    @property
+    def taken(self) -> int:
+        """How many of the rows sent SAP has not refused."""
+        return sum(number not in self.refused for number in self.numbers.values())
+
     def refuse(self, key: Key, reason: str) -> bool:
         """Note why SAP refuses the row of that key, and return whether there is one."""
         if key in self.numbers:
