@@ -9,6 +9,7 @@ then resolved here, every address it has is judged, and connections go to a judg
     aiohttp     `aio.open_session`, a connector whose resolver answers with judged addresses
     SMTP        `dial`, a connected socket for an SDK that takes one
     native      `gate.Gate`, a CONNECT proxy of this process for an SDK that opens its own sockets
+    native      `relay.Relay`, a Unix socket of this process for an SDK that can be given the path of one
 
 All of them leave the name to TLS and read no proxy from the environment; those of HTTP follow no redirect and bound the
 answer. What each cannot do stands in decisions/0005.
