@@ -9,7 +9,7 @@ from activities.ports.connector import OutboundRecord, RecordConnector
 from activities.ports.manifest import Capability
 from activities.storage.connections import ConnectionStore
 from activities.storage.receipts import Receipts, Scope
-from activities.sync import beating
+from activities.sync_progress import beating
 from activities.transform.records import fingerprint
 from contracts.errors import InvalidInput
 from contracts.integration import IntegrationState

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Generic, TypeVar
 
 from temporalio import activity
 
@@ -20,28 +18,34 @@ from activities.ports.connector import (
     SourceConnector,
 )
 from activities.ports.manifest import Capability
+from activities.storage.dead_letters import DeadLetters
 from activities.storage.receipts import Receipts, Scope
+from activities.storage.report_schemas import ReportSchemas
 from activities.storage.staging import Staging
 from activities.sync_bulk import BulkPush, groups
 from activities.sync_dataset import build_dataset
 from activities.sync_extraction import Extraction
+from activities.sync_letters import LetterKeeping, outbox_of
 from activities.sync_parts import Parts, StagedRecord
+from activities.sync_progress import Push, beating, resume
 from activities.sync_publication import published
 from activities.sync_push import PartPush
+from activities.sync_refusals import refuse_unfit
+from activities.transform.drift import evolved
 from activities.transform.files import FileReports, format_of, locate
 from activities.transform.records import Rules, check_mapping
-from contracts.base import Contract
-from contracts.dataset import DatasetRef, SourceKind
-from contracts.errors import InvalidInput, Transient
+from contracts.dataset import SourceKind
+from contracts.errors import InvalidInput
 from contracts.integration import IntegrationConfiguration
 from contracts.sync import (
     Books,
-    ConflictResolutionStrategy,
     DataSynchronizationRequest,
     RecordResult,
     RecordStatus,
     SynchronizationType,
 )
+from contracts.sync_plan import PlannedChange
+from contracts.sync_schema import SchemaPolicy
 from contracts.sync_steps import (
     ExtractedReport,
     ExtractProgress,
@@ -58,82 +62,13 @@ from contracts.sync_steps import (
     counted,
 )
 
-C = TypeVar("C", bound=Contract)
-P = TypeVar("P", ExtractProgress, PushProgress)
-
 SourceFactory = Callable[[str], SourceConnector]
 """Organisation id -> the WedSync reporting API, opened for it."""
 
-_BEAT_S = 5.0
-_HELD_ROUNDS = 3
 _DETAILS = 100
+OVERLAP = timedelta(minutes=5)
+"""How far a sync of changes reaches back before the last one: a record may have become visible after it was dated."""
 _SINCE_WATERMARK = frozenset({SynchronizationType.INCREMENTAL, SynchronizationType.REAL_TIME})
-
-
-@dataclass
-class Pulse(Generic[C]):
-    """What the running activity last reported as its resume point."""
-
-    progress: C
-
-    def beat(self, progress: C) -> None:
-        """Report a new resume point."""
-        self.progress = progress
-        activity.heartbeat(progress)
-
-
-@asynccontextmanager
-async def beating(progress: C) -> AsyncIterator[Pulse[C]]:
-    """Heartbeat every five seconds, so that a long vendor call is not taken for a dead worker."""
-    pulse = Pulse(progress)
-
-    async def _beat() -> None:
-        while True:
-            activity.heartbeat(pulse.progress)
-            await asyncio.sleep(_BEAT_S)
-
-    task = asyncio.create_task(_beat())
-    try:
-        yield pulse
-    finally:
-        task.cancel()
-
-
-class Push:
-    """How far a push is; every change is reported as its resume point."""
-
-    def __init__(self, pulse: Pulse[PushProgress]) -> None:
-        self._pulse = pulse
-
-    @property
-    def done(self) -> PushProgress:
-        """What is accounted for."""
-        return self._pulse.progress
-
-    def called(self, calls: int) -> None:
-        """Count calls of the vendor."""
-        self._note(vendor_calls=self.done.vendor_calls + calls)
-
-    def refuse_held(self, waiting: int) -> None:
-        """Let Temporal try again while the vendor could not take single records; after that they stay held.
-
-        Raises:
-            Transient: `records_held`.
-        """
-        if waiting and self.done.held_rounds < _HELD_ROUNDS:
-            self._note(held_rounds=self.done.held_rounds + 1)
-            raise _still_held(waiting)
-
-    def pushed(self, parts: int, outcomes: DatasetRef, results: Sequence[RecordResult]) -> None:
-        """Account for parts that are pushed."""
-        self._note(
-            parts_done=self.done.parts_done + parts,
-            outcomes=[*self.done.outcomes, outcomes],
-            books=self.done.books.plus(counted([result.status for result in results])),
-        )
-
-    def _note(self, **changes: object) -> None:
-        self._pulse.beat(self.done.model_copy(update=changes))
 
 
 class Sync:
@@ -143,6 +78,8 @@ class Sync:
         access: opens the integration's connector.
         staging: the sealed object store.
         receipts: what vendors have acknowledged.
+        letters: what could not be brought over.
+        schemas: the fields by which reports are known.
         wedsync: opens the reporting API for an organisation.
         import_dirs: the directories from which files may be imported.
         fingerprint_key: 32 secret bytes, derived from the master key.
@@ -153,6 +90,8 @@ class Sync:
         access: Access,
         staging: Staging,
         receipts: Receipts,
+        letters: DeadLetters,
+        schemas: ReportSchemas,
         *,
         wedsync: SourceFactory,
         import_dirs: Sequence[Path] = (),
@@ -161,6 +100,8 @@ class Sync:
         self._access = access
         self._staging = staging
         self._receipts = receipts
+        self._letters = letters
+        self._schemas = schemas
         self._wedsync = wedsync
         self._import_dirs = list(import_dirs)
         self._key = fingerprint_key
@@ -181,7 +122,7 @@ class Sync:
         check_mapping(mapping)
         Rules(configuration.transformation_rules)
         mode, target = await self._target(request, configuration)
-        _refuse_strategy(request, mode)
+        refuse_unfit(request, mode, manifest)
         if mode is SyncMode.RECORDS and not mapping:
             raise InvalidInput(
                 "mapping_missing",
@@ -189,10 +130,19 @@ class Sync:
                 action="Give dataMapping in the request or in the integration's configuration.",
             )
         source = request.data_source()
+        if source.kind is SourceKind.DATABASE or source.windowed:
+            raise InvalidInput(
+                "source_unsupported",
+                "A sync reads WedSync reports and files, whole or since the last sync.",
+                action="Name a report or a file, and leave out changedSince and changedBefore.",
+            )
         report_id = source.report_id or request.source_report_id
         since = None
-        if mode is SyncMode.RECORDS and request.sync_type in _SINCE_WATERMARK and source.kind is SourceKind.WEDSYNC:
-            since = await self._receipts.watermark(Scope(request.organization_id, integration_id, target), report_id)
+        since_last = request.sync_type in _SINCE_WATERMARK and not request.record_ids
+        if mode is SyncMode.RECORDS and since_last and source.kind is SourceKind.WEDSYNC:
+            scope = Scope(request.organization_id, integration_id, target)
+            watermark = await self._receipts.watermark(scope, report_id)
+            since = None if watermark is None else watermark - OVERLAP
         return SyncPlan(
             organization_id=request.organization_id,
             integration_id=integration_id,
@@ -211,6 +161,10 @@ class Sync:
             mapping=mapping,
             rules=configuration.transformation_rules,
             max_rejected_ratio=configuration.error_handling.max_rejected_ratio,
+            removals=request.removals,
+            schema_policy=request.schema_policy,
+            known_fields=await self._schemas.known(Scope(request.organization_id, integration_id, target), report_id),
+            record_ids=request.record_ids,
             since=since,
         )
 
@@ -240,20 +194,28 @@ class Sync:
             InvalidInput: no such report or file, or a column is missing.
             Transient: the source does not answer.
         """
-        progress = _resume(ExtractProgress)
+        progress = resume(ExtractProgress)
         parts = Parts(self._staging, plan.organization_id, plan.run_id)
         with self._staging.scratch() as folder:
             async with beating(progress) as pulse:
                 extraction = Extraction(plan, parts, folder, progress)
                 await extraction.restore()
-                if not progress.done:
+                source = self._source(plan)
+                if source is not None and not progress.done:
                     since = None if plan.since is None else plan.since.isoformat()
-                    source = self._source(plan)
-                    async for page in source.pages(plan.report_id, cursor=progress.cursor, updated_since=since):
+                    pages = source.pages(
+                        plan.report_id, cursor=progress.cursor, updated_since=since, record_ids=plan.record_ids
+                    )
+                    async for page in pages:
                         pulse.beat(await extraction.take(page))
+                if plan.takes_letters and progress.retried is None:
+                    due = await self._letters.due(outbox_of(plan), datetime.now(UTC))
+                    pulse.beat(await extraction.take_letters(due))
                 return await extraction.close()
 
-    def _source(self, plan: SyncPlan) -> SourceConnector | FileReports:
+    def _source(self, plan: SyncPlan) -> SourceConnector | FileReports | None:
+        if plan.source.kind is SourceKind.DEAD_LETTERS:
+            return None
         if plan.source.kind is SourceKind.FILE:
             path = locate(plan.source, self._import_dirs)
             return FileReports(path, format_of(plan.source, path))
@@ -270,14 +232,16 @@ class Sync:
         connector = await self._access.connector(job.organization_id, job.integration_id, RecordConnector)
         parts = Parts(self._staging, job.organization_id, job.run_id)
         mine = await parts.refs(job.parts, job.first, job.count)
-        async with beating(_resume(PushProgress)) as pulse:
+        planned = None if job.planned is None else await parts.read(job.planned, PlannedChange)
+        allowed = None if planned is None else {change.record_id: change for change in planned}
+        async with beating(resume(PushProgress)) as pulse:
             push = Push(pulse)
             for refs in groups(mine[push.done.parts_done :], job):
                 number = job.first + push.done.parts_done
                 bulk = None
                 if isinstance(connector, BulkRecordConnector):
                     bulk = BulkPush(connector, job, parts, number, push.called)
-                pusher = PartPush(connector, self._receipts, job, self._key, push.called, bulk)
+                pusher = PartPush(connector, self._receipts, job, self._key, push.called, bulk, allowed)
                 results = await pusher.push([row for ref in refs for row in await parts.read(ref, StagedRecord)])
                 push.refuse_held(pusher.waiting)
                 outcomes = await parts.write(f"outcomes/{number:06d}.ndjson", results)
@@ -308,46 +272,48 @@ class Sync:
 
     @activity.defn(name="sync.finish")
     async def finish(self, given: FinishSync) -> FinishedSync:
-        """Join the outcomes of all records, count the books from them, and drop the staged records. Idempotent: yes."""
+        """Join the outcomes, count the books from them, keep dead letters, drop the staged records. Idempotent: yes."""
         parts = Parts(self._staging, given.organization_id, given.run_id)
-        books, details = Books(), list[RecordResult]()
+        keeping = None if given.plan is None else await LetterKeeping.of(self._letters, given.plan)
+        books, details, last, letters, asked = Books(), list[RecordResult](), list[RecordStatus](), 0, 0
         async with beating(given):
             for ref in given.outcomes:
                 rows = await parts.read(ref, RecordResult)
-                books = books.plus(counted([row.status for row in rows]))
+                statuses = [row.status for row in rows]
+                books = books.plus(counted(statuses))
+                asked += sum(bool(row.asks) for row in rows)
+                last = [*last, *statuses][-given.retried :] if given.retried else []
                 details += [row for row in rows if row.status in {RecordStatus.REJECTED, RecordStatus.HELD}]
                 del details[_DETAILS:]
+                if keeping is not None:
+                    keeping.follow(rows)
+            if keeping is not None and given.plan is not None:
+                letters = await keeping.close(parts, given.parts)
+                await self._know(given.plan, given.found_fields)
             details_ref = await parts.join("details.ndjson", given.outcomes)
             await parts.drop_parts()
-        return FinishedSync(details_ref=details_ref, books=books, details=details)
+        return FinishedSync(
+            details_ref=details_ref,
+            books=books,
+            details=details,
+            retried=counted(last),
+            dead_letters=letters,
+            asked=asked,
+        )
+
+    async def _know(self, plan: SyncPlan, found: Mapping[str, str]) -> None:
+        """Know the report's fields as they are, except those whose records were kept out because they changed."""
+        known = plan.known_fields
+        if not found or (known and plan.schema_policy is SchemaPolicy.FREEZE):
+            return
+        fields = evolved(known, found)
+        if plan.schema_policy is SchemaPolicy.QUARANTINE:
+            fields |= known
+        scope = Scope(plan.organization_id, plan.integration_id, plan.target_object)
+        await self._schemas.put(scope, plan.report_id, fields)
 
     @activity.defn(name="sync.record_watermark")
     async def record_watermark(self, given: WatermarkRecord) -> None:
         """Remember up to when the report is synced. Idempotent: yes, it only moves forward."""
         scope = Scope(given.organization_id, given.integration_id, given.object_type)
         await self._receipts.advance(scope, given.report_id, given.watermark)
-
-
-def _refuse_strategy(request: DataSynchronizationRequest, mode: SyncMode) -> None:
-    strategy = request.conflict_resolution
-    if strategy is ConflictResolutionStrategy.NEWEST_WINS or (
-        mode is SyncMode.DATASET and strategy is not ConflictResolutionStrategy.SOURCE_WINS
-    ):
-        raise InvalidInput(
-            "conflict_resolution_unsupported",
-            f"This target cannot resolve conflicts by {strategy.value}.",
-            action="Use source_wins; record targets also take target_wins and manual.",
-        )
-
-
-def _still_held(waiting: int) -> Transient:
-    return Transient(
-        "records_held",
-        f"{waiting} records could not be taken for the moment; the others stand.",
-        operation="sync.push_records",
-    )
-
-
-def _resume(model: type[P]) -> P:
-    details = activity.info().heartbeat_details
-    return model.model_validate(details[0]) if details else model()

@@ -3,18 +3,63 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
 from activities.ports.connector import SourcePage
+from activities.storage.dead_letters import DueLetter
 from activities.sync_parts import Parts, StagedRecord
+from activities.transform.conflicts import changed_at
+from activities.transform.drift import count_kinds, drift_of, known_fields, objection
 from activities.transform.files import MALFORMED, PAGE_ROWS
 from activities.transform.records import Mapper, Record, Rules, Selection, digest, record_id, writable
-from contracts.dataset import DatasetRef, SourceFormat
-from contracts.errors import Transient
-from contracts.sync_steps import MAX_INLINE_PARTS, ExtractedReport, ExtractProgress, SyncPlan
+from contracts.dataset import DatasetRef, DataSource, SourceFormat
+from contracts.errors import InvalidInput, Owner, Permanent, Transient, WedSyncError
+from contracts.integration import FieldMapping, TransformationRule
+from contracts.sync import Books, DataFilter
+from contracts.sync_schema import KnownFields, SchemaPolicy
+from contracts.sync_steps import MAX_INLINE_PARTS, ExtractedReport, ExtractProgress
+
+_MOST_IDLE_PAGES = 20
+_MOST_CIRCLES = 4
+"""Attempts in a row that end in a circle before it is taken for lasting."""
+_NO_ID = "it has no opaque id of at most 64 characters"
+
+
+class RecordPlan(Protocol):
+    """What an extraction needs to know."""
+
+    @property
+    def source(self) -> DataSource:
+        """Where the records come from."""
+
+    @property
+    def filters(self) -> Sequence[DataFilter]:
+        """Which records belong to the extract."""
+
+    @property
+    def rules(self) -> Sequence[TransformationRule]:
+        """Which of those are good."""
+
+    @property
+    def mapping(self) -> Sequence[FieldMapping]:
+        """What is made of the good ones."""
+
+    @property
+    def schema_policy(self) -> SchemaPolicy:
+        """What becomes of records whose fields are not those known."""
+
+    @property
+    def known_fields(self) -> KnownFields:
+        """The fields of earlier extracts; none where nobody compares."""
+
+    @property
+    def record_ids(self) -> Sequence[str]:
+        """The only records wanted; all when empty."""
 
 
 class Seen:
@@ -29,6 +74,10 @@ class Seen:
     def fresh(self, key: str) -> bool:
         """Note `key` and return whether it was not known before."""
         return self._database.execute("INSERT OR IGNORE INTO seen VALUES (?)", (key,)).rowcount == 1
+
+    def note(self, keys: Sequence[str]) -> None:
+        """Note all of `keys`."""
+        self._database.executemany("INSERT OR IGNORE INTO seen VALUES (?)", ((key,) for key in keys))
 
     def close(self) -> None:
         """Release the file."""
@@ -45,7 +94,7 @@ class Extraction:
         progress: the resume point of an earlier attempt, or a fresh one.
     """
 
-    def __init__(self, plan: SyncPlan, parts: Parts, folder: Path, progress: ExtractProgress) -> None:
+    def __init__(self, plan: RecordPlan, parts: Parts, folder: Path, progress: ExtractProgress) -> None:
         self._plan = plan
         self._parts = parts
         self._selection = Selection(plan.filters)
@@ -54,6 +103,10 @@ class Extraction:
         self._buffer: list[StagedRecord] = []
         self._cursors = {progress.cursor}
         self._mapper: Mapper | None = None
+        self._unmapped = ""
+        self._idle = 0
+        self._quarantines = plan.schema_policy is SchemaPolicy.QUARANTINE
+        self._needed = {item.source for item in plan.mapping if item.source} or set(plan.known_fields)
         self.progress = progress
 
     async def restore(self) -> None:
@@ -71,19 +124,20 @@ class Extraction:
 
         Raises:
             InvalidInput: a column that a filter or the mapping needs is missing.
-            Transient: `source_cursor_repeated`, the source leads in a circle.
+            Transient: `source_cursor_repeated`, the source leads in a circle; `source_without_end`, it goes on without
+                saying anything new. Permanent, when it has been so for several attempts.
         """
         if page.cursor is not None and page.cursor in self._cursors:
-            raise Transient(
-                "source_cursor_repeated",
-                "The report's source handed out a cursor twice, which would read the same page for ever.",
-                action="If this lasts, report it to the owner of the source.",
-                operation="sync.extract",
-            )
+            raise self._endless("source_cursor_repeated", "handed out a cursor twice, which would read a page for ever")
         self._cursors.add(page.cursor)
         before = len(self._buffer)
         await asyncio.to_thread(self._absorb, page.records)
         added = self._buffer[before:]
+        self._idle = 0 if added or self._anything_new(page.records) else self._idle + 1
+        if self._idle > _MOST_IDLE_PAGES:
+            raise self._endless(
+                "source_without_end", f"handed out {self._idle} pages in a row with nothing new on them"
+            )
         self._advance(
             cursor=page.cursor,
             done=page.cursor is None,
@@ -92,24 +146,60 @@ class Extraction:
             rejected=self.progress.rejected + sum(bool(row.rejected) for row in added),
             watermark=self.progress.watermark or _instant(page.as_of),
         )
+        await self._keep_tail()
+        return self.progress
+
+    async def take_letters(self, letters: Sequence[DueLetter]) -> ExtractProgress:
+        """Map and stage the dead letters that are due, after the source's end: what it handed over itself is newer."""
+        before = len(self._buffer)
+        await asyncio.to_thread(self._absorb_letters, letters)
+        added = self._buffer[before:]
+        taken = Books(read=len(added), rejected=sum(bool(row.rejected) for row in added))
+        self._advance(
+            read=self.progress.read + taken.read, rejected=self.progress.rejected + taken.rejected, retried=taken
+        )
+        await self._keep_tail()
+        return self.progress
+
+    def _anything_new(self, records: Sequence[Record]) -> bool:
+        # Records outside the filters are not among those taken, but they are progress.
+        return sum(self._seen.fresh(f"~{digest(record)}") for record in records) > 0
+
+    def _endless(self, code: str, what: str) -> WedSyncError:
+        lasting = self.progress.budget.stalled >= _MOST_CIRCLES
+        return (Permanent if lasting else Transient)(
+            code,
+            f"The report's source {what}.",
+            owner=Owner.OPERATOR,
+            action="If this lasts, report it to the owner of the source.",
+            operation="sync.extract",
+        )
+
+    async def _keep_tail(self) -> None:
         while len(self._buffer) >= PAGE_ROWS:
             await self._stage(PAGE_ROWS)
         tail = await self._parts.write(f"parts/tail-{self.progress.position}.ndjson", self._buffer)
         self._advance(tail=tail)
-        return self.progress
 
     async def close(self) -> ExtractedReport:
         """Stage the last part and return the extract."""
         if self._buffer:
             await self._stage(len(self._buffer))
         self._seen.close()
-        progress = self.progress
+        progress, named = self.progress, len(set(self._plan.record_ids))
+        sparse = self._plan.source.format is SourceFormat.NDJSON
+        found = known_fields(progress.kinds)
         return ExtractedReport(
             parts=await self._parts.listed(progress.parts, progress.segments),
             read=progress.read,
             rejected=progress.rejected,
             columns=[item.target for item in self._plan.mapping] or progress.columns,
-            watermark=progress.watermark,
+            # What was named says nothing about the rest of the report.
+            watermark=None if named else progress.watermark,
+            found_fields=found,
+            drift=drift_of(self._plan.known_fields, found, sparse=sparse),
+            absent=max(0, named - progress.read),
+            retried=progress.retried or Books(),
         )
 
     async def _stage(self, size: int) -> None:
@@ -135,18 +225,50 @@ class Extraction:
         self._bind(records)
         taken: list[tuple[StagedRecord, Record]] = []
         for offset, record in enumerate(records):
-            if MALFORMED not in record and not self._selection.takes(record):
+            if not self._wanted(record):
                 continue
             row = self._identified(record, self.progress.position + offset)
             if row is not None:
                 taken.append((row, record))
         good = [(row, record) for row, record in taken if not row.rejected]
         if good and self._mapper is not None:
-            mapped = self._mapper.map([record for _, record in good])
-            for (row, _), (properties, problem) in zip(good, mapped, strict=True):
-                row.rejected = problem
-                row.properties = {} if problem else properties
+            _map(self._mapper, good)
+        elif self._unmapped:
+            for row, _ in good:
+                row.rejected = self._unmapped
+        for row, record in taken:
+            row.changed_at = changed_at(record)
+            if self._plan.mapping or row.rejected:
+                row.source = json.dumps(record, separators=(",", ":"), default=str)
         self._buffer += [row for row, _ in taken]
+
+    def _wanted(self, record: Record) -> bool:
+        named = self._plan.record_ids
+        if named and record_id(record) not in named:
+            return False
+        return MALFORMED in record or self._selection.takes(record)
+
+    def _absorb_letters(self, letters: Sequence[DueLetter]) -> None:
+        alike: dict[tuple[str, ...], list[tuple[StagedRecord, Record]]] = {}
+        for letter in letters:
+            record: Record = json.loads(letter.source)
+            identity = record_id(record)
+            known_id = identity or letter.record_id
+            if not self._seen.fresh(known_id) or not self._selection.takes(record):
+                continue
+            row = StagedRecord(id=known_id, digest=digest(record), source=letter.source, anonymous=not identity)
+            row.decision, row.asks, row.changed_at = letter.decision, letter.asks, changed_at(record)
+            row.rejected = _NO_ID if identity is None else self._rules.objection(record)
+            self._buffer.append(row)
+            if not row.rejected:
+                alike.setdefault(tuple(record), []).append((row, record))
+        for columns, rows in alike.items():
+            try:
+                _map(Mapper(self._plan.mapping, columns), rows)
+            except InvalidInput as error:
+                # The letters are from before a change of the mapping or of the report; the others go on.
+                for row, _ in rows:
+                    row.rejected = error.detail.message
 
     def _bind(self, records: Sequence[Record]) -> None:
         found = list(dict.fromkeys(name for record in records for name in record if name != MALFORMED))
@@ -155,28 +277,54 @@ class Extraction:
         sparse = self._plan.source.format is SourceFormat.NDJSON
         columns = list(dict.fromkeys([*known, *found])) if sparse or not found else found
         if columns and (self._mapper is None or columns != known):
+            self._rebind(columns)
+            self._advance(columns=list(dict.fromkeys([*known, *columns])))
+        self._advance(kinds=count_kinds(records, found, self.progress.kinds))
+
+    def _rebind(self, columns: Sequence[str]) -> None:
+        """Bind filters and mapping to the columns there are; what a quarantined report lacks is its records' fault.
+
+        Raises:
+            InvalidInput: `missing_column`.
+        """
+        self._mapper, self._unmapped = None, ""
+        try:
             self._selection.check(columns)
             self._mapper = Mapper(self._plan.mapping, columns)
-            self._advance(columns=list(dict.fromkeys([*known, *columns])))
+        except InvalidInput as error:
+            if not self._quarantines:
+                raise
+            self._unmapped = error.detail.message
+
+    def _misfit(self, record: Record) -> str:
+        return objection(record, self._plan.known_fields, self._needed) if self._quarantines else ""
 
     def _identified(self, record: Record, position: int) -> StagedRecord | None:
         """Return the record under its id, None when pages overlap and it is already taken."""
         content = digest(record)
         if not self._seen.fresh(f"={content}"):
             return None
-        row = StagedRecord(id=f"record-{position + 1}", digest=content)
+        row = StagedRecord(id=f"record-{position + 1}", digest=content, anonymous=True)
         identity = record_id(record)
         if MALFORMED in record:
-            row.rejected = str(record[MALFORMED])
+            row.rejected, row.final = str(record[MALFORMED]), True
         elif not writable(record):
-            row.rejected = "its text is not valid Unicode"
+            row.rejected, row.final = "its text is not valid Unicode", True
         elif identity is None:
-            row.rejected = "it has no opaque id of at most 64 characters"
+            row.rejected = _NO_ID
         elif not self._seen.fresh(identity):
             row.id, row.rejected = identity, "duplicate: another record of this run has the same id"
+            row.anonymous, row.final = False, True
         else:
-            row.id, row.rejected = identity, self._rules.objection(record)
+            row.id, row.rejected, row.anonymous = identity, self._misfit(record) or self._rules.objection(record), False
         return row
+
+
+def _map(mapper: Mapper, rows: Sequence[tuple[StagedRecord, Record]]) -> None:
+    mapped = mapper.map([record for _, record in rows])
+    for (row, _), (properties, problem) in zip(rows, mapped, strict=True):
+        row.rejected = problem
+        row.properties = {} if problem else properties
 
 
 def _instant(text: str | None) -> datetime | None:

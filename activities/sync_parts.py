@@ -25,6 +25,17 @@ class StagedRecord(BaseModel):
     rejected: str = ""
     digest: str = ""
     """Tells the source's contents under one id apart."""
+    source: str = ""
+    """The source's record as JSON, where it is not the properties themselves."""
+    changed_at: str = ""
+    """When the source's record was changed, as it says itself."""
+    anonymous: bool = False
+    """Whether `id` is only the record's place in the report."""
+    final: bool = False
+    """Whether only the source can mend what it was rejected for."""
+    decision: str = ""
+    """Which side somebody decided for, and about which state of the target (`asks`)."""
+    asks: str = ""
 
 
 class Parts:

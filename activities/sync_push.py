@@ -3,55 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-
-from pydantic import JsonValue
 
 from activities.ports.connector import OutboundRecord, RecordConnector, UpsertAnswer
 from activities.storage.receipts import Receipt, Receipts, Scope
 from activities.sync_bulk import BulkPush
+from activities.sync_conflicts import Candidate, Judge
 from activities.sync_parts import StagedRecord
-from activities.transform.records import fingerprint, stands
+from activities.transform.conflicts import instant
+from activities.transform.records import fingerprint
 from contracts.errors import InvalidInput, Permanent
 from contracts.sync import ConflictResolutionStrategy, RecordResult, RecordStatus, SynchronizationType
+from contracts.sync_plan import PlannedChange
 from contracts.sync_steps import PushParts
 
 BATCH_REFUSED = "batch_refused"
 """The code of a refusal that concerns a whole batch although one record is to blame."""
 
 _ACKNOWLEDGED = frozenset({RecordStatus.CREATED, RecordStatus.UPDATED, RecordStatus.UNCHANGED})
-_LOOKS_AT_TARGET = frozenset({ConflictResolutionStrategy.TARGET_WINS, ConflictResolutionStrategy.MANUAL})
+_LOOKS_BEFORE_WRITING = frozenset(ConflictResolutionStrategy) - {ConflictResolutionStrategy.SOURCE_WINS}
+_MENDS_DRIFT = frozenset({ConflictResolutionStrategy.SOURCE_WINS, ConflictResolutionStrategy.MERGE})
 _READS_NOTHING = frozenset({SynchronizationType.INCREMENTAL, SynchronizationType.REAL_TIME})
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A record in the vendor's formats, its fingerprint, and the vendor's last acknowledgement of it."""
-
-    record: OutboundRecord
-    fingerprint: str
-    receipt: Receipt | None
-
-    @property
-    def known(self) -> bool:
-        """Whether the vendor has acknowledged exactly this content."""
-        return self.receipt is not None and self.receipt.fingerprint == self.fingerprint
-
-    def unchanged(self, reason: str = "") -> RecordResult:
-        """Return the outcome of a record that is not written."""
-        remote_id = self.receipt.remote_id if self.receipt else None
-        return self.result(RecordStatus.UNCHANGED, remote_id, reason)
-
-    def result(self, status: RecordStatus, remote_id: str | None = None, reason: str = "") -> RecordResult:
-        """Return an outcome of this record."""
-        return RecordResult(record_id=self.record.record_id, status=status, remote_id=remote_id, reason=reason)
 
 
 class PartPush:
     """One part of a sync, or a few at once, pushed with receipts.
 
     A record whose receipt this run wrote is done. One whose receipt has the same fingerprint is unchanged; a full sync
-    also asks the vendor, so that what was changed there is mended where the source wins. The rest is written.
+    also asks the vendor, so that what was changed there is mended where the source wins. The rest is written, after a
+    look at the vendor where it may have changed too. Only a full sync writes a version that the source says is older
+    than what stands, because a source may be set back.
 
     Args:
         connector: the open vendor connection.
@@ -60,6 +40,7 @@ class PartPush:
         key: 32 secret bytes for fingerprints.
         on_call: told after every vendor call.
         bulk: takes many changed records as one job, where the vendor has such a thing.
+        planned: the only changes that may be made, by record id; None where nobody planned.
     """
 
     def __init__(
@@ -70,6 +51,7 @@ class PartPush:
         key: bytes,
         on_call: Callable[[int], None],
         bulk: BulkPush | None = None,
+        planned: Mapping[str, PlannedChange] | None = None,
     ) -> None:
         self._connector = connector
         self._bulk = bulk
@@ -77,9 +59,11 @@ class PartPush:
         self._job = job
         self._key = key
         self._on_call = on_call
+        self._judging = Judge(connector, job, key, planned)
         self._scope = Scope(job.organization_id, job.integration_id, job.object_type)
         self._batch_size = min(job.batch_size, connector.manifest.batch_size)
         self._results: dict[str, RecordResult] = {}
+        self._noted: list[Receipt] = []
         self.waiting = 0
         """Records the vendor could not take for the moment."""
 
@@ -90,6 +74,14 @@ class PartPush:
             AuthExpired: the vendor refuses the credential; acknowledged batches have their receipts.
             Transient: likewise, for time-outs, 5xx and 429.
         """
+        early, writes = await self.decide(rows)
+        if self._noted:
+            await self._receipts.record(self._scope, self._noted)
+        await self._write(writes)
+        return [self._results[row.id] if done is None else done for row, done in zip(rows, early, strict=True)]
+
+    async def decide(self, rows: Sequence[StagedRecord]) -> tuple[list[RecordResult | None], list[Candidate]]:
+        """Return the refusal of each row that was rejected, and what is to be written; writes nothing itself."""
         early: list[RecordResult | None] = []
         candidates: dict[str, Candidate] = {}
         known = await self._receipts.load(self._scope, [row.id for row in rows if not row.rejected])
@@ -98,15 +90,19 @@ class PartPush:
             if candidate is not None:
                 candidates[row.id] = candidate
             early.append(refusal)
-        await self._write(await self._decide(list(candidates.values())))
-        return [self._results[row.id] if done is None else done for row, done in zip(rows, early, strict=True)]
+        return early, await self._decide(list(candidates.values()))
+
+    @property
+    def settled(self) -> Mapping[str, RecordResult]:
+        """The outcomes so far, by record id."""
+        return self._results
 
     def _prepared(self, row: StagedRecord, receipt: Receipt | None) -> tuple[Candidate | None, RecordResult | None]:
         reason = row.rejected
         if not reason:
             try:
                 record = self._connector.prepare(self._job.object_type, OutboundRecord(row.id, row.properties))
-                return Candidate(record, fingerprint(self._key, record.properties), receipt), None
+                return Candidate(record, fingerprint(self._key, record.properties), receipt, row), None
             except InvalidInput as error:
                 reason = error.detail.message
         return None, RecordResult(record_id=row.id, status=RecordStatus.REJECTED, reason=reason)
@@ -117,6 +113,8 @@ class PartPush:
         for item in candidates:
             if item.known and item.receipt is not None and item.receipt.run_id == self._job.run_id:
                 self._settle(item.result(item.receipt.outcome, item.receipt.remote_id))
+            elif item.superseded and self._job.sync_type is not SynchronizationType.FULL_SYNC:
+                self._settle(item.unchanged("the target has a newer version already"))
             elif self._needs_look(item):
                 to_read.append(item)
             elif item.known:
@@ -124,40 +122,41 @@ class PartPush:
             else:
                 writes.append(item)
         for batch in _batches(to_read, self._batch_size):
-            held = await self._connector.read(self._job.object_type, [item.record.record_id for item in batch])
-            self._on_call(1)
-            writes += [item for item in batch if self._wants_write(item, held.get(item.record.record_id))]
+            writes += await self._judge(batch)
         return writes
 
     def _needs_look(self, item: Candidate) -> bool:
-        if self._job.conflict_resolution in _LOOKS_AT_TARGET:
-            return not item.known
-        return item.known and self._job.sync_type not in _READS_NOTHING
+        strategy = self._job.conflict_resolution
+        if not item.known:
+            return strategy in _LOOKS_BEFORE_WRITING or self._judging.expects
+        return strategy in _MENDS_DRIFT and self._job.sync_type not in _READS_NOTHING
 
-    def _wants_write(self, item: Candidate, held: Mapping[str, JsonValue] | None) -> bool:
-        if held is None:
-            return True
-        if stands(item.record.properties, held):
-            self._settle(item.unchanged())
-            return False
-        if self._job.conflict_resolution not in _LOOKS_AT_TARGET or self._untouched(item, held):
-            return True
-        if self._job.conflict_resolution is ConflictResolutionStrategy.MANUAL:
-            self._settle(item.result(RecordStatus.HELD, reason="the target was changed too: somebody has to decide"))
-        else:
-            self._settle(item.unchanged("the target was changed too, and the target wins"))
-        return False
+    async def _judge(self, batch: Sequence[Candidate]) -> list[Candidate]:
+        """Read what the vendor holds of a batch, settle what is not written, and return what is."""
+        held = await self._connector.read(self._job.object_type, [item.record.record_id for item in batch])
+        self._on_call(1)
+        writes = []
+        for item in batch:
+            found = self._judging.judge(item, held.get(item.record.record_id))
+            if found.write is not None:
+                writes.append(found.write)
+            if found.outcome is not None:
+                self._settle(found.outcome)
+            if found.outcome is not None and found.noted is not None and not _receipted(item):
+                self._noted.append(self._receipt(item, found.outcome, found.noted))
+        return writes
 
-    def _untouched(self, item: Candidate, held: Mapping[str, JsonValue]) -> bool:
-        """Return whether the vendor still holds what we last wrote."""
-        if item.receipt is None:
-            return False
-        ours = OutboundRecord(item.record.record_id, {name: held.get(name) for name in item.record.properties})
-        try:
-            prepared = self._connector.prepare(self._job.object_type, ours)
-        except InvalidInput:
-            return False
-        return fingerprint(self._key, prepared.properties) == item.receipt.fingerprint
+    def _receipt(self, item: Candidate, result: RecordResult, target: str | None) -> Receipt:
+        return Receipt(
+            item.record.record_id,
+            item.fingerprint,
+            result.remote_id,
+            self._job.run_id,
+            result.status,
+            None if target == item.fingerprint else target,
+            self._job.report_id,
+            instant(item.row.changed_at),
+        )
 
     async def _write(self, candidates: Sequence[Candidate]) -> None:
         if candidates and self._bulk is not None and await self._bulk.takes(len(candidates)):
@@ -193,7 +192,7 @@ class PartPush:
             for item in batch
         ]
         receipts = [
-            Receipt(result.record_id, item.fingerprint, result.remote_id, self._job.run_id, result.status)
+            self._receipt(item, result, item.target_fingerprint)
             for item, result in zip(batch, results, strict=True)
             if result.status in _ACKNOWLEDGED
         ]
@@ -205,6 +204,11 @@ class PartPush:
 
     def _settle(self, result: RecordResult) -> None:
         self._results[result.record_id] = result
+
+
+def _receipted(item: Candidate) -> bool:
+    """Return whether the receipt says all of it already; one from before it named the report does not."""
+    return item.known and item.receipt is not None and item.receipt.report_id is not None
 
 
 def _batches(items: Sequence[Candidate], size: int) -> Iterator[Sequence[Candidate]]:

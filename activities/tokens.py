@@ -13,7 +13,7 @@ from activities.access import Access
 from activities.ports.manifest import Manifest, OAuth
 from activities.ports.secrets import SecretStore
 from activities.storage.connections import ConnectionStore
-from activities.sync import beating
+from activities.sync_progress import beating
 from activities.transport.oauth import Grant, OAuthClient, OAuthClients, TokenEndpoint
 from contracts.errors import CREDENTIAL_REFUSED, AuthExpired, Owner, Permanent, Transient, WedSyncError
 from contracts.integration import CredentialRef, IntegrationConfiguration
@@ -109,7 +109,7 @@ class Tokens:
 
     def _client(self, manifest: Manifest, values: Values) -> OAuthClient:
         if "clientId" in values and "clientSecret" in values:
-            return OAuthClient(values["clientId"].get_secret_value(), values["clientSecret"])
+            return OAuthClient(values["clientId"].get_secret_value(), values["clientSecret"], is_tenants=True)
         client = self._clients.of(manifest.system)
         if client is None:
             raise missing_client(manifest)

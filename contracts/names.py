@@ -18,12 +18,20 @@ def system_queue(system: str) -> str:
 WAITING_FOR_RECONNECTION = "waiting_for_reconnection"
 """The `Outcome` of a run that waits until its integration is connected again."""
 
+WAITING_FOR_APPROVAL = "waiting_for_approval"
+"""The `Outcome` of a sync that waits until somebody allows it to remove records."""
+
+RECORD_CHANGED = "record_changed"
+"""The signal by which a real-time sync learns that its record changed again."""
+
 
 class WorkflowType(StrEnum):
     """Type names, which never change: histories and clients hold them."""
 
     INTEGRATION = "Integration"
     SYNC_REPORT = "SyncReport"
+    TRANSFORM_REPORT = "TransformReport"
+    QUERY_WAREHOUSE = "QueryWarehouse"
     RUN_WAREHOUSE_ETL = "RunWarehouseEtl"
     ROUTE_NOTIFICATION = "RouteNotification"
     CORRECT_NOTIFICATION = "CorrectNotification"
@@ -67,9 +75,29 @@ def sync_workflow_id(organization_id: str, integration_id: str, sync_id: str) ->
     return f"sync-report/{organization_id}/{integration_id}/{sync_id}"
 
 
+def sync_attempt_workflow_id(organization_id: str, integration_id: str, sync_id: str, attempt: str) -> str:
+    """Return the id of a plan of a sync, or of carrying one out: each is a run of its own, never joined."""
+    return f"{sync_workflow_id(organization_id, integration_id, sync_id)}/{attempt}"
+
+
+def live_sync_workflow_id(organization_id: str, integration_id: str, report_id: str, record_id: str) -> str:
+    """Return the id of the run that brings one changed record over; there is one at a time."""
+    return f"{sync_workflow_id(organization_id, integration_id, f'live:{report_id}')}/{record_id}"
+
+
 def etl_workflow_id(organization_id: str, integration_id: str, etl_id: str) -> str:
     """Return the id of a warehouse load."""
     return f"run-warehouse-etl/{organization_id}/{integration_id}/{etl_id}"
+
+
+def transform_workflow_id(organization_id: str, transformation_id: str) -> str:
+    """Return the id of a transformation; the same transformation id joins it."""
+    return f"transform-report/{organization_id}/{transformation_id}"
+
+
+def query_workflow_id(organization_id: str, integration_id: str, query_id: str) -> str:
+    """Return the id of a question to a warehouse; the same query id joins it."""
+    return f"query-warehouse/{organization_id}/{integration_id}/{query_id}"
 
 
 def routing_workflow_id(organization_id: str, routing_id: str) -> str:

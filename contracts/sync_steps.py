@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from contracts.base import Contract, Instant, OpaqueId, ShortText, Text
-from contracts.dataset import DatasetRef, DataSource
+from contracts.dataset import DatasetRef, DataSource, SourceKind
 from contracts.integration import FieldMapping, Platform, TransformationRule
 from contracts.sync import (
     Books,
@@ -17,8 +17,10 @@ from contracts.sync import (
     DataSynchronizationRequest,
     RecordResult,
     RecordStatus,
+    RemovalRules,
     SynchronizationType,
 )
+from contracts.sync_schema import KnownFields, SchemaDrift, SchemaPolicy
 
 MAX_INLINE_PARTS = 100
 """More parts than this travel as one staged manifest."""
@@ -65,8 +67,24 @@ class SyncPlan(Contract):
     """Empty only for data sets: every source field under its own name."""
     rules: Annotated[list[TransformationRule], Field(max_length=100)] = []
     max_rejected_ratio: float = Field(ge=0, le=1)
+    removals: RemovalRules = RemovalRules()
     since: Instant | None = None
     """Only records changed at or after this instant; None reads everything."""
+    schema_policy: SchemaPolicy = SchemaPolicy.EVOLVE
+    known_fields: KnownFields = {}
+    record_ids: Annotated[list[OpaqueId], Field(max_length=1_000)] = []
+    """Only these records, where any are named."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether the extract is the whole report, so that what is not in it is gone."""
+        partial = self.filters or self.record_ids or self.since is not None
+        return not partial and self.source.kind is not SourceKind.DEAD_LETTERS
+
+    @property
+    def takes_letters(self) -> bool:
+        """Whether the dead letters that are due are taken along, because the source may not hand them over again."""
+        return self.since is not None or self.source.kind is SourceKind.DEAD_LETTERS
 
 
 class PartList(Contract):
@@ -75,6 +93,13 @@ class PartList(Contract):
     inline: PartRefs = []
     manifest: DatasetRef | None = None
     count: int = Field(default=0, ge=0)
+
+
+class RetryBudget(Contract):
+    """Since when a step has made no progress, and how many attempts ago."""
+
+    progressed_at: Instant | None = None
+    stalled: int = Field(default=0, ge=0)
 
 
 class ExtractProgress(Contract):
@@ -93,6 +118,16 @@ class ExtractProgress(Contract):
     """Records that do not fill a part yet."""
     columns: Annotated[list[ShortText], Field(max_length=1_000)] = []
     watermark: Instant | None = None
+    kinds: Annotated[dict[ShortText, dict[ShortText, int]], Field(max_length=1_000)] = {}
+    """Field -> kind of value -> records that have it."""
+    retried: Books | None = None
+    """The dead letters taken along after the source's end; None until then."""
+    budget: RetryBudget = RetryBudget()
+
+    @property
+    def units(self) -> int:
+        """How much is done: more of it is progress."""
+        return self.position + (self.retried is not None)
 
 
 class ExtractedReport(Contract):
@@ -103,6 +138,12 @@ class ExtractedReport(Contract):
     rejected: int = Field(ge=0)
     columns: Annotated[list[ShortText], Field(max_length=1_000)] = []
     watermark: Instant | None = None
+    retried: Books = Books()
+    """The dead letters among the records, which come last."""
+    found_fields: KnownFields = {}
+    drift: Annotated[list[SchemaDrift], Field(max_length=1_000)] = []
+    absent: int = Field(default=0, ge=0)
+    """Records that were named and are not in the report."""
 
 
 class PushParts(Contract):
@@ -117,6 +158,12 @@ class PushParts(Contract):
     batch_size: int = Field(ge=1)
     bulk_from: int | None = Field(default=None, ge=1)
     bulk_size: int = Field(default=10_000, ge=1)
+    report_id: OpaqueId | None = None
+    """The report that the records come from."""
+    target_owned: Annotated[list[ShortText], Field(max_length=500)] = []
+    """Properties whose value at the target stands where conflicts are merged."""
+    planned: DatasetRef | None = None
+    """The changes that may be made; a record whose target is no longer as they say is held."""
     parts: PartList
     first: int = Field(ge=0)
     count: int = Field(ge=1)
@@ -131,6 +178,12 @@ class PushProgress(Contract):
     vendor_calls: int = Field(default=0, ge=0)
     held_rounds: int = Field(default=0, ge=0)
     """Attempts that ended because the vendor could not take single records."""
+    budget: RetryBudget = RetryBudget()
+
+    @property
+    def units(self) -> int:
+        """How much is done: more of it is progress."""
+        return self.parts_done
 
 
 class PublishDataset(Contract):
@@ -149,12 +202,62 @@ class PushedRecords(Contract):
     vendor_calls: int = Field(default=0, ge=0)
 
 
+class FindRemovals(Contract):
+    """Input of `sync.find_removals`: the plan of a full sync, and all it read."""
+
+    plan: SyncPlan
+    parts: PartList
+
+
+class FoundRemovals(Contract):
+    """Result of `sync.find_removals`: what the report once brought over and no longer has."""
+
+    gone: DatasetRef
+    known: int = Field(ge=0)
+    """Records the report has brought over, those that are gone included."""
+    anonymous: int = Field(default=0, ge=0)
+    """Records of the report that have no id."""
+    digest: ShortText = ""
+    """Of the ids that are gone."""
+
+
+class RemoveRecords(Contract):
+    """Input of `sync.remove_records`."""
+
+    plan: SyncPlan
+    gone: DatasetRef
+
+
+class RemovalProgress(Contract):
+    """The resume point of `sync.remove_records`, and its result."""
+
+    done: int = Field(default=0, ge=0)
+    """Records looked at, in their staged order."""
+    removed: int = Field(default=0, ge=0)
+    failed: int = Field(default=0, ge=0)
+    reappeared: int = Field(default=0, ge=0)
+    vendor_calls: int = Field(default=0, ge=0)
+    details: Annotated[list[RecordResult], Field(max_length=100)] = []
+    budget: RetryBudget = RetryBudget()
+
+    @property
+    def units(self) -> int:
+        """How much is done: more of it is progress."""
+        return self.done
+
+
 class FinishSync(Contract):
     """Input of `sync.finish`."""
 
     organization_id: OpaqueId
     run_id: OpaqueId
     outcomes: PartRefs
+    plan: SyncPlan | None = None
+    """With the parts, so that what was rejected or held is kept as dead letters."""
+    parts: PartList = PartList()
+    found_fields: KnownFields = {}
+    retried: int = Field(default=0, ge=0)
+    """How many of the last records came from the dead letters."""
 
 
 class FinishedSync(Contract):
@@ -163,6 +266,12 @@ class FinishedSync(Contract):
     details_ref: DatasetRef
     books: Books
     details: Annotated[list[RecordResult], Field(max_length=100)] = []
+    retried: Books = Books()
+    """What became of the dead letters among the records."""
+    dead_letters: int = Field(default=0, ge=0)
+    """The report's dead letters now."""
+    asked: int = Field(default=0, ge=0)
+    """Held records that wait for somebody's decision, and so do not hold the watermark back."""
 
 
 class WatermarkRecord(Contract):

@@ -98,6 +98,26 @@ def delete_record(call: Call) -> Answer:
     return 204, None
 
 
+def delete_collection(call: Call) -> Answer:
+    """DELETE /composite/sobjects?ids=."""
+    ids = [one for one in call.request.query_params.get("ids", "").split(",") if one]
+    if not ids or len(ids) > MAX_COLLECTION:
+        raise SalesforceError(400, "INVALID_BATCH_SIZE", f"A collection names 1 to {MAX_COLLECTION} records.")
+    fault = call.fault("partial_batch")
+    return 200, [_deleted(call, record_id, fault, place) for place, record_id in enumerate(ids)]
+
+
+def _deleted(call: Call, record_id: str, fault: Fault | None, place: int) -> Record:
+    try:
+        spoil(fault, place)
+        # What no object holds is answered by the first one's own word.
+        holders = [name for name in SOBJECTS if call.org.emulator.get(name, record_id) is not None]
+        call.org.delete((holders or list(SOBJECTS))[0], record_id)
+    except SalesforceError as error:
+        return {"id": record_id, "success": False, "errors": [error.item()]}
+    return {"id": record_id, "success": True, "errors": []}
+
+
 def upsert_collection(call: Call) -> Answer:
     """PATCH /composite/sobjects/{type}/{field}."""
     sobject, field, body = call.path("type"), call.path("field"), call.body
@@ -199,6 +219,7 @@ def _routes(emulator: Emulator) -> list[BaseRoute]:
         edge.route("/limits/", limits, "GET"),
         edge.route("/query", run_query, "GET"),
         edge.route("/query/", run_query, "GET"),
+        edge.route("/composite/sobjects", delete_collection, "DELETE"),
         edge.route("/composite/sobjects/{type}/{field}", upsert_collection, "PATCH"),
         edge.route("/sobjects", describe_all, "GET"),
         edge.route("/sobjects/{type}/describe", describe, "GET"),

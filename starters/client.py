@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
+from uuid import uuid4
 
 from temporalio.client import Client
 from temporalio.common import Priority, WorkflowIDConflictPolicy
@@ -17,25 +18,36 @@ from activities.storage.authorizations import AuthorizationStore
 from activities.storage.automations import AutomationStore
 from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database
+from activities.storage.dead_letters import DeadLetters
 from activities.storage.delivery_receipts import DeliveryReceiptStore
 from activities.storage.ledger import EffectLedger
 from activities.storage.root_keys import StoredRootKeys
 from activities.storage.states import StateStore
 from contracts import names
+from contracts.analytics import AnalyticsQuery, QueryResult
 from contracts.base import Contract
 from contracts.batch import BatchSummary, NotificationBatch
 from contracts.engagement import StateSynchronization, StateSyncResult
 from contracts.etl import EtlRequest, ETLResult
 from contracts.health import MonitorHealthInput, MonitorHealthResult
-from contracts.names import WorkflowType
+from contracts.names import RECORD_CHANGED, WorkflowType
 from contracts.notification import CrossSystemRouting, RoutingResult
 from contracts.recall import RecallReport, RecallRequest
-from contracts.sync import DataSynchronizationRequest, SynchronizationResult, SyncPriority
+from contracts.sync import (
+    DataSynchronizationRequest,
+    RemovalAnswer,
+    RemovalApproval,
+    SynchronizationResult,
+    SynchronizationType,
+    SyncPriority,
+)
+from contracts.transformation import DataTransformation, TransformedData
 from contracts.undelivered import RerouteResult, UndeliveredEffect
 from contracts.wedding import Wedding, WeddingState
 from starters.authorizations import Authorizations
 from starters.automations import Automations, planned
 from starters.conflicts import Conflicts
+from starters.dead_letters import DeadLetterDesk
 from starters.emergencies import Emergencies
 from starters.failures import translated
 from starters.hooks import Hooks
@@ -44,7 +56,7 @@ from starters.notification_batches import NotificationBatches
 from starters.notifications import Notifications
 from starters.receipts import Receipts
 from starters.runs import Run, RunView, view_run, workflow_id_of
-from starters.starting import start_or_join
+from starters.starting import start_or_join, tell_or_start
 from starters.weddings import Weddings
 from workers.composition import endpoint_resolver
 from workers.secret_store import open_secret_store
@@ -85,6 +97,7 @@ class WedSync:
             settings.public_url or settings.api_url,
         )
         self.conflicts = Conflicts(client, store.connections, answer_timeout_s=answer_timeout_s)
+        self.dead_letters = DeadLetterDesk(store.dead_letters, self.start_sync)
         self.batches = NotificationBatches(client, settings, self._start_batch)
         self.notifications = Notifications(
             client,
@@ -109,16 +122,49 @@ class WedSync:
         self._answer_timeout_s = answer_timeout_s
 
     async def start_sync(self, request: DataSynchronizationRequest) -> Run[SynchronizationResult]:
-        """Start the sync of a report, or join the run of the same sync id."""
+        """Start the sync of a report, or join the run of the same sync id; plans and their runs are always new."""
         target = request.target_integration.integration_id
+        place = (request.organization_id, target, request.sync_id)
+        if request.sync_type is SynchronizationType.REAL_TIME and len(request.record_ids) == 1:
+            return await self._start_live(request)
+        planned = request.dry_run or request.plan_hash is not None
         return await self._start(
             WorkflowType.SYNC_REPORT,
             request,
             SynchronizationResult,
-            names.sync_workflow_id(request.organization_id, target, request.sync_id),
+            names.sync_attempt_workflow_id(*place, uuid4().hex) if planned else names.sync_workflow_id(*place),
             _fair(request.priority, request.organization_id),
-            f"Sync {request.source_report_id} into {target}",
+            f"{'Plan' if request.dry_run else 'Sync'} {request.source_report_id} into {target}",
         )
+
+    async def _start_live(self, request: DataSynchronizationRequest) -> Run[SynchronizationResult]:
+        """Start the run that brings one record over, or have the one under way look at the record again."""
+        target, [record_id] = request.target_integration.integration_id, request.record_ids
+        report = request.data_source().report_id or request.source_report_id
+        return await tell_or_start(
+            self.client,
+            WorkflowType.SYNC_REPORT,
+            request,
+            SynchronizationResult,
+            names.live_sync_workflow_id(request.organization_id, target, report, record_id),
+            _fair(request.priority, request.organization_id),
+            f"Sync {record_id} of {report} into {target}",
+            RUN_TIMEOUT,
+            signal=RECORD_CHANGED,
+        )
+
+    async def approve_removals(self, run_id: str, approval: RemovalApproval) -> RemovalAnswer:
+        """Say whether a sync that waits for it may remove records; the first answer counts.
+
+        Raises:
+            InvalidInput: no such sync, or it does not wait for an approval.
+            Transient: no worker answers.
+        """
+        handle = self.client.get_workflow_handle(workflow_id_of(approval.organization_id, run_id))
+        with translated():
+            async with asyncio.timeout(self._answer_timeout_s):
+                accepted = await handle.execute_update("approve", approval, result_type=bool)
+        return RemovalAnswer(accepted=accepted)
 
     async def start_etl(self, request: EtlRequest) -> Run[ETLResult]:
         """Start a warehouse load, or join the run of the same ETL id."""
@@ -130,6 +176,29 @@ class WedSync:
             names.etl_workflow_id(request.organization_id, target, request.etl_id),
             _fair(request.priority, request.organization_id),
             f"Load {request.etl_id} into {target}",
+        )
+
+    async def start_transformation(self, request: DataTransformation) -> Run[TransformedData]:
+        """Start a transformation, or join the run of the same transformation id."""
+        return await self._start(
+            WorkflowType.TRANSFORM_REPORT,
+            request,
+            TransformedData,
+            names.transform_workflow_id(request.organization_id, request.transformation_id),
+            _fair(request.priority, request.organization_id),
+            f"Transform {request.transformation_id}",
+        )
+
+    async def start_query(self, query: AnalyticsQuery) -> Run[QueryResult]:
+        """Put a question to a warehouse, or join the run of the same query id."""
+        target = query.target_integration.integration_id
+        return await self._start(
+            WorkflowType.QUERY_WAREHOUSE,
+            query,
+            QueryResult,
+            names.query_workflow_id(query.organization_id, target, query.query_id),
+            _fair(query.priority, query.organization_id),
+            f"Query {target}",
         )
 
     async def start_notification(self, routing: CrossSystemRouting) -> Run[RoutingResult]:
@@ -275,6 +344,7 @@ class Store:
     connections: ConnectionStore
     authorizations: AuthorizationStore
     automations: AutomationStore
+    dead_letters: DeadLetters
 
 
 def open_store(settings: Settings) -> Store:
@@ -287,6 +357,7 @@ def open_store(settings: Settings) -> Store:
         ConnectionStore(database, keys),
         AuthorizationStore(database, keys),
         AutomationStore(database, keys),
+        DeadLetters(database, keys),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from pydantic import JsonValue
-from temporalio.client import Client, RPCError, WorkflowExecutionStatus, WorkflowHandle
+from temporalio.client import Client, RPCError, WorkflowExecutionStatus, WorkflowHandle, WorkflowQueryFailedError
 from temporalio.common import SearchAttributeKey
 
 from contracts.automation_run import WorkflowResult
@@ -21,15 +22,16 @@ from contracts.engagement import StateSyncResult
 from contracts.errors import RECONNECT_REQUIRED, ErrorDetail, ErrorKind, Owner, WedSyncError
 from contracts.etl import ETLResult
 from contracts.health import MonitorHealthResult
-from contracts.names import CONFLICT_RUNS, WAITING_FOR_RECONNECTION, SearchAttribute
+from contracts.names import CONFLICT_RUNS, WAITING_FOR_APPROVAL, WAITING_FOR_RECONNECTION, SearchAttribute
 from contracts.notification import RoutingResult
 from contracts.recall import RecallReport
-from contracts.sync import SynchronizationResult
+from contracts.sync import SynchronizationResult, SyncProgress
 from contracts.wedding import WeddingState
 from starters.failures import AWAY, detail_of, not_found, translated
 
 R = TypeVar("R", bound=Contract)
 
+_PROGRESS_S = 3.0
 _ASKS = 3
 """How often a wait is taken up again after Temporal broke it off."""
 
@@ -135,6 +137,17 @@ class Run(Generic[R]):
                         raise
             return await self.handle.result()
 
+    async def progress(self) -> str:
+        """Return how far the run is, in one line; empty where it does not tell, or nobody answers just now."""
+        if self.result_type is not SynchronizationResult:
+            return ""
+        try:
+            async with asyncio.timeout(_PROGRESS_S):
+                found = await self.handle.query("progress", result_type=SyncProgress)
+        except (RPCError, TimeoutError, WorkflowQueryFailedError):
+            return ""
+        return " - ".join(filter(None, (found.step, found.sentence())))
+
     async def hindered_by(self) -> ErrorDetail | None:
         """Return why a step of the run waits or is repeated just now, None when nothing hinders it.
 
@@ -146,18 +159,27 @@ class Run(Generic[R]):
         failed = [one for one in found.raw_description.pending_activities if one.HasField("last_failure")]
         if not failed:
             outcome = found.typed_search_attributes.get(SearchAttributeKey.for_keyword(SearchAttribute.OUTCOME))
-            return _WAITS if outcome == WAITING_FOR_RECONNECTION else None
+            return _WAITS.get(str(outcome))
         worst = max(failed, key=lambda one: one.attempt)
         return detail_of(await found.data_converter.decode_failure(worst.last_failure))
 
 
-_WAITS = ErrorDetail(
+_RECONNECT = ErrorDetail(
     kind=ErrorKind.AUTH_EXPIRED,
     code=RECONNECT_REQUIRED,
     message="The vendor refuses the integration's credential; the run waits, and nothing of it is lost.",
     owner=Owner.TENANT,
     action="Grant access again with `wedsync integrations authorize FILE`, or give a new one with `rotate`.",
 )
+_APPROVE = ErrorDetail(
+    kind=ErrorKind.TRANSIENT,
+    code="approval_needed",
+    message="More records are gone from the report than may be removed without approval; the run waits for it.",
+    owner=Owner.TENANT,
+    action="Answer with `wedsync sync approve RUN`, or with --refuse.",
+)
+_WAITS = {WAITING_FOR_RECONNECTION: _RECONNECT, WAITING_FOR_APPROVAL: _APPROVE}
+"""`Outcome` of a run that waits -> why."""
 
 
 async def view_run(client: Client, workflow_id: str) -> RunView:

@@ -17,6 +17,40 @@ from starters.runs import Run
 R = TypeVar("R", bound=Contract)
 
 
+async def tell_or_start(
+    client: Client,
+    kind: WorkflowType,
+    request: Contract,
+    result_type: type[R],
+    workflow_id: str,
+    priority: Priority,
+    summary: str,
+    execution_timeout: timedelta,
+    *,
+    signal: str,
+) -> Run[R]:
+    """Return the run under `workflow_id`, which learns of the signal: the one there is, otherwise a new one.
+
+    Raises:
+        WedSyncError: Temporal does not answer or refuses the start.
+    """
+    with translated():
+        handle: WorkflowHandle[object, R] = await client.start_workflow(
+            kind.value,
+            request,
+            id=workflow_id,
+            task_queue=ORCHESTRATION_QUEUE,
+            result_type=result_type,
+            execution_timeout=execution_timeout,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            priority=priority,
+            static_summary=summary,
+            start_signal=signal,
+        )
+    return Run(handle, result_type)
+
+
 async def start_or_join(
     client: Client,
     kind: WorkflowType,

@@ -2,41 +2,37 @@
 
 from __future__ import annotations
 
-import asyncio
-import math
+from collections import Counter
 from dataclasses import dataclass
+from datetime import datetime
 from functools import reduce
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from contracts.errors import ErrorDetail, ErrorKind, Owner
     from contracts.integration import SyncObservation
-    from contracts.names import DATA_QUEUE, WorkflowType, system_queue
-    from contracts.sync import Books, DataSynchronizationRequest, SynchronizationResult, SyncStatus
+    from contracts.names import DATA_QUEUE, RECORD_CHANGED, WorkflowType
+    from contracts.sync import Books, DataSynchronizationRequest, Removals, SynchronizationResult, SyncStatus
+    from contracts.sync_plan import SHOWN, PlanCounts, PreviewedParts, SyncPreview, hash_of
     from contracts.sync_steps import (
         ExtractedReport,
         FinishedSync,
         FinishSync,
-        PartList,
         PrepareSync,
-        PublishDataset,
         PushedRecords,
-        PushParts,
-        SyncMode,
         SyncPlan,
         WatermarkRecord,
     )
     from workflows import policies
+    from workflows.pushing import PushesRecords
+    from workflows.removing import RemovesRecords, needs_approval
+    from workflows.sync_gates import refuse_drift, refuse_open_books, refuse_rejected, refuse_schema
     from workflows.visibility import detail_of, failure, tag
-    from workflows.waiting import WaitsForReconnection
 
-MAX_PUSHES = 60
-"""Push activities of one run, so that its history stays small whatever the report's size."""
 
-WINDOW = 3
-"""Pushes under way at once."""
+_EXTRACT_AGAIN = frozenset({"staging_corrupt", "sealed_data_unreadable"})
+"""What is wrong with staged files is mended by reading the source once more."""
 
 
 @dataclass(frozen=True)
@@ -47,25 +43,44 @@ class _Done:
     extracted: ExtractedReport
     pushed: list[PushedRecords]
     finished: FinishedSync
+    removals: Removals
+    preview: SyncPreview | None = None
 
 
 @workflow.defn(name=WorkflowType.SYNC_REPORT)
-class SyncReport(WaitsForReconnection):
+class SyncReport(PushesRecords, RemovesRecords):
     """Prepare, extract, push or publish, finish, and only then move the watermark.
 
     The run ends as success when every record read stands at the target; as partial when some were rejected within the
     integration's `maxRejectedRatio`, or held; and fails, typed, when more were rejected (`too_many_rejected`, before
     anything is written where the extract shows it already), when a step fails, or when the books do not close
     (`books_not_closed`). Rejected records do not hold the watermark back, because mending one at the source changes it
-    again; held ones do.
+    again; held ones do. Both are kept as dead letters, which later syncs of the report take along.
     """
 
     def __init__(self) -> None:
-        self._books = Books()
+        super().__init__()
+        self._changes = 0
+        self._round = 0
+
+    @workflow.signal(name=RECORD_CHANGED)
+    def record_changed(self) -> None:
+        """Learn that the record of a real-time sync changed, perhaps after it was read."""
+        self._changes += 1
 
     @workflow.run
     async def run(self, request: DataSynchronizationRequest) -> SynchronizationResult:
         """Return the result with its books; a failure carries an `ErrorDetail`."""
+        while True:
+            seen = self._changes
+            result = await self._round_of(request)
+            if self._changes == seen:
+                return result
+            if workflow.info().is_continue_as_new_suggested():
+                workflow.continue_as_new(request)
+            self._round += 1
+
+    async def _round_of(self, request: DataSynchronizationRequest) -> SynchronizationResult:
         started = workflow.now()
         tag(
             organization_id=request.organization_id,
@@ -80,14 +95,21 @@ class SyncReport(WaitsForReconnection):
                 raise
             detail = detail_of(error)
             tag(outcome=SyncStatus.FAILED.value)
-            self._show(f"failed: {detail.code}")
+            self.show(f"failed: {detail.code}")
             await self._observe(request, SyncStatus.FAILED)
             raise failure(detail) from error
+        return await self._result(request, done, started)
+
+    async def _result(
+        self, request: DataSynchronizationRequest, done: _Done, started: datetime
+    ) -> SynchronizationResult:
         books = done.finished.books
-        status = SyncStatus.PARTIAL if books.rejected or books.held else SyncStatus.SUCCESS
+        left = books.rejected or books.held or done.removals.withheld
+        status = SyncStatus.PARTIAL if left else SyncStatus.SUCCESS
         tag(outcome=status.value)
-        self._show(status.value)
-        await self._observe(request, status)
+        self.show(status.value)
+        if not request.dry_run:
+            await self._observe(request, status)
         return SynchronizationResult(
             sync_id=request.sync_id,
             status=status,
@@ -97,6 +119,12 @@ class SyncReport(WaitsForReconnection):
             failed_syncs=books.rejected + books.held,
             details=done.finished.details,
             details_ref=done.finished.details_ref,
+            removals=done.removals,
+            plan=done.preview,
+            drift=done.extracted.drift,
+            absent=done.extracted.absent,
+            retried=done.finished.retried.read,
+            dead_letters=done.finished.dead_letters,
             vendor_calls=sum(item.vendor_calls for item in done.pushed),
             watermark=done.extracted.watermark,
             started_at=started,
@@ -104,26 +132,76 @@ class SyncReport(WaitsForReconnection):
         )
 
     async def _steps(self, request: DataSynchronizationRequest) -> _Done:
-        self._show("preparing")
+        self.show("preparing")
         plan = await self._prepare(request)
         tag(platform=plan.platform)
-        self._show("extracting")
+        try:
+            return await self._carried_out(request, plan)
+        except ActivityError as error:
+            if detail_of(error).code not in _EXTRACT_AGAIN or not workflow.patched("extract-again"):
+                raise
+        return await self._carried_out(request, plan)
+
+    async def _carried_out(self, request: DataSynchronizationRequest, plan: SyncPlan) -> _Done:
+        """Extract, push and close the books; a repeat writes nothing twice."""
+        self.show("extracting")
         extracted = await self._extract(request, plan)
         self._books = Books(read=extracted.read, rejected=extracted.rejected)
-        _refuse_rejected(plan, self._books)
-        self._show("writing to the target")
-        pushed = await self._push(request, plan, extracted)
-        self._show("closing the books")
-        finished = await self._finish(request, plan, pushed)
+        refuse_schema(plan, extracted)
+        if request.dry_run:
+            return await self._dry_run(request, plan, extracted)
+        refuse_rejected(plan, self._books, extracted.retried)
+        planned: list[PreviewedParts] = []
+        if request.plan_hash is not None:
+            preview, planned = await self._planned(request, plan, extracted)
+            refuse_drift(request.plan_hash, preview)
+        self.show("writing to the target")
+        pushed = await self.push(plan, extracted, request.priority, planned)
+        found = await self.find_removals(plan, extracted, request.priority)
+        self.show("closing the books")
+        finished = await self._finish(request, plan, extracted, pushed)
         self._books = finished.books
-        _refuse_open_books(extracted, pushed, finished)
-        _refuse_rejected(plan, finished.books)
-        if extracted.watermark is not None and not finished.books.held:
+        refuse_open_books(extracted, pushed, finished)
+        refuse_rejected(plan, finished.books, finished.retried)
+        if extracted.watermark is not None and finished.books.held == finished.asked:
             await self._record_watermark(request, plan, extracted)
-        return _Done(plan, extracted, pushed, finished)
+        removals = Removals()
+        if found is not None:
+            self.show("removing what is gone")
+            removals = await self.remove(plan, found, request.priority)
+        return _Done(plan, extracted, pushed, finished, removals)
+
+    async def _dry_run(self, request: DataSynchronizationRequest, plan: SyncPlan, extracted: ExtractedReport) -> _Done:
+        preview, _ = await self._planned(request, plan, extracted)
+        # Without the plan nothing is kept, and what was staged is dropped.
+        finished = await self._finish(request, plan, extracted, [])
+        self._books = Books()
+        return _Done(plan, extracted, [], finished, Removals(), preview)
+
+    async def _planned(
+        self, request: DataSynchronizationRequest, plan: SyncPlan, extracted: ExtractedReport
+    ) -> tuple[SyncPreview, list[PreviewedParts]]:
+        """Return what the sync would do, and the changes by push."""
+        self.show("comparing with the target")
+        previewed = await self.preview(plan, extracted, request.priority)
+        found = await self.find_removals(plan, extracted, request.priority)
+        gone = found.gone.rows if found else 0
+        fields = Counter[str]()
+        for item in previewed:
+            fields.update(item.fields)
+        preview = SyncPreview(
+            hash=hash_of([*(item.digest for item in previewed), found.digest if found else ""]),
+            counts=reduce(PlanCounts.plus, (item.counts for item in previewed), PlanCounts(remove=gone)),
+            fields=dict(sorted(fields.items())),
+            changes=[change for item in previewed for change in item.shown][:SHOWN],
+            changes_refs=[item.changes for item in previewed],
+            needs_approval=found is not None and needs_approval(plan, found),
+        )
+        return preview, previewed
 
     async def _prepare(self, request: DataSynchronizationRequest) -> SyncPlan:
-        given = PrepareSync(request=request, run_id=workflow.info().run_id)
+        run_id = workflow.info().run_id
+        given = PrepareSync(request=request, run_id=f"{run_id}:{self._round}" if self._round else run_id)
         target = request.target_integration.integration_id
 
         async def prepare() -> SyncPlan:
@@ -148,63 +226,16 @@ class SyncReport(WaitsForReconnection):
             task_queue=DATA_QUEUE,
             priority=policies.priority(request.priority, request.organization_id),
             summary=f"{plan.report_id} since {plan.since.isoformat() if plan.since else 'the beginning'}",
-            **policies.BULK.options(),
+            **policies.SYNC.options(),
         )
         return extracted
 
-    async def _push(
-        self, request: DataSynchronizationRequest, plan: SyncPlan, extracted: ExtractedReport
-    ) -> list[PushedRecords]:
-        """Write every part; after a failure no further push starts, and those under way come to their end."""
-        if not extracted.parts.count:
-            return []
-        if plan.mode is SyncMode.DATASET:
-            given = PublishDataset(plan=plan, parts=extracted.parts, columns=extracted.columns)
-            return [await self._vendor_step(request, plan, "sync.publish_dataset", given, plan.target_object)]
-        window = asyncio.Semaphore(WINDOW)
-        failures: list[ActivityError] = []
-        jobs = _jobs(plan, extracted)
-
-        async def push(job: PushParts) -> list[PushedRecords]:
-            async with window:
-                if failures:
-                    return []
-                summary = f"parts {job.first + 1} to {job.first + job.count} of {extracted.parts.count}"
-                try:
-                    return [await self._vendor_step(request, plan, "sync.push_records", job, summary)]
-                except ActivityError as error:
-                    failures.append(error)
-                    return []
-
-        pushed = await asyncio.gather(*(push(job) for job in jobs))
-        if failures:
-            raise failures[0]
-        return [item for items in pushed for item in items]
-
-    async def _vendor_step(
+    async def _finish(
         self,
         request: DataSynchronizationRequest,
         plan: SyncPlan,
-        name: str,
-        given: PushParts | PublishDataset,
-        summary: str,
-    ) -> PushedRecords:
-        async def write() -> PushedRecords:
-            pushed: PushedRecords = await workflow.execute_activity(
-                name,
-                given,
-                result_type=PushedRecords,
-                task_queue=system_queue(plan.platform),
-                priority=policies.connection_priority(request.priority, plan.organization_id, plan.integration_id),
-                summary=summary,
-                **policies.BULK.options(),
-            )
-            return pushed
-
-        return await self.through_reconnection(plan.integration_id, write)
-
-    async def _finish(
-        self, request: DataSynchronizationRequest, plan: SyncPlan, pushed: list[PushedRecords]
+        extracted: ExtractedReport,
+        pushed: list[PushedRecords],
     ) -> FinishedSync:
         finished: FinishedSync = await workflow.execute_activity(
             "sync.finish",
@@ -212,6 +243,10 @@ class SyncReport(WaitsForReconnection):
                 organization_id=plan.organization_id,
                 run_id=plan.run_id,
                 outcomes=[item.outcomes for item in pushed],
+                plan=None if request.dry_run else plan,
+                parts=extracted.parts,
+                found_fields=extracted.found_fields,
+                retried=extracted.retried.read,
             ),
             result_type=FinishedSync,
             task_queue=DATA_QUEUE,
@@ -256,72 +291,3 @@ class SyncReport(WaitsForReconnection):
             if is_cancelled_exception(error):
                 raise
             workflow.logger.warning("the sync's outcome was not noted: %s", detail_of(error).code)
-
-    def _show(self, step: str) -> None:
-        books = self._books
-        rows = "".join(f"| {name} | {count} |\n" for name, count in books.model_dump().items())
-        workflow.set_current_details(f"**{step}**\n\n| records | count |\n|---|---|\n{rows}")
-
-
-def _jobs(plan: SyncPlan, extracted: ExtractedReport) -> list[PushParts]:
-    parts = extracted.parts
-    size = math.ceil(parts.count / MAX_PUSHES)
-    if plan.bulk_from is not None and extracted.read > plan.bulk_from:
-        # A bulk job wants many records: a push gets as many parts as fill one.
-        size = max(size, plan.bulk_size // math.ceil(extracted.read / parts.count))
-    jobs = []
-    for first in range(0, parts.count, size):
-        count = min(size, parts.count - first)
-        mine = parts if parts.manifest else PartList(inline=parts.inline[first : first + count], count=count)
-        jobs.append(
-            PushParts(
-                organization_id=plan.organization_id,
-                integration_id=plan.integration_id,
-                run_id=plan.run_id,
-                object_type=plan.target_object,
-                sync_type=plan.sync_type,
-                conflict_resolution=plan.conflict_resolution,
-                batch_size=plan.batch_size,
-                bulk_from=plan.bulk_from,
-                bulk_size=plan.bulk_size,
-                parts=mine,
-                first=first,
-                count=count,
-            )
-        )
-    return jobs
-
-
-def _refuse_rejected(plan: SyncPlan, books: Books) -> None:
-    """Fail the run when more records are rejected than the integration allows."""
-    allowed = plan.max_rejected_ratio
-    if books.rejected > allowed * books.read:
-        raise failure(
-            ErrorDetail(
-                kind=ErrorKind.QUALITY_GATE_FAILED,
-                code="too_many_rejected",
-                message=f"{books.rejected} of {books.read} records were rejected; at most {allowed:.0%} may be.",
-                owner=Owner.TENANT,
-                action="Mend the records or the mapping, or raise errorHandling.maxRejectedRatio.",
-                operation="sync",
-                evidence={"read": books.read, "rejected": books.rejected},
-            )
-        )
-
-
-def _refuse_open_books(extracted: ExtractedReport, pushed: list[PushedRecords], finished: FinishedSync) -> None:
-    """Fail the run unless what was read, what the pushes told and what their outcomes show agree."""
-    told = reduce(Books.plus, (item.books for item in pushed), Books())
-    if finished.books.closed and finished.books == told and finished.books.read == extracted.read:
-        return
-    raise failure(
-        ErrorDetail(
-            kind=ErrorKind.PERMANENT,
-            code="books_not_closed",
-            message=f"{extracted.read} records were read and {finished.books.read} are accounted for.",
-            owner=Owner.ENGINEER,
-            action="Compare the run's staged outcomes with the report, then start the sync again.",
-            operation="sync",
-            evidence={"read": extracted.read, "told": told.read, "found": finished.books.read},
-        )
-    )

@@ -243,6 +243,30 @@ class RecordConnector(Connector, Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class RemovalAnswer:
+    """Which records are gone now, which the vendor refused to remove and why, and the calls it took."""
+
+    removed: Sequence[str]
+    refused: Mapping[str, str]
+    vendor_calls: int
+
+
+@runtime_checkable
+class RemovingRecordConnector(RecordConnector, Protocol):
+    """A system of records that removes them, as `manifest.removes` says."""
+
+    async def remove(self, object_type: str, record_ids: Sequence[str]) -> RemovalAnswer:
+        """Remove at most `manifest.batch_size` records by our record id.
+
+        Idempotent: yes, what is gone already counts as removed.
+
+        Raises:
+            OutcomeUnknown: the answer was lost; removing them again is safe.
+        """
+        ...
+
+
 class BulkStage(StrEnum):
     """How far a bulk job is: open for data, being worked on, ended, or not to be had any more."""
 
@@ -389,9 +413,20 @@ class SourceConnector(Connector, Protocol):
     """A source of report records, and of the newest facts of a wedding (capability `source`)."""
 
     def pages(
-        self, report_id: str, *, cursor: str | None = None, updated_since: str | None = None
+        self,
+        report_id: str,
+        *,
+        cursor: str | None = None,
+        updated_since: str | None = None,
+        record_ids: Sequence[str] = (),
     ) -> AsyncIterator[SourcePage]:
-        """Yield the report's pages from `cursor` on; `updated_since` is an ISO instant.
+        """Yield the report's pages from `cursor` on.
+
+        Args:
+            report_id: the report.
+            cursor: where an earlier reading stopped.
+            updated_since: ISO instant; only records changed at or after it.
+            record_ids: only these records, where any are named.
 
         Raises:
             InvalidInput: no such report.
@@ -404,5 +439,34 @@ class SourceConnector(Connector, Protocol):
         Raises:
             InvalidInput: no such wedding.
             Transient: no usable answer.
+        """
+        ...
+
+
+@runtime_checkable
+class TableConnector(Connector, Protocol):
+    """A database whose tables are read as reports, which its integration's settings define (capability `tables`)."""
+
+    async def columns(self, report_id: str) -> Sequence[str]:
+        """Return the names of the report's columns, in order.
+
+        Raises:
+            InvalidInput: no such report.
+            Permanent: the table or a column of the report is not there, or may not be read.
+        """
+        ...
+
+    async def export(self, report_id: str, into: Path, since: datetime | None, before: datetime | None) -> None:
+        """Write the report's rows, as they stand in one moment, into a CSV file with a header.
+
+        Args:
+            report_id: a report of the settings.
+            into: the file.
+            since: only rows changed at or after this instant.
+            before: only rows changed before this instant.
+
+        Raises:
+            InvalidInput: no such report, or it has no column that tells when a row changed.
+            Transient: the database does not answer.
         """
         ...

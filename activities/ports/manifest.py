@@ -9,6 +9,7 @@ from enum import StrEnum
 from pydantic import JsonValue
 
 from contracts.integration import IntegrationType
+from contracts.sync import RemovalPolicy
 
 
 class Capability(StrEnum):
@@ -22,6 +23,8 @@ class Capability(StrEnum):
     DATASETS = "datasets"
     WAREHOUSE = "warehouse"
     SOURCE = "source"
+    TABLES = "tables"
+    """Reads the tables of a database as reports."""
     MESSAGE = "message"
     """Reaches a recipient's phone number in writing."""
     CALL = "call"
@@ -99,6 +102,10 @@ class Manifest:
     """A push with more changed records than this is one bulk job; None where the system has none."""
     bulk_size: int = 10_000
     """Records per bulk job."""
+    modified_field: str = ""
+    """The property by which `read` tells when a record was changed last; empty where it cannot."""
+    removes: frozenset[RemovalPolicy] = frozenset()
+    """What `remove` does to records that are gone from their report; nothing where there is no such call."""
     reversible: frozenset[str] = frozenset()
     """Kinds of effect that `retract` takes back."""
     correctable: frozenset[str] = frozenset()

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import Column, DateTime, String, Table, and_, case, select
+from sqlalchemy import Column, ColumnElement, DateTime, String, Table, and_, case, delete, select
 
 from activities.storage.database import Database, metadata
 from contracts.sync import RecordStatus
@@ -30,6 +30,9 @@ record_receipts = Table(
     Column("run_id", String(64), nullable=False),
     Column("outcome", String(16), nullable=False),
     Column("synced_at", DateTime(timezone=True), nullable=False),
+    Column("target_fingerprint", String(64)),
+    Column("report_id", String(64)),
+    Column("source_at", DateTime(timezone=True)),
 )
 
 sync_watermarks = Table(
@@ -40,6 +43,24 @@ sync_watermarks = Table(
     Column("object_type", String(255), primary_key=True),
     Column("report_id", String(64), primary_key=True),
     Column("watermark", DateTime(timezone=True), nullable=False),
+)
+
+
+_KEY = ["organization_id", "integration_id", "object_type", "record_id"]
+_SELECTED = select(
+    *(
+        record_receipts.c[name]
+        for name in (
+            "record_id",
+            "fingerprint",
+            "remote_id",
+            "run_id",
+            "outcome",
+            "target_fingerprint",
+            "report_id",
+            "source_at",
+        )
+    )
 )
 
 
@@ -58,9 +79,21 @@ class Receipt:
 
     record_id: str
     fingerprint: str
+    """Of the source's side."""
     remote_id: str | None
     run_id: str
     outcome: RecordStatus
+    target_fingerprint: str | None = None
+    """Of the target's side, where the two were left to differ."""
+    report_id: str | None = None
+    """The report that brought the record last."""
+    source_at: datetime | None = None
+    """When the source changed the version that was brought."""
+
+    @property
+    def left_at_target(self) -> str:
+        """The fingerprint of what the target was left with."""
+        return self.target_fingerprint or self.fingerprint
 
 
 class Receipts:
@@ -75,36 +108,34 @@ class Receipts:
         table = record_receipts.c
         async with self._database.begin() as connection:
             for chunk in _chunks(record_ids):
-                statement = select(table.record_id, table.fingerprint, table.remote_id, table.run_id, table.outcome)
-                rows = await connection.execute(
-                    statement.where(
-                        table.organization_id == scope.organization_id,
-                        table.integration_id == scope.integration_id,
-                        table.object_type == scope.object_type,
-                        table.record_id.in_(chunk),
-                    )
-                )
+                rows = await connection.execute(_SELECTED.where(*_of(scope), table.record_id.in_(chunk)))
                 for row in rows:
-                    found[row[0]] = Receipt(row[0], row[1], row[2], row[3], RecordStatus(row[4]))
+                    found[row[0]] = _receipt(row)
         return found
 
     async def page(self, scope: Scope, after: str, limit: int) -> list[Receipt]:
         """Return the next receipts in the order of their record ids."""
         table = record_receipts.c
-        statement = (
-            select(table.record_id, table.fingerprint, table.remote_id, table.run_id, table.outcome)
-            .where(
-                table.organization_id == scope.organization_id,
-                table.integration_id == scope.integration_id,
-                table.object_type == scope.object_type,
-                table.record_id > after,
-            )
-            .order_by(table.record_id)
-            .limit(limit)
-        )
+        statement = _SELECTED.where(*_of(scope), table.record_id > after).order_by(table.record_id).limit(limit)
         async with self._database.begin() as connection:
             rows = (await connection.execute(statement)).all()
-        return [Receipt(row[0], row[1], row[2], row[3], RecordStatus(row[4])) for row in rows]
+        return [_receipt(row) for row in rows]
+
+    async def brought_by(self, scope: Scope, report_id: str, after: str, limit: int) -> list[Receipt]:
+        """Return the next receipts of the records that a report brought last, in the order of their record ids."""
+        table = record_receipts.c
+        mine = (*_of(scope), table.report_id == report_id, table.record_id > after)
+        async with self._database.begin() as connection:
+            rows = await connection.execute(_SELECTED.where(*mine).order_by(table.record_id).limit(limit))
+            return [_receipt(row) for row in rows]
+
+    async def forget(self, scope: Scope, receipts: Sequence[Receipt]) -> None:
+        """Drop receipts that still are as they were read, because their records are gone. Idempotent: yes."""
+        table = record_receipts.c
+        async with self._database.begin() as connection:
+            for item in receipts:
+                mine = (*_of(scope), table.record_id == item.record_id, table.run_id == item.run_id)
+                await connection.execute(delete(record_receipts).where(*mine))
 
     async def reports(self, organization_id: str, integration_id: str) -> list[str]:
         """Return the reports that an integration has been brought up to date with."""
@@ -128,10 +159,10 @@ class Receipts:
         async with self._database.begin() as connection:
             for chunk in _chunks(receipts):
                 statement = self._database.insert(record_receipts).values([_row(scope, item, now) for item in chunk])
-                changed = ("fingerprint", "remote_id", "run_id", "outcome", "synced_at")
+                changed = [name for name in _row(scope, receipts[0], now) if name not in _KEY]
                 await connection.execute(
                     statement.on_conflict_do_update(
-                        index_elements=["organization_id", "integration_id", "object_type", "record_id"],
+                        index_elements=_KEY,
                         set_={name: statement.excluded[name] for name in changed},
                     )
                 )
@@ -167,6 +198,15 @@ class Receipts:
             await connection.execute(statement)
 
 
+def _of(scope: Scope) -> list[ColumnElement[bool]]:
+    table = record_receipts.c
+    return [
+        table.organization_id == scope.organization_id,
+        table.integration_id == scope.integration_id,
+        table.object_type == scope.object_type,
+    ]
+
+
 def _row(scope: Scope, receipt: Receipt, now: datetime) -> dict[str, object]:
     return {
         "organization_id": scope.organization_id,
@@ -178,7 +218,16 @@ def _row(scope: Scope, receipt: Receipt, now: datetime) -> dict[str, object]:
         "run_id": receipt.run_id,
         "outcome": receipt.outcome.value,
         "synced_at": now,
+        "target_fingerprint": receipt.target_fingerprint,
+        "report_id": receipt.report_id,
+        "source_at": receipt.source_at,
     }
+
+
+def _receipt(row: Any) -> Receipt:
+    record_id, fingerprint, remote_id, run_id, outcome, target, report_id, at = row
+    known = (record_id, fingerprint, remote_id, run_id, RecordStatus(outcome))
+    return Receipt(*known, target, report_id, _aware(at) if at else None)
 
 
 def _aware(moment: datetime) -> datetime:

@@ -19,10 +19,12 @@ from activities.storage import (
     automations,
     connections,
     credentials,
+    dead_letters,
     escalation_policies,
     idempotency,
     preferences,
     root_keys,
+    subject_keys,
     templates,
 )
 from activities.storage.database import Database
@@ -121,6 +123,18 @@ SEALED_TABLES = (
         preferences.EARLIER,
         _organization,
         lambda row: preferences.place_of(row["organization_id"], row["contact"]),
+    ),
+    SealedTable(
+        subject_keys.subject_keys,
+        subject_keys.EARLIER,
+        _organization,
+        lambda row: subject_keys.place_of(row["organization_id"], row["subject"]),
+    ),
+    SealedTable(
+        dead_letters.dead_letters,
+        dead_letters.EARLIER,
+        _organization,
+        lambda row: dead_letters.place_of(row["organization_id"], row["letter_id"]),
     ),
     SealedTable(
         templates.templates,

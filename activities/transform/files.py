@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -74,6 +74,7 @@ class FileReports:
         *,
         cursor: str | None = None,
         updated_since: str | None = None,  # noqa: ARG002 - a file is always read whole
+        record_ids: Sequence[str] = (),  # noqa: ARG002 - likewise
     ) -> AsyncIterator[SourcePage]:
         """Yield pages of at most 1,000 records.
 

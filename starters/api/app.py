@@ -12,6 +12,7 @@ from contracts.errors import WedSyncError
 from starters.api import (
     automations,
     conflicts,
+    dead_letters,
     emergencies,
     health,
     hooks,
@@ -73,6 +74,7 @@ def create_app(settings: Settings, api_settings: ApiSettings) -> FastAPI:
         oauth,
         weddings,
         conflicts,
+        dead_letters,
         emergencies,
         health,
         automations,

@@ -15,12 +15,14 @@ from contracts.errors import ErrorDetail, InvalidInput, Owner, Permanent, WedSyn
 from starters.cli import (
     automations,
     conflicts,
+    dead_letters,
     emergencies,
     explain,
     health,
     integrations,
     keys,
     operations,
+    plans,
     preferences,
     processes,
     runs,
@@ -49,6 +51,8 @@ for _command in (
     processes.api,
     processes.emulators,
     runs.notify,
+    runs.transform,
+    runs.query,
     emergencies.ack,
     explain.explain,
     explain.held,
@@ -59,11 +63,14 @@ for _command in (
 app.add_typer(emergencies.app, name="emergency")
 app.add_typer(health.app, name="health")
 app.add_typer(integrations.app, name="integrations")
+for _planning in (plans.plan, plans.apply):
+    runs.sync_app.command()(_planning)
 app.add_typer(runs.sync_app, name="sync")
 app.add_typer(runs.etl_app, name="etl")
 app.add_typer(weddings.app, name="weddings")
 app.add_typer(automations.app, name="automations")
 app.add_typer(conflicts.app, name="conflicts")
+app.add_typer(dead_letters.app, name="deadletters")
 app.add_typer(operations.schedules_app, name="schedules")
 app.add_typer(keys.app, name="keys")
 app.add_typer(preferences.app, name="preferences")

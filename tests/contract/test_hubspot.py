@@ -115,6 +115,28 @@ async def test_a_second_upsert_of_the_same_records_changes_nothing(provisioned: 
     assert emulators.effects("hubspot") == standing
 
 
+async def test_records_are_removed_by_our_id_and_what_is_gone_already_counts(
+    provisioned: HubSpot, emulators: Emulators
+) -> None:
+    await provisioned.upsert("weddings", prepared(provisioned, *(wedding(number) for number in range(3))))
+    answer = await provisioned.remove("weddings", ["wed-0", "wed-2", "wed-9"])
+    assert (answer.removed, answer.refused, answer.vendor_calls) == (["wed-0", "wed-2", "wed-9"], {}, 2)
+    again = await provisioned.remove("weddings", ["wed-0", "wed-2"])
+    assert (again.removed, again.vendor_calls) == (["wed-0", "wed-2"], 1)
+    assert (kinds(emulators)["weddings.archived"], len(emulators.objects("hubspot", "weddings"))) == (2, 1)
+
+
+async def test_f21_a_removal_whose_answer_was_lost_is_safe_to_repeat(
+    provisioned: HubSpot, emulators: Emulators
+) -> None:
+    await provisioned.upsert("weddings", prepared(provisioned, wedding(1)))
+    emulators.fault("hubspot", "drop_after_effect", path="batch.archive", count=1)
+    with pytest.raises(OutcomeUnknown):
+        await provisioned.remove("weddings", ["wed-1"])
+    assert (await provisioned.remove("weddings", ["wed-1"])).removed == ["wed-1"]
+    assert kinds(emulators)["weddings.archived"] == 1
+
+
 async def test_what_is_read_back_equals_what_was_prepared(provisioned: HubSpot) -> None:
     records = prepared(provisioned, wedding(1, total_budget="24500.50"), wedding(2, venue_name=None))
     await provisioned.upsert("weddings", records)
@@ -258,6 +280,7 @@ async def everything_once(connector: HubSpot) -> None:
     records = prepared(connector, wedding(1, association_contact_id="501", association_company_id="601"), wedding(2))
     await connector.upsert("weddings", records)
     await connector.read("weddings", ["wed-1", "wed-9"])
+    await connector.remove("weddings", ["wed-2"])
     for intent in DeliveryIntent:
         for step in connector.plan(delivery(intent=intent)):
             outcome = await connector.apply(step)

@@ -104,6 +104,26 @@ async def test_a_second_upsert_of_the_same_records_changes_nothing(
     assert emulators.effects("salesforce") == standing
 
 
+async def test_records_are_removed_by_our_id_and_what_is_gone_already_counts(
+    salesforce: Salesforce, emulators: Emulators
+) -> None:
+    await salesforce.upsert("Wedding__c", prepared(salesforce, *(wedding(number) for number in range(3))))
+    answer = await salesforce.remove("Wedding__c", ["wed-0", "wed-2", "wed-9"])
+    assert (answer.removed, answer.refused) == (["wed-0", "wed-2", "wed-9"], {})
+    assert (await salesforce.remove("Wedding__c", ["wed-0"])).removed == ["wed-0"]
+    assert (kinds(emulators)["Wedding__c.deleted"], len(emulators.objects("salesforce", "Wedding__c"))) == (2, 1)
+
+
+async def test_a_record_that_salesforce_does_not_delete_is_named_with_its_code(
+    salesforce: Salesforce, emulators: Emulators
+) -> None:
+    await salesforce.upsert("Wedding__c", prepared(salesforce, wedding(0), wedding(1)))
+    emulators.fault("salesforce", "partial_batch", method="DELETE", path=f"{COLLECTION}$", status=400, count=1)
+    answer = await salesforce.remove("Wedding__c", ["wed-0", "wed-1"])
+    assert (len(answer.removed), len(answer.refused)) == (1, 1)
+    assert all(answer.refused.values())
+
+
 async def test_what_is_read_back_equals_what_was_prepared(salesforce: Salesforce) -> None:
     records = prepared(
         salesforce,
@@ -366,6 +386,7 @@ async def test_every_request_is_admitted_before_it_is_made(emulators: Emulators)
     await connector.provision()
     await connector.upsert("Wedding__c", prepared(connector, wedding(1)))
     await connector.read("Wedding__c", ["wed-1"])
+    await connector.remove("Wedding__c", ["wed-1"])
     job_id = await connector.begin_bulk("Wedding__c")
     await connector.load_bulk(job_id, prepared(connector, wedding(2)))
     await ended(connector, job_id)

@@ -57,6 +57,18 @@ async def test_a_report_is_read_to_its_end_without_repeats(reports: WedSyncRepor
     assert (len(found), len(set(found))) == (2_000, 2_000)
 
 
+async def test_many_named_records_are_read_by_addresses_that_servers_take(
+    reports: WedSyncReports, emulators: Emulators
+):
+    everything = ids(await all_pages(reports))
+    wanted = [*everything[:120], *(f"wed-{'9' * 60}-{number}"[:64] for number in range(3))]
+    before = len(emulators.requests("wedsync"))
+    pages = await all_pages(reports, record_ids=wanted)
+    assert ids(pages) == everything[:120]
+    assert ids(await all_pages(reports, record_ids=wanted, cursor=pages[0].cursor)) == everything[50:120]
+    assert len(emulators.requests("wedsync")) - before == 5
+
+
 async def test_reading_resumes_after_a_cursor(reports: WedSyncReports):
     pages = await all_pages(reports)
     assert ids(await all_pages(reports, cursor=pages[0].cursor)) == ids(pages[1:])

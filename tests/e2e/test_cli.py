@@ -166,3 +166,72 @@ def test_preferences_and_templates_are_set_and_shown(stack: RunningStack, fresh:
     assert stack.json("preferences", "policy", *org)["identity"]["fromName"] == "Canary House"
     stack.json("templates", "save", stack.file({"name": "reminder", "text": "Soon"}), *org)
     assert [one["version"] for one in stack.json("templates", "list", *org)["templates"]] == [1]
+
+
+def test_a_sync_is_planned_carried_out_once_and_its_rejected_records_are_tried_again(
+    stack: RunningStack, fresh: str, tmp_path: Path
+) -> None:
+    lines = [{"id": f"{fresh}-{n}", "name": f"Couple {n}", "guests": n, "status": "booked"} for n in range(3)]
+    report = tmp_path / "report.ndjson"
+    report.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    mapping = {"wedding_name": "name", "guest_count": "guests", "booking_status": "status"}
+    crm = {
+        **HUBSPOT,
+        "integrationId": fresh,
+        "dataMapping": [{"source": source, "target": target} for target, source in mapping.items()],
+        "errorHandling": {"maxRejectedRatio": 1.0},
+    }
+    stack.json("integrations", "connect", stack.file(crm))
+    sync = {
+        "syncId": fresh,
+        "organizationId": ORGANIZATION,
+        "sourceReportId": "import",
+        "source": {"kind": "file", "uri": report.as_uri(), "format": "ndjson"},
+        "targetIntegration": {"integrationId": fresh},
+    }
+    file, org = stack.file(sync), ("--organization", ORGANIZATION)
+    plan = stack.json("sync", "plan", file)
+    assert plan["counts"] == {"create": 3, "update": 0, "remove": 0, "unchanged": 0, "blocked": 0}
+    done = stack.json("sync", "apply", file, "--plan", plan["hash"])
+    assert (done["status"], done["books"]["created"]) == ("success", 3)
+    refused = stack.cli("sync", "apply", file, "--plan", plan["hash"], "--json")
+    assert (refused.returncode, json.loads(refused.stdout)["error"]["code"]) == (1, "plan_outdated")
+
+    report.write_text(report.read_text().replace("booked", "no such status", 1))
+    assert stack.json("sync", "run", stack.file({**sync, "syncId": f"{fresh}-2"}))["deadLetters"] == 1
+    [letter] = stack.json("deadletters", "list", "--integration", fresh, *org)["letters"]
+    assert (letter["recordId"], letter["attempts"]) == (f"{fresh}-0", 1)
+    again = stack.cli("deadletters", "retry", letter["letterId"], *org, "--json")
+    assert (again.returncode, json.loads(again.stdout)["letters"]) == (1, 1)
+    [letter] = stack.json("deadletters", "list", "--integration", fresh, *org)["letters"]
+    assert letter["attempts"] == 2
+    report.write_text(report.read_text().replace("no such status", "booked"))
+    assert stack.json("sync", "run", stack.file({**sync, "syncId": f"{fresh}-3"}))["deadLetters"] == 0
+
+
+def test_a_sync_that_would_remove_much_waits_until_somebody_approves(
+    stack: RunningStack, emulators: Emulators, fresh: str, tmp_path: Path
+) -> None:
+    report = tmp_path / "report.ndjson"
+    crm = {**HUBSPOT, "integrationId": fresh, "dataMapping": [{"source": "name", "target": "wedding_name"}]}
+    stack.json("integrations", "connect", stack.file(crm))
+    sync = {
+        "organizationId": ORGANIZATION,
+        "sourceReportId": "import",
+        "source": {"kind": "file", "uri": report.as_uri(), "format": "ndjson"},
+        "targetIntegration": {"integrationId": fresh},
+        "removals": {"policy": "archive"},
+    }
+    org = ("--organization", ORGANIZATION)
+    lines = [json.dumps({"id": f"{fresh}-{n}", "name": f"Couple {n}"}) + "\n" for n in range(4)]
+    report.write_text("".join(lines))
+    assert stack.json("sync", "run", stack.file({**sync, "syncId": f"{fresh}-1"}))["books"]["created"] == 4
+    report.write_text(lines[0])
+    run_id = stack.json("sync", "run", stack.file({**sync, "syncId": f"{fresh}-2"}), "--no-wait")["runId"]
+    while (answer := stack.cli("sync", "approve", run_id, *org, "--json")).returncode:
+        assert json.loads(answer.stdout)["error"]["code"] == "approval_not_asked"
+    assert json.loads(answer.stdout) == {"accepted": True}
+    ended = stack.json("sync", "run", stack.file({**sync, "syncId": f"{fresh}-2"}))
+    assert (ended["removals"]["decision"], ended["removals"]["removed"]) == ("approved", 3)
+    held = [one["properties"]["wedsync_id"] for one in emulators.objects("hubspot", "weddings")]
+    assert [one for one in held if one.startswith(fresh)] == [f"{fresh}-0"]

@@ -38,7 +38,7 @@ from contracts.integration import ProvisionResult
 from contracts.names import DATA_QUEUE, ORCHESTRATION_QUEUE, system_queue
 from emulators.wedding_files import write
 from emulators.wedding_rows import DataSet
-from tests.support.etl_house import House
+from tests.support.etl_house import SNOWFLAKE, House
 from tests.support.snowflake_account import Account
 from tests.support.temporal import polling, time_skipping
 from workflows.run_warehouse_etl import RunWarehouseEtl
@@ -201,8 +201,7 @@ async def test_f12_files_that_stay_corrupt_fail_the_run():
 @pytest.fixture
 async def house(account: Account, tmp_path: Path):
     made = House(tmp_path, "snowflake-main", "snowflake", account.url)
-    settings = {"account": "sandbox", "warehouse": "COMPUTE_WH", "database": "WEDSYNC"}
-    await made.connect(ORGANIZATION, {"user": "sandbox", "password": "sandbox"}, settings)
+    await made.connect(ORGANIZATION, *SNOWFLAKE)
     yield made
     await made.aclose()
 

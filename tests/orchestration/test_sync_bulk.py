@@ -21,7 +21,7 @@ from tests.contract.conftest import emulators, served_emulators  # noqa: F401 - 
 from tests.orchestration.test_sync_report import ORGANIZATION, server, workers
 from tests.orchestration.test_sync_report_vendors import House, wedsync
 from tests.support.emulators import Emulators
-from workflows.sync_report import _jobs
+from workflows.pushing import jobs_of
 
 EMULATED = ("salesforce", "wedsync")
 MAPPING = [
@@ -172,7 +172,7 @@ def test_a_report_is_cut_into_pushes_that_each_fill_a_job(bulk_from: int | None,
         max_rejected_ratio=0,
     )
     parts = PartList(manifest=part(0), count=math.ceil(read / 1_000))
-    assert [job.count for job in _jobs(plan, ExtractedReport(parts=parts, read=read, rejected=0))] == counts
+    assert [job.count for job in jobs_of(plan, ExtractedReport(parts=parts, read=read, rejected=0))] == counts
 
 
 def part(rows: int) -> DatasetRef:

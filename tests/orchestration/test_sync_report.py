@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 from uuid import uuid4
@@ -17,15 +17,20 @@ from contracts.dataset import DatasetRef
 from contracts.errors import AuthExpired
 from contracts.integration import SyncObservation
 from contracts.names import DATA_QUEUE, ORCHESTRATION_QUEUE, system_queue
-from contracts.sync import Books, DataSynchronizationRequest, SynchronizationResult, SyncStatus
+from contracts.sync import Books, DataSynchronizationRequest, SynchronizationResult, SyncProgress, SyncStatus
+from contracts.sync_plan import PlanCounts, PreviewedParts, hash_of
 from contracts.sync_steps import (
     ExtractedReport,
+    FindRemovals,
     FinishedSync,
     FinishSync,
+    FoundRemovals,
     PartList,
     PrepareSync,
     PushedRecords,
     PushParts,
+    RemovalProgress,
+    RemoveRecords,
     SyncPlan,
     WatermarkRecord,
 )
@@ -74,9 +79,15 @@ class FakeSync:
         self.watermarks: list[WatermarkRecord] = []
         self.observed: list[SyncObservation] = []
         self.refuse_push = False
+        self.on_push: Callable[[], Awaitable[None]] | None = None
+        self.gone = 0
+        self.removals: dict[str, Any] = {}
 
     def activities(self) -> list[Any]:
-        return [self.prepare, self.extract, self.push_records, self.finish, self.record_watermark, self.observe_sync]
+        return [
+            *(self.prepare, self.extract, self.push_records, self.finish, self.record_watermark, self.observe_sync),
+            *(self.preview_records, self.find_removals, self.remove_records),
+        ]
 
     @activity.defn(name="sync.prepare")
     async def prepare(self, given: PrepareSync) -> SyncPlan:
@@ -94,6 +105,7 @@ class FakeSync:
                 "conflictResolution": "source_wins",
                 "batchSize": 100,
                 "maxRejectedRatio": self.ratio,
+                "removals": self.removals,
                 **self.bulk,
             }
         )
@@ -112,12 +124,26 @@ class FakeSync:
     @activity.defn(name="sync.push_records")
     async def push_records(self, job: PushParts) -> PushedRecords:
         self.pushed.append(job.first)
+        if self.on_push is not None and len(self.pushed) == 1:
+            await self.on_push()
         if self.refuse_push:
             raise as_application_error(AuthExpired("credential_refused", "The vendor refuses the credential."))
         rejected, held = (self.rejected, self.held) if job.first == 0 else (0, 0)
         read = 10 * job.count
         books = Books(read=read, created=read - rejected - held, rejected=rejected, held=held)
         return PushedRecords(outcomes=REF, books=books, vendor_calls=1)
+
+    @activity.defn(name="sync.preview_records")
+    async def preview_records(self, job: PushParts) -> PreviewedParts:
+        return PreviewedParts(changes=REF, counts=PlanCounts(create=10 * job.count), digest=hash_of([str(job.first)]))
+
+    @activity.defn(name="sync.find_removals")
+    async def find_removals(self, given: FindRemovals) -> FoundRemovals:
+        return FoundRemovals(gone=REF.model_copy(update={"rows": self.gone}), known=100)
+
+    @activity.defn(name="sync.remove_records")
+    async def remove_records(self, given: RemoveRecords) -> RemovalProgress:
+        return RemovalProgress(done=self.gone, removed=self.gone)
 
     @activity.defn(name="sync.finish")
     async def finish(self, given: FinishSync) -> FinishedSync:
@@ -195,3 +221,31 @@ async def test_a_failed_push_starts_no_further_ones():
     fake.refuse_push = True
     failure = await failure_of(fake)
     assert (failure.type, len(fake.pushed) < 30) == ("AuthExpired", True)
+
+
+async def test_a_run_tells_how_far_it_is():
+    fake = FakeSync(parts=4)
+    async with server() as client, workers(client, fake.activities(), "hubspot"):
+        handle = await client.start_workflow(
+            SyncReport.run, asked(), id=f"sync-{uuid4()}", task_queue=ORCHESTRATION_QUEUE
+        )
+        await handle.result()
+        told = await handle.query("progress", result_type=SyncProgress)
+    assert (told.done, told.total, told.sentence()) == (40, 40, "40 of 40 records (100%)")
+
+
+async def test_a_record_that_changes_while_it_is_brought_over_is_read_again():
+    fake = FakeSync(parts=1)
+    async with server() as client:
+        request = asked(syncType="real_time", recordIds=["wed-1001"])
+        handle = await client.start_workflow(
+            SyncReport.run,
+            request,
+            id=f"sync-{uuid4()}",
+            task_queue=ORCHESTRATION_QUEUE,
+            start_signal="record_changed",
+        )
+        fake.on_push = lambda: handle.signal("record_changed")
+        async with workers(client, fake.activities(), "hubspot"):
+            await handle.result()
+    assert len(fake.pushed) == 2

@@ -22,10 +22,14 @@ from activities.security.envelope import MasterKey
 from activities.storage.connections import ConnectionStore
 from activities.storage.credentials import SealedSecretStore
 from activities.storage.database import Database, metadata
+from activities.storage.dead_letters import DeadLetters
 from activities.storage.receipts import Receipts
+from activities.storage.report_schemas import ReportSchemas
 from activities.storage.staging import Staging
 from activities.sync import Sync
 from activities.sync_parts import Parts
+from activities.sync_preview import SyncPreviews
+from activities.sync_removals import SyncRemovals
 from contracts.health import HealthRules
 from contracts.integration import IntegrationConfiguration, IntegrationState
 from contracts.sync import Books, RecordResult, SynchronizationResult, SyncStatus
@@ -59,15 +63,22 @@ class House:
         self.access = Access(self.connections, self._secrets, self._endpoint, IN_DEVELOPMENT)
         self.staging = Staging(f"file://{folder}/objects", key, folder / "scratch")
         self.receipts = Receipts(self.database)
+        self.letters = DeadLetters(self.database, key)
         self.sources: list[WedSyncReports] = []
         self.sync = Sync(
             self.access,
             self.staging,
             self.receipts,
+            self.letters,
+            ReportSchemas(self.database),
             wedsync=self._source,
             import_dirs=[folder],
             fingerprint_key=key.derive("fingerprint"),
         )
+        self.previews = SyncPreviews(
+            self.access, self.staging, self.receipts, fingerprint_key=key.derive("fingerprint")
+        )
+        self.removals = SyncRemovals(self.access, self.staging, self.receipts, self._source)
 
     @classmethod
     @asynccontextmanager
@@ -96,6 +107,8 @@ class House:
         return [
             *(steps.prepare, steps.extract, steps.push_records),
             *(steps.publish_dataset, steps.finish, steps.record_watermark),
+            self.previews.preview_records,
+            *(self.removals.find_removals, self.removals.remove_records),
             build_health(self.database, self.connections, self.access, HealthRules()).observe_sync,
         ]
 

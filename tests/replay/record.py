@@ -23,6 +23,7 @@ from tests.orchestration import test_integration as integration
 from tests.orchestration import test_integration_migration as moves
 from tests.orchestration import test_integration_tokens as tokens
 from tests.orchestration import test_monitor_health as health
+from tests.orchestration import test_query_warehouse as queries
 from tests.orchestration import test_raise_emergency as emergency
 from tests.orchestration import test_recall_wedding as recalls
 from tests.orchestration import test_reroute_undelivered as rerouting
@@ -35,7 +36,9 @@ from tests.orchestration import test_route_notification_holds as holds
 from tests.orchestration import test_run_automation as automation
 from tests.orchestration import test_run_warehouse_etl as etl
 from tests.orchestration import test_sync_notification_states as states
+from tests.orchestration import test_sync_removals as removals
 from tests.orchestration import test_sync_report as sync
+from tests.orchestration import test_transform_report as transform
 from tests.orchestration import test_trigger_automations as triggers
 from tests.orchestration import test_watch_weather as weather
 from tests.orchestration import test_wedding_gap as gaps
@@ -216,6 +219,29 @@ async def load_with_a_lost_part() -> AsyncIterator[WorkflowHandle[Any, Any]]:
     async with etl.server() as client, etl.workers(client, fake.activities()):
         handle = await client.start_workflow(
             etl.RunWarehouseEtl.run, etl.asked(), id="load-recorded", task_queue=etl.ORCHESTRATION_QUEUE
+        )
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
+async def question_to_a_warehouse() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    async with queries.server() as client, queries.workers(client, queries.FakeAnalytics().activities()):
+        handle = await client.start_workflow(
+            queries.QueryWarehouse.run, queries.QUERY, id="query-recorded", task_queue=queries.ORCHESTRATION_QUEUE
+        )
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
+async def transformation_of_a_file() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    async with transform.server() as client, transform.workers(client, transform.FakeTransformations().activities()):
+        handle = await client.start_workflow(
+            transform.TransformReport.run,
+            transform.asked(),
+            id="transformation-recorded",
+            task_queue=transform.ORCHESTRATION_QUEUE,
         )
         await handle.result()
         yield handle
@@ -430,6 +456,48 @@ async def sync_of_two_parts() -> AsyncIterator[WorkflowHandle[Any, Any]]:
 
 
 @asynccontextmanager
+async def sync_of_a_plan_that_removes_once_approved() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    fake = sync.FakeSync()
+    fake.gone, fake.removals = 50, {"policy": "archive"}
+    async with sync.server() as client, sync.workers(client, fake.activities(), "hubspot"):
+        request = sync.asked(planHash=sync.hash_of([sync.hash_of(["0"]), sync.hash_of(["1"]), ""]))
+        handle = await client.start_workflow(
+            sync.SyncReport.run, request, id="sync-recorded", task_queue=sync.ORCHESTRATION_QUEUE
+        )
+        await interleavings.until(lambda: removals.waits(handle))
+        await removals.answer(handle, approved=True)
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
+async def sync_of_a_record_that_changed_again() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    fake = sync.FakeSync()
+    async with sync.server() as client:
+        handle = await client.start_workflow(
+            sync.SyncReport.run,
+            sync.asked(syncType="real_time", recordIds=["wed-1001"]),
+            id="sync-recorded",
+            task_queue=sync.ORCHESTRATION_QUEUE,
+            start_signal="record_changed",
+        )
+        fake.on_push = lambda: handle.signal("record_changed")
+        async with sync.workers(client, fake.activities(), "hubspot"):
+            await handle.result()
+        yield handle
+
+
+@asynccontextmanager
+async def sync_only_planned() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    async with sync.server() as client, sync.workers(client, sync.FakeSync().activities(), "hubspot"):
+        handle = await client.start_workflow(
+            sync.SyncReport.run, sync.asked(dryRun=True), id="sync-recorded", task_queue=sync.ORCHESTRATION_QUEUE
+        )
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
 async def weather_over_a_wedding() -> AsyncIterator[WorkflowHandle[Any, Any]]:
     fake = weather.FakeWeather()
     fake.sky = [weather.warning()]
@@ -520,6 +588,8 @@ PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, An
         integration_with_a_new_credential,
         keys_rotated_in_two_passes,
         load_with_a_lost_part,
+        question_to_a_warehouse,
+        transformation_of_a_file,
         load_with_steps_side_by_side,
         recall_with_a_refusal,
         routing_cancelled,
@@ -531,7 +601,10 @@ PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, An
         routing_with_failover,
         states_carried,
         sync_as_bulk_jobs,
+        sync_of_a_plan_that_removes_once_approved,
+        sync_of_a_record_that_changed_again,
         sync_of_two_parts,
+        sync_only_planned,
         undelivered_rerouted_and_told,
         weather_over_a_wedding,
         wedding_asked_followed_and_reopened,

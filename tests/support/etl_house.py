@@ -7,13 +7,22 @@ from typing import Any
 
 from activities.access import Access
 from activities.etl import Etl
+from activities.protection import Protection
 from activities.security.envelope import MasterKey
+from activities.sources import Sources
 from activities.storage.connections import ConnectionStore
 from activities.storage.credentials import SealedSecretStore
 from activities.storage.database import Database, metadata
 from activities.storage.staging import Staging
+from activities.storage.subject_keys import SubjectKeys
 from contracts.integration import IntegrationConfiguration, IntegrationState
 from tests.support.loopback import IN_DEVELOPMENT
+
+SNOWFLAKE = (
+    {"user": "sandbox", "password": "sandbox"},
+    {"account": "sandbox", "warehouse": "COMPUTE_WH", "database": "WEDSYNC"},
+)
+"""Credential and settings of the Snowflake stand-in's account."""
 
 
 class House:
@@ -24,17 +33,19 @@ class House:
         integration_id: the warehouse's integration.
         platform: its system.
         url: where the stand-in is.
+        staging_url: where staged objects go; a directory of `folder` when empty.
     """
 
-    def __init__(self, folder: Path, integration_id: str, platform: str, url: str) -> None:
+    def __init__(self, folder: Path, integration_id: str, platform: str, url: str, staging_url: str = "") -> None:
         key = MasterKey(bytes(32))
         self._integration_id, self._platform, self._url = integration_id, platform, url
         self.database = Database(f"sqlite:///{folder}/store.db")
         self._connections = ConnectionStore(self.database, key)
         self._secrets = SealedSecretStore(self.database, key)
         self.access = Access(self._connections, self._secrets, self._endpoint, IN_DEVELOPMENT)
-        staging = Staging(f"file://{folder}/objects", key, folder / "scratch")
-        self.etl = Etl(self.access, staging, [folder])
+        staging = Staging(staging_url or f"file://{folder}/objects", key, folder / "scratch")
+        sources = Sources(self.access, staging, [folder])
+        self.etl = Etl(self.access, staging, sources, Protection(SubjectKeys(self.database, key), key))
 
     async def _endpoint(self, platform: str) -> str:
         return self._url

@@ -22,11 +22,14 @@ from activities.storage.automations import AutomationStore
 from activities.storage.connections import ConnectionStore
 from activities.storage.credentials import SealedSecretStore
 from activities.storage.database import Database, metadata, migrate
+from activities.storage.dead_letters import DeadLetters, Outbox, Undelivered
 from activities.storage.escalation_policies import EscalationPolicyStore
 from activities.storage.idempotency import Answer, IdempotencyStore
 from activities.storage.preferences import PreferenceStore
+from activities.storage.receipts import Scope
 from activities.storage.root_keys import StoredRootKeys
 from activities.storage.sealed_rows import SEALED_TABLES, SealedRows
+from activities.storage.subject_keys import SubjectKeys
 from activities.storage.templates import TemplateStore
 from contracts.alerts import AlertRoutes
 from contracts.automation import AutomationDefinition
@@ -35,12 +38,14 @@ from contracts.escalation import EscalationPolicy
 from contracts.identity import TemplateWords
 from contracts.integration import CredentialRef, IntegrationConfiguration, IntegrationState
 from contracts.preferences import ContactPreferences
+from contracts.sync import RecordStatus
 from starters.private_files import write_private
 
 OLD, NEW = MasterKey(b"o" * 32), MasterKey(b"n" * 32)
 BEFORE, DURING, AFTER = KeyRing(given=[OLD]), KeyRing(given=[NEW, OLD]), KeyRing(given=[NEW])
 CREDENTIALS = next(sealed for sealed in SEALED_TABLES if sealed.name == "credentials")
 REF = CredentialRef(organization_id="lumen", integration_id="crm", version=1)
+OUTBOX = Outbox(Scope("lumen", "crm", "weddings"), "weddings")
 ANSWER = Answer(202, {}, '{"runId": "r-1"}')
 
 
@@ -54,6 +59,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 async def fill(store: Database) -> None:
+    assert await SubjectKeys(store, BEFORE).of("lumen", ["s" * 32])
     await SealedSecretStore(store, BEFORE).put("lumen", "crm", {"token": "t-1"})
     configuration = {"integrationId": "crm", "organizationId": "lumen", "platform": "hubspot", "connectionConfig": {}}
     await ConnectionStore(store, BEFORE).put(
@@ -73,6 +79,8 @@ async def fill(store: Database) -> None:
     )
     await PreferenceStore(store, BEFORE).put("lumen", "c" * 32, ContactPreferences(opted_out=True))
     await TemplateStore(store, BEFORE).save("lumen", TemplateWords(name="reminder", text="Soon"))
+    letter = Undelivered("wed-1", "wed-1", RecordStatus.REJECTED, "required value missing: wedding_name", "{}")
+    await DeadLetters(store, BEFORE).keep(OUTBOX, "run-1", [letter], datetime.now(UTC))
     await AuthorizationStore(store, BEFORE).put("state", pending, datetime.now(UTC) + timedelta(minutes=10))
 
 
@@ -91,7 +99,9 @@ def test_every_table_with_a_sealed_column_takes_part() -> None:
 
 async def test_every_kind_of_record_opens_under_the_new_key_alone(store: Database) -> None:
     await fill(store)
+    subject_key = await SubjectKeys(store, BEFORE).of("lumen", ["s" * 32])
     rows = await rotate(store)
+    assert await SubjectKeys(store, AFTER).of("lumen", ["s" * 32]) == subject_key
     assert await rows.counts() == {sealed.name: {NEW.key_id(): 1} for sealed in SEALED_TABLES}
     opened = await SealedSecretStore(store, AFTER).get(REF)
     assert opened["token"].get_secret_value() == "t-1"
@@ -100,6 +110,7 @@ async def test_every_kind_of_record_opens_under_the_new_key_alone(store: Databas
     assert [one.version for one in await AutomationStore(store, AFTER).newest("lumen")] == [1]
     assert await AuthorizationStore(store, AFTER).take("state") is not None
     assert (await PreferenceStore(store, AFTER).wishes("lumen", ["c" * 32])).of("c" * 32).opted_out
+    assert (await DeadLetters(store, AFTER).listed("lumen"))[1] == 1
     assert await TemplateStore(store, AFTER).get("lumen", "reminder") is not None
     requests = IdempotencyStore(store, AFTER, StoredRootKeys(store.url, AFTER).eldest)
     assert await requests.begin("lumen", "k|1", requests.fingerprint("lumen", b"{}")) == ANSWER

@@ -26,12 +26,13 @@ from activities.connectors.crm.hubspot_provision import MOST_CALLS, Provisioner
 from activities.connectors.crm.hubspot_records import Records
 from activities.connectors.crm.hubspot_schema import RECORD_ID_PROPERTY, WEDDINGS, known_properties
 from activities.ports.connection import Connection
-from activities.ports.connector import OutboundRecord, UpsertAnswer
+from activities.ports.connector import OutboundRecord, RemovalAnswer, UpsertAnswer
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, OAuth, RateLimit
 from contracts.effects import Delivery, EffectOutcome, EffectStep, StandingEffect
 from contracts.engagement import NotificationState
 from contracts.errors import Permanent, WedSyncError
 from contracts.integration import ConnectionProbe, IntegrationType, ProvisionResult
+from contracts.sync import RemovalPolicy
 
 _PROBE_CALLS = 4
 
@@ -73,7 +74,9 @@ class HubSpot:
         rate_limit=RateLimit(requests=190, per_s=10.0),
         batch_size=100,
         page_size=100,
+        modified_field="hs_lastmodifieddate",
         delivery_batch=dict.fromkeys(OBJECT_OF_KIND, BATCH),
+        removes=frozenset({RemovalPolicy.ARCHIVE}),
         reversible=CREATING_KINDS,
         correctable=frozenset(OBJECT_OF_KIND),
         notes=(
@@ -165,6 +168,10 @@ class HubSpot:
     async def read(self, object_type: str, record_ids: Sequence[str]) -> Mapping[str, Mapping[str, JsonValue]]:
         """Return HubSpot's current properties by our record id, as `Records.read` says."""
         return await self._records.read(object_type, record_ids)
+
+    async def remove(self, object_type: str, record_ids: Sequence[str]) -> RemovalAnswer:
+        """Archive at most 100 records by our record id, as `Records.remove` says."""
+        return await self._records.remove(object_type, record_ids)
 
     def plan(self, delivery: Delivery) -> list[EffectStep]:
         """Return the contact update, note and deal update per contact, or one task.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -122,6 +122,12 @@ class HubSpotApi:
     async def archive(self, operation: str, object_type: str, object_id: str) -> None:
         """Archive one record, which is answered without a body; errors as `call`."""
         send = partial(self._send, "objects.archive", (object_type, object_id), {})
+        await self._request(operation, send, writes=True, empty=True)
+
+    async def archive_batch(self, operation: str, object_type: str, object_ids: Sequence[str]) -> None:
+        """Archive at most 100 records, which is answered without a body; errors as `call`."""
+        body = {"inputs": [{"id": object_id} for object_id in object_ids]}
+        send = partial(self._send, "batch.archive", (object_type, body), {})
         await self._request(operation, send, writes=True, empty=True)
 
     async def get(self, operation: str, path: str) -> Answer:

@@ -13,7 +13,7 @@ from activities.connectors.crm.hubspot_api import SYSTEM, HubSpotApi, Json, bad_
 from activities.connectors.crm.hubspot_mapping import comparable
 from activities.connectors.crm.hubspot_provision import object_type_id
 from activities.connectors.crm.hubspot_schema import ASSOCIATION_TARGETS, CUSTOM_OBJECTS, RECORD_ID_PROPERTY
-from activities.ports.connector import OutboundRecord, UpsertAnswer
+from activities.ports.connector import OutboundRecord, RemovalAnswer, UpsertAnswer
 from contracts.errors import InvalidInput, Permanent
 from contracts.sync import RecordResult, RecordStatus
 
@@ -109,6 +109,25 @@ class Records:
             record_id: {name: comparable(types.get(name, ""), value) for name, value in values.items()}
             for record_id, values in found.items()
         }
+
+    async def remove(self, object_type: str, record_ids: Sequence[str]) -> RemovalAnswer:
+        """Archive at most 100 records, which can be restored at HubSpot for 90 days.
+
+        Idempotent: yes. HubSpot archives by its own id, so the records are read by ours first: absent ones are gone.
+
+        Raises:
+            InvalidInput: `not_provisioned`.
+            OutcomeUnknown: the answer was lost.
+
+        Source: https://developers.hubspot.com/docs/api-reference/crm-objects-v3/batch/post-crm-v3-objects-objectType-
+            batch-archive (v3).
+        """
+        held = await self.read(object_type, record_ids)
+        if held:
+            address, _ = await self._address(object_type)
+            ids = [str(values["hs_object_id"]) for values in held.values()]
+            await self._api.archive_batch(f"{object_type}.archive", address, ids)
+        return RemovalAnswer(list(record_ids), {}, 1 + bool(held))
 
     async def _address(self, object_type: str) -> tuple[str, int]:
         """Return the type's name at this account and the calls it took; the schemas are read once."""

@@ -32,11 +32,12 @@ from activities.connectors.crm.salesforce_schema import (
     formatted,
 )
 from activities.ports.connection import Connection
-from activities.ports.connector import BulkStage, OutboundRecord, UpsertAnswer
+from activities.ports.connector import BulkStage, OutboundRecord, RemovalAnswer, UpsertAnswer
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, OAuth, RateLimit
 from contracts.effects import Delivery, EffectOutcome, EffectStep, StandingEffect
 from contracts.errors import InvalidInput, WedSyncError
 from contracts.integration import ConnectionProbe, IntegrationType, ProvisionResult
+from contracts.sync import RemovalPolicy
 
 _DAY_S = 86_400.0
 
@@ -72,9 +73,11 @@ class Salesforce:
         rate_limit=RateLimit(requests=100_000, per_s=_DAY_S),
         batch_size=200,
         page_size=200,
+        modified_field="LastModifiedDate",
         delivery_batch={TASK_UPSERT: BATCH},
         bulk_from=2_000,
         bulk_size=10_000,
+        removes=frozenset({RemovalPolicy.DELETE}),
         reversible=frozenset({TASK_UPSERT}),
         correctable=frozenset({TASK_UPSERT, OPPORTUNITY_UPDATE}),
         # Triggers of the org run inside every write.
@@ -168,6 +171,10 @@ class Salesforce:
     async def read(self, object_type: str, record_ids: Sequence[str]) -> Mapping[str, Mapping[str, JsonValue]]:
         """Return Salesforce's current fields by our record id, as `Records.read` says."""
         return await self._records.read(checked_name(object_type), record_ids)
+
+    async def remove(self, object_type: str, record_ids: Sequence[str]) -> RemovalAnswer:
+        """Delete at most 200 records by our record id, as `Records.remove` says."""
+        return await self._records.remove(checked_name(object_type), record_ids)
 
     async def begin_bulk(self, object_type: str) -> str:
         """Open a job and return its id, as `BulkRecords.begin` says."""

@@ -10,13 +10,14 @@ from pydantic import JsonValue
 
 from activities.connectors.crm.salesforce_api import SYSTEM, TRANSIENT_CODES, Json, SalesforceApi, error_codes
 from activities.connectors.crm.salesforce_schema import checked_name, comparable
-from activities.ports.connector import OutboundRecord, UpsertAnswer
+from activities.ports.connector import OutboundRecord, RemovalAnswer, UpsertAnswer
 from contracts.errors import InvalidInput, Permanent
 from contracts.sync import RecordResult, RecordStatus
 
 _POISON_STATUSES = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE})
 _MAX_QUERY = 6_000
 """Characters of ids in one query, of 16,384 that a request line may have once they are quoted."""
+_GONE = "ENTITY_IS_DELETED"
 _UNREADABLE = frozenset({"address", "location", "base64"})
 
 
@@ -107,6 +108,33 @@ class Records:
                 held[str(values[self._id_field])] = values
         return held
 
+    async def remove(self, object_type: str, record_ids: Sequence[str]) -> RemovalAnswer:
+        """Delete at most 200 records into the recycle bin, where they stay for 15 days.
+
+        Idempotent: yes. Salesforce deletes by its own id, so the records are read by ours first: absent ones are gone.
+
+        Raises:
+            InvalidInput: `not_provisioned`.
+            OutcomeUnknown: the answer was lost.
+
+        Source: https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/
+            resources_composite_sobjects_collections_delete.htm (v67.0).
+        """
+        held = await self.read(object_type, record_ids)
+        calls = len(list(_chunks(list(dict.fromkeys(record_ids)))))
+        if not held:
+            return RemovalAnswer(list(record_ids), {}, calls)
+        params = {"ids": ",".join(str(values["Id"]) for values in held.values()), "allOrNone": "false"}
+        answer = await self._api.call(
+            f"{object_type}.delete", "DELETE", "composite/sobjects", params=params, writes=True
+        )
+        found = answer.objects()
+        if len(found) != len(held) or any(type(item.get("success")) is not bool for item in found):
+            raise answer.bad()
+        outcomes = {record_id: _removed(item) for record_id, item in zip(held, found, strict=True)}
+        refused = {record_id: reason for record_id, reason in outcomes.items() if reason}
+        return RemovalAnswer([one for one in record_ids if one not in refused], refused, calls + 1)
+
     async def _readable(self, object_type: str) -> list[str]:
         async with self._reading:
             if object_type not in self._fields:
@@ -155,6 +183,15 @@ def _result(record_id: str, item: Json) -> RecordResult:
     errors = item.get("errors")
     codes = error_codes([error for error in errors if isinstance(error, dict)] if isinstance(errors, list) else [])
     return refusal(record_id, codes)
+
+
+def _removed(item: Json) -> str:
+    """Return why a record was not deleted, nothing when it is gone."""
+    if item["success"]:
+        return ""
+    errors = item.get("errors")
+    codes = error_codes([error for error in errors if isinstance(error, dict)] if isinstance(errors, list) else [])
+    return "" if _GONE in codes else " ".join(codes) or "UNKNOWN"
 
 
 def refusal(record_id: str, codes: Sequence[str]) -> RecordResult:
