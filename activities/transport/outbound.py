@@ -10,6 +10,7 @@ then resolved here, every address it has is judged, and connections go to a judg
     SMTP        `dial`, a connected socket for an SDK that takes one
     PostgreSQL  `judged_addresses_async`, for a driver that is given addresses, and `tls.named_context`
     native      `gate.Gate`, a CONNECT proxy of this process for an SDK that opens its own sockets
+    native      `relay.Relay`, a Unix socket of this process for an SDK that can be given the path of one
 
 All of them leave the name to TLS and read no proxy from the environment; those of HTTP follow no redirect and bound the
 answer. What each cannot do stands in decisions/0005.

@@ -65,9 +65,19 @@ def _pass_on(here: socket.socket, there: socket.socket) -> None:
 
 
 def _pass_piece(source: socket.socket, target: socket.socket) -> bool:
-    """Pass on what has arrived; False at the end. TLS may hold decrypted bytes that no selector sees."""
+    """Pass on what has arrived; False at the end.
+
+    TLS may hold decrypted bytes that no selector sees, and may have received what is for itself alone, such as a
+    ticket: it is asked until it has no more, and never waited for.
+    """
     while True:
-        piece = source.recv(_CHUNK)
+        try:
+            source.settimeout(0.0)
+            piece = source.recv(_CHUNK)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return True
+        finally:
+            source.settimeout(None)
         target.sendall(piece)
         if not piece or not isinstance(source, ssl.SSLSocket) or not source.pending():
             return bool(piece)

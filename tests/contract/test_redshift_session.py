@@ -1,5 +1,6 @@
 """Redshift sessions: our own TLS under the unchanged driver, and every error as what recovers from it."""
 
+import select
 import socket
 import ssl
 import threading
@@ -185,3 +186,31 @@ def test_a_block_that_fails_leaves_nothing(cluster: StandIn, session: Session) -
     with pytest.raises(ZeroDivisionError):
         fail()
     assert cluster.counts("dev") == {"s.t": 0}
+
+
+def test_a_relay_waits_for_no_record_that_is_for_tls_alone(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def answer() -> None:
+        client, _ = listener.accept()
+        with authority.server_context().wrap_socket(client, server_side=True) as tls:
+            tls.sendall(tls.recv(100))
+
+    server = threading.Thread(target=answer, daemon=True)
+    server.start()
+    context = ssl.create_default_context(cafile=str(authority.ca_file))
+    tls = context.wrap_socket(socket.create_connection(listener.getsockname()), server_hostname=NAME)
+    # TLS 1.3 sends its tickets after the handshake, before anybody has asked for anything.
+    assert select.select([tls], [], [], 60)[0]
+    relay = Relay(tls)
+    with socket.socket(socket.AF_UNIX) as inside:
+        inside.settimeout(20)
+        inside.connect(relay.path)
+        while select.select([tls], [], [], 0)[0]:
+            pass
+        inside.sendall(b"hello")
+        assert inside.recv(100) == b"hello"
+    server.join()
+    listener.close()
+    relay.close()

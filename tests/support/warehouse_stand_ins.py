@@ -40,8 +40,14 @@ class StandIn:
             str(self._directory),
         ]
         environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+        # It ends with the tests however they end, because then its input ends.
         self._process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment | {"PYTHONPATH": str(ROOT)}
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env=environment | {"PYTHONPATH": str(ROOT)},
         )
         assert self._process.stdout is not None
         self.ready: dict[str, Any] = json.loads(self._process.stdout.readline())
@@ -59,8 +65,9 @@ class StandIn:
 
     def _end(self) -> None:
         self._process.wait(timeout=_PATIENCE_S)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            pipe.close()
         self._control.close()
 
     @property
