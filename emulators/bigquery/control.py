@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import httpx
+from bqemulator.domain.errors import DomainError
+from bqemulator.storage.sql_identifiers import quoted_table_ref
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
@@ -16,22 +21,25 @@ if TYPE_CHECKING:
     from emulators.core import Emulator
 
 PROJECTS = ("wedsync", "harbour")
-_TYPES = {"INTEGER": int, "INT64": int, "FLOAT": float, "FLOAT64": float, "NUMERIC": float}
 
 
 def control_routes(emulator: Emulator, context: AppContext, vendor: ASGIApp) -> list[BaseRoute]:
     """Routes below `/_emulators/bigquery`: `objects/{project.dataset.table}` are its rows, `reset` forgets all."""
     client = httpx.AsyncClient(transport=httpx.ASGITransport(app=vendor), base_url="http://bigquery/bigquery/v2")
 
+    def found(name: str) -> list[dict[str, Any]]:
+        place = quoted_table_ref(*name.split("."))
+        with context.engine.connection.cursor() as cursor:
+            answer = cursor.execute(f"SELECT * FROM {place}")
+            names = [column[0] for column in answer.description]
+            return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+
     async def rows(request: Request) -> Response:
-        project, _, table = request.path_params["name"].partition(".")
-        asked = {"query": f"SELECT * FROM `{project}.{table}`", "useLegacySql": False, "maxResults": 10_000}
-        answer = await client.post(f"/projects/{project}/queries", json=asked)
-        if answer.status_code != httpx.codes.OK or "schema" not in answer.json():
+        try:
+            listed = await run_in_threadpool(found, request.path_params["name"])
+        except (DomainError, TypeError, duckdb.CatalogException):
             return JSONResponse({"error": "There is no such table."}, 404)
-        found = answer.json()
-        fields = found["schema"]["fields"]
-        return JSONResponse([_row(fields, one["f"]) for one in found.get("rows") or []])
+        return Response(json.dumps(listed, default=str), media_type="application/json")
 
     async def reset(_: Request) -> Response:
         for project in PROJECTS:
@@ -48,15 +56,3 @@ def control_routes(emulator: Emulator, context: AppContext, vendor: ASGIApp) -> 
         Route("/_emulators/bigquery/reset", reset, methods=["POST"]),
         Route("/_emulators/reset", reset, methods=["POST"]),
     ]
-
-
-def _row(fields: list[dict[str, Any]], cells: list[dict[str, Any]]) -> dict[str, Any]:
-    return {field["name"]: _value(field["type"], cell["v"]) for field, cell in zip(fields, cells, strict=True)}
-
-
-def _value(kind: str, value: str | None) -> Any:
-    if value is None:
-        return None
-    if kind in {"BOOLEAN", "BOOL"}:
-        return value == "true"
-    return _TYPES.get(kind, str)(value)

@@ -57,5 +57,5 @@ async def test_a_planner_s_automations_write_to_every_couple_once_and_undo_what_
 
 
 async def test_the_same_weddings_make_equal_marts_in_different_warehouses(stack: RunningStack, tmp_path: Path):
-    scenario = partial(enterprise_warehouses, weddings=2_000, warehouses=("redshift", "databricks"))
+    scenario = partial(enterprise_warehouses, weddings=2_000, warehouses=("redshift", "bigquery", "databricks"))
     assert await differences(scenario, stack, tmp_path) == []
