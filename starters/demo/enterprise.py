@@ -103,39 +103,38 @@ def _standing(result: ETLResult) -> int:
 
 
 async def _configuration(stage: Stage, system: str) -> IntegrationConfiguration:
-    if system == "redshift":
-        found = await stage.vendors.addresses(system)
-        keys = {"accessKeyId": "sandbox", "secretAccessKey": "sandbox"}
-        return integration(
-            system,
-            "redshift-main",
-            credential={"user": "sandbox", "password": "sandbox", **keys},
-            host="lumen.abc123xyz789.eu-central-1.redshift.amazonaws.com",
-            database="dev",
-            bucket=found["bucket"],
-            region="us-east-1",
-            iamRole="arn:aws:iam::123456789012:role/loads",
-            stagingUrl=found["s3"],
-        )
-    if system == "databricks":
-        credential = {"accessToken": "sandbox-databricks-token"}
-        return integration(
-            system, "databricks-main", credential=credential, warehouseId="sandboxwarehouse0", catalog="wedsync"
-        )
-    return IntegrationConfiguration.model_validate(example("integration-snowflake"))
+    if (settings := _OF_THE_STAND_IN.get(system)) is not None:
+        return integration(system, f"{system}-main", **await settings(stage))
+    return IntegrationConfiguration.model_validate(example(f"integration-{system}"))
 
 
+async def _redshift(stage: Stage) -> dict[str, Any]:
+    found = await stage.vendors.addresses("redshift")
+    keys = {"accessKeyId": "sandbox", "secretAccessKey": "sandbox"}
+    return {
+        "credential": {"user": "sandbox", "password": "sandbox", **keys},
+        "host": "lumen.abc123xyz789.eu-central-1.redshift.amazonaws.com",
+        "database": "dev",
+        "bucket": found["bucket"],
+        "region": "us-east-1",
+        "iamRole": "arn:aws:iam::123456789012:role/loads",
+        "stagingUrl": found["s3"],
+    }
+
+
+_OF_THE_STAND_IN = {"redshift": _redshift}
+"""What only a started stand-in can tell of its integration; the others' is an example."""
 _TABLES = {
-    "snowflake": "/snowflake/objects/WEDDING_MARTS.{}",
-    "redshift": "/redshift/dev/tables/wedding_marts.{}",
-    "databricks": "/databricks/objects/wedsync.wedding_marts.{}",
+    "snowflake": "/snowflake/objects/WEDDING_MARTS.{upper}",
+    "redshift": "/redshift/dev/tables/wedding_marts.{lower}",
+    "databricks": "/databricks/objects/wedsync.wedding_marts.{lower}",
 }
 
 
 async def _digest(stage: Stage, system: str, table: str) -> str:
     """Return a hash of a table's rows in any order, without what tells which load wrote them, and when."""
-    name = table if system == "snowflake" else table.lower()
-    lines = sorted(_line(row) for row in await stage.vendors.table(_TABLES[system].format(name)))
+    path = _TABLES[system].format(upper=table, lower=table.lower())
+    lines = sorted(_line(row) for row in await stage.vendors.table(path))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
 
 
