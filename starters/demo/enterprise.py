@@ -127,13 +127,7 @@ async def _redshift(stage: Stage) -> IntegrationConfiguration:
 
 
 async def _databricks(_: Stage) -> IntegrationConfiguration:
-    return integration(
-        "databricks",
-        "databricks-main",
-        credential={"accessToken": "sandbox-databricks-token"},
-        warehouseId="sandboxwarehouse0",
-        catalog="wedsync",
-    )
+    return IntegrationConfiguration.model_validate(example("integration-databricks"))
 
 
 async def _bigquery(_: Stage) -> IntegrationConfiguration:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 from activities.connectors.warehouse.databricks_session import Session
 from activities.connectors.warehouse.dialect import Dialect
 from activities.connectors.warehouse.model import Column, Table, Type
 from activities.connectors.warehouse.sql_warehouse import SqlWarehouse
+from activities.ports.connection import Connection
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, OAuth, RateLimit
 from contracts.integration import IntegrationType
 
@@ -71,21 +73,27 @@ class Databricks(SqlWarehouse):
             client_credentials=True,
         ),
         default_base_url="",
+        address="https://{workspace}",
         hosts=("*.cloud.databricks.com", "*.azuredatabricks.net", "*.gcp.databricks.com", "*.databricks.azure.cn"),
         capabilities=frozenset({Capability.WAREHOUSE}),
         guarantee=EffectGuarantee.UPSERT,
         rate_limit=RateLimit(requests=600, per_s=60.0),
         required_settings=("warehouseId", "catalog"),
+        optional_settings=("workspace",),
         batch_size=250_000,
         timeout_s=1_500.0,
         notes=(
-            "baseUrl is the workspace; accessToken a personal access token, or renewed from clientId and clientSecret.",
+            "workspace is its host, such as adb-1.azuredatabricks.net; accessToken a personal access token, or renewed from clientId and clientSecret.",
             "There are no transactions over statements: each can be repeated, and a load is found again by its digest.",
             "The principal needs CREATE SCHEMA on the catalog and CAN USE on the warehouse.",
             "Databricks publishes no statement limit; 600 requests per minute are ours, counted when a step begins.",
         ),
     )
     dialect: ClassVar[Dialect] = DatabricksSql()
+
+    def __init__(self, connection: Connection) -> None:
+        base_url = self.manifest.address_of(connection.base_url, connection.settings)
+        super().__init__(replace(connection, base_url=base_url))
 
     def _open(self, query_tag: str) -> Session:
         return Session(self._connection, query_tag)
