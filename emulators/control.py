@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from emulators.core import Emulator
+    from emulators.warehouses.launch import Launcher
 
 # A stand-in answers after the statement it is busy with, which takes minutes on a machine that has others to serve.
 _PROXY_TIMEOUT_S = 300.0
@@ -42,8 +43,11 @@ class Control:
     `external` names systems served by a process of their own, each with its root URL.
     """
 
-    def __init__(self, emulators: Sequence[Emulator], external: Mapping[str, str]) -> None:
-        """Serve these emulators and point at the external ones."""
+    def __init__(
+        self, emulators: Sequence[Emulator], external: Mapping[str, str], launcher: Launcher | None = None
+    ) -> None:
+        """Serve these emulators, point at the external ones, and launch those that are asked for."""
+        self._launcher = launcher
         self._emulators = {emulator.system: emulator for emulator in emulators}
         self._external = dict(external)
         # The other processes are on loopback and speak plain HTTP: loading certificates for them would be in vain.
@@ -58,10 +62,15 @@ class Control:
             Route(f"/_emulators/{system}/{{rest:path}}", self._proxy(url), methods=methods)
             for system, url in self._external.items()
         ]
+        launched = [] if self._launcher is None else self._launcher.systems()
+        proxies += [
+            Route(f"/_emulators/{system}/{{rest:path}}", self._launched(system), methods=methods) for system in launched
+        ]
         return [
             Route("/_emulators", self._index),
             Route("/_emulators/reset", self._reset, methods=["POST"]),
             *proxies,
+            Route("/_emulators/{system}", self._one),
             Route("/_emulators/{system}/effects", self._effects),
             Route("/_emulators/{system}/requests", self._requests),
             Route("/_emulators/{system}/objects/{type:path}", self._objects),
@@ -86,6 +95,23 @@ class Control:
         }
         systems.update({name: {"baseUrl": url} for name, url in self._external.items()})
         return JSONResponse({"systems": systems})
+
+    async def _one(self, request: Request) -> Response:
+        """Answer as the index does for one system; one that is a process of its own is started for it."""
+        system = request.path_params["system"]
+        if self._launcher is not None and system in self._launcher.systems():
+            return JSONResponse(await self._launcher.details(system))
+        answer = json.loads(bytes((await self._index(request)).body))["systems"].get(system)
+        return _unknown() if answer is None else JSONResponse(answer)
+
+    def _launched(self, system: str) -> Callable[[Request], Awaitable[Response]]:
+        async def forward(request: Request) -> Response:
+            if self._launcher is None:
+                return _unknown()
+            url = str((await self._launcher.details(system))["control"])
+            return await self._forward(request, f"{url}/_emulators/{system}/{request.path_params['rest']}")
+
+        return forward
 
     def _system(self, request: Request) -> Emulator | None:
         return self._emulators.get(request.path_params["system"])
@@ -146,6 +172,10 @@ class Control:
     async def _reset(self, _request: Request) -> Response:
         for emulator in self._emulators.values():
             emulator.reset()
+        for system in () if self._launcher is None else self._launcher.systems():
+            url = self._launcher.control_url(system) if self._launcher is not None else None
+            if url is not None:
+                await self._client.post(f"{url}/_emulators/{system}/reset")
         failed = [name for name, url in self._external.items() if not await self._reset_external(url)]
         if failed:
             return JSONResponse(
@@ -162,31 +192,28 @@ class Control:
 
     def _proxy(self, url: str) -> Callable[[Request], Awaitable[Response]]:
         async def forward(request: Request) -> Response:
-            target = f"{url.rstrip('/')}/_emulators/{request.path_params['rest']}"
-            try:
-                answer = await self._client.request(
-                    request.method,
-                    target,
-                    params=str(request.query_params),
-                    content=await request.body(),
-                    headers={"Content-Type": request.headers.get("Content-Type", "application/json")},
-                )
-            except httpx.HTTPError:
-                return JSONResponse(
-                    {"error": "The stand-in that serves this system does not answer."},
-                    502,
-                )
-            return Response(
-                answer.content,
-                answer.status_code,
-                media_type=answer.headers.get("Content-Type"),
-            )
+            return await self._forward(request, f"{url.rstrip('/')}/_emulators/{request.path_params['rest']}")
 
         return forward
+
+    async def _forward(self, request: Request, target: str) -> Response:
+        try:
+            answer = await self._client.request(
+                request.method,
+                target,
+                params=str(request.query_params),
+                content=await request.body(),
+                headers={"Content-Type": request.headers.get("Content-Type", "application/json")},
+            )
+        except httpx.HTTPError:
+            return JSONResponse({"error": "The stand-in that serves this system does not answer."}, 502)
+        return Response(answer.content, answer.status_code, media_type=answer.headers.get("Content-Type"))
 
     async def aclose(self) -> None:
         """Close the connections to the external systems."""
         await self._client.aclose()
+        if self._launcher is not None:
+            await self._launcher.aclose()
 
 
 def _unknown() -> Response:
@@ -202,14 +229,17 @@ def _window(request: Request) -> tuple[int, int]:
     return _number(request, "since", 0), _number(request, "limit", -1)
 
 
-def build_app(emulators: Sequence[Emulator], *, external: Mapping[str, str] | None = None) -> Starlette:
+def build_app(
+    emulators: Sequence[Emulator], *, external: Mapping[str, str] | None = None, launcher: Launcher | None = None
+) -> Starlette:
     """One ASGI application: every system under its name, behind its faults, and the control API.
 
     Args:
         emulators: The systems served here.
         external: Systems served by another process: name -> root URL.
+        launcher: Starts the systems that are processes of their own when they are first asked for.
     """
-    control = Control(emulators, external or {})
+    control = Control(emulators, external or {}, launcher)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:

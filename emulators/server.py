@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from emulators.core import Emulator, State, build_app
+from emulators.warehouses.launch import Launcher
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -78,4 +79,5 @@ def build_all(
     """
     state = open_state(data_dir, {"host": host, "smtp_port": smtp_port, "data_dir": data_dir})
     external = {"snowflake": snowflake_url} if snowflake_url else {}
-    return build_app(build_emulators(state, systems), external=external)
+    launcher = None if data_dir is None else Launcher(data_dir)
+    return build_app(build_emulators(state, systems), external=external, launcher=launcher)

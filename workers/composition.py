@@ -80,6 +80,8 @@ from workers.settings import Settings
 
 Activities = list[Callable[..., Any]]
 _SOURCE = "wedsync"
+_STARTS_WITHIN_S = 60
+"""A stand-in that is a process of its own is started when it is first asked for."""
 
 
 @dataclass(frozen=True)
@@ -185,22 +187,24 @@ def verbs(group: object) -> Activities:
 
 
 def endpoint_resolver(settings: Settings) -> EndpointResolver:
-    """Return how a platform's stand-in is found: never in production, else from the emulators' own list."""
-    known: dict[str, str] = {}
+    """Return how a platform's stand-in is found: never in production, else by asking the emulators."""
+    known: dict[str, str | None] = {}
 
     async def resolve(platform: str) -> str | None:
         if not settings.emulators_url:
             return None
         if platform not in known:
             try:
-                async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
-                    answer = (await client.get(f"{settings.emulators_url}/_emulators")).raise_for_status().json()
+                async with httpx.AsyncClient(trust_env=False, timeout=_STARTS_WITHIN_S) as client:
+                    answer = await client.get(f"{settings.emulators_url}/_emulators/{platform}")
+                if answer.status_code != httpx.codes.NOT_FOUND:
+                    answer.raise_for_status()
             except httpx.HTTPError as error:
                 raise Transient(
                     "emulators_unreachable", "The emulators do not answer; they are started again by `wedsync up`."
                 ) from error
-            known.update({name: str(system["baseUrl"]) for name, system in answer["systems"].items()})
-        return known.get(platform)
+            known[platform] = answer.json().get("baseUrl")
+        return known[platform]
 
     return resolve
 

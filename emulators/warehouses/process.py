@@ -40,20 +40,31 @@ def run(name: str, description: str, ports: tuple[str, ...], start: Start) -> No
     parser.add_argument("--port", type=int, default=0, help="of the control API; 0 means any free port")
     for one in ports:
         parser.add_argument(f"--{one}-port", type=int, default=0)
+    parser.add_argument("--until-eof", action="store_true", help="end when the standard input does")
     parser.add_argument("--data-dir", type=Path, required=True, help="everything that has to survive a restart")
     options = parser.parse_args()
     directory: Path = options.data_dir.resolve()
     directory.mkdir(parents=True, exist_ok=True)
     chosen = {one: int(getattr(options, f"{one}_port")) for one in ports}
-    asyncio.run(_serve(options.host, options.port, start(directory, options.host, chosen)))
+    asyncio.run(_serve(options, start(directory, options.host, chosen)))
 
 
-async def _serve(host: str, port: int, starting: AbstractAsyncContextManager[tuple[ASGIApp, dict[str, Any]]]) -> None:
+async def _serve(
+    options: argparse.Namespace, starting: AbstractAsyncContextManager[tuple[ASGIApp, dict[str, Any]]]
+) -> None:
+    host: str = options.host
     async with starting as (app, details):
         config = uvicorn.Config(
-            app, host=host, port=port, access_log=False, log_level="warning", timeout_graceful_shutdown=_SHUTDOWN_S
+            app,
+            host=host,
+            port=options.port,
+            access_log=False,
+            log_level="warning",
+            timeout_graceful_shutdown=_SHUTDOWN_S,
         )
         server = Server(config)
+        if options.until_eof:
+            asyncio.get_running_loop().add_reader(sys.stdin, setattr, server, "should_exit", True)
         serving = asyncio.create_task(server.serve())
         # uvicorn offers no event for having started.
         while not server.started and not serving.done():  # noqa: ASYNC110

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from datetime import timedelta
 
 from temporalio.testing import WorkflowEnvironment
 
-from contracts.dataset import DataSource, SourceFormat, SourceKind
-from contracts.etl import EtlRequest
 from contracts.integration import IntegrationConfiguration, IntegrationInstance
 from contracts.names import WorkflowType
 from contracts.notification import CrossSystemRouting
@@ -18,8 +14,9 @@ from contracts.wedding import Wedding, WeddingEvent, WeddingEventType
 from starters.demo.connections import connections
 from starters.demo.double_booking import double_booking
 from starters.demo.emergency import emergency
+from starters.demo.enterprise import enterprise_snowflake, enterprise_warehouses
 from starters.demo.planner import planner_sequences
-from starters.demo.stage import ORGANIZATION, ROOT, Check, Scenario, Stage, example, integration
+from starters.demo.stage import ORGANIZATION, Check, Scenario, Stage, example, integration
 from starters.demo.vendors import Vendors
 from starters.demo.venue import venue_coordination
 from starters.demo.white_label import white_label
@@ -37,8 +34,6 @@ _TABLEAU_SOURCES = {
 }
 _PORTFOLIO_ROWS = 5_000
 _PLANNER_WEDDINGS = 2_000
-_ENTERPRISE_WEDDINGS = 100_000
-_DIRTY_RATIO = 0.02
 _MOST_BATCH_CALLS = 25
 
 
@@ -80,54 +75,6 @@ async def planner_hubspot(stage: Stage) -> list[Check]:
         Check("unchanged at the repeat", _PLANNER_WEDDINGS, books[1].unchanged),
         Check("HubSpot's own changes at the repeat", 0, effects[1]),
         Check("at most 25 batch calls each", [True, True], [count <= _MOST_BATCH_CALLS for count in calls]),
-    ]
-
-
-async def enterprise_snowflake(stage: Stage) -> list[Check]:
-    """An enterprise platform loads 100,000 weddings, two in a hundred of them dirty, into Snowflake."""
-    file = stage.scratch / "weddings.parquet"
-    command = ["-m", "emulators.weddings", "--rows", str(_ENTERPRISE_WEDDINGS), "--dirty-ratio", str(_DIRTY_RATIO)]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *command,
-        "--seed",
-        "7",
-        "--format",
-        "parquet",
-        "--out",
-        str(file),
-        stdout=asyncio.subprocess.DEVNULL,
-        cwd=ROOT,
-    )
-    await process.wait()
-    await stage.wedsync.integrations.connect(IntegrationConfiguration.model_validate(example("integration-snowflake")))
-    before = await stage.vendors.table_rows()
-    request = EtlRequest(
-        etl_id="demo-etl",
-        organization_id=ORGANIZATION,
-        target_integration=IntegrationInstance(integration_id="snowflake-main"),
-        source=DataSource(kind=SourceKind.FILE, uri=file.as_uri(), format=SourceFormat.PARQUET),
-    )
-    result = await (await stage.wedsync.start_etl(request)).result()
-    rows = await stage.vendors.table_rows()
-    dirty = round(_ENTERPRISE_WEDDINGS * _DIRTY_RATIO)
-
-    def gained(table: str) -> int:
-        return rows.get(table, 0) - before.get(table, 0)
-
-    return [
-        Check("rows in RAW", _ENTERPRISE_WEDDINGS, gained("WEDDING_RAW.WEDDINGS")),
-        Check("rows in quarantine", dirty, result.data_quality.failed_records),
-        Check("facts", _ENTERPRISE_WEDDINGS - dirty, gained("WEDDING_MARTS.FACT_WEDDINGS")),
-        Check("books closed", expected=True, found=result.books.closed),
-        Check(
-            "analytics tables filled",
-            expected=[True, True],
-            found=[
-                rows.get(f"WEDDING_ANALYTICS.{name}", 0) > 0
-                for name in ("MONTHLY_SUPPLIER_METRICS", "SEASONAL_PATTERNS")
-            ],
-        ),
     ]
 
 
@@ -193,6 +140,7 @@ SCENARIOS: dict[str, Scenario] = {
     "photography-tableau": photography_tableau,
     "planner-hubspot": planner_hubspot,
     "enterprise-snowflake": enterprise_snowflake,
+    "enterprise-warehouses": enterprise_warehouses,
     "studio-notify": studio_notify,
     "planner-survey": planner_survey,
     "connections": connections,

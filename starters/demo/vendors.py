@@ -69,6 +69,16 @@ class Vendors:
         found: dict[str, int] = await self._get("/snowflake/counts")
         return found
 
+    async def addresses(self, system: str) -> dict[str, Any]:
+        """Return where a stand-in is; one that is a process of its own is started for it."""
+        found: dict[str, Any] = await self._get(f"/{system}")
+        return found
+
+    async def table(self, path: str) -> list[dict[str, Any]]:
+        """Return the rows of a warehouse's table, column names in upper case."""
+        rows = await self._get(path, limit=1_000_000)
+        return [{name.upper(): value for name, value in row.items()} for row in rows]
+
     async def weddings(self, organization_id: str, rows: int) -> None:
         """Set how many weddings the emulated WedSync reports hold for an organisation."""
         body = {"organizationId": organization_id, "reportId": "weddings", "rows": rows, "dirtyRatio": 0, "seed": 7}

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from starters.client import open_wedsync
 from starters.demo.connections import connections
+from starters.demo.enterprise import enterprise_warehouses
 from starters.demo.planner import planner_sequences
 from starters.demo.scenarios import planner_survey
 from starters.demo.stage import Scenario, Stage
@@ -53,3 +54,8 @@ async def test_a_planner_s_automations_write_to_every_couple_once_and_undo_what_
     stack: RunningStack, tmp_path: Path
 ):
     assert await differences(partial(planner_sequences, weddings=11), stack, tmp_path) == []
+
+
+async def test_the_same_weddings_make_equal_marts_in_different_warehouses(stack: RunningStack, tmp_path: Path):
+    scenario = partial(enterprise_warehouses, weddings=2_000, warehouses=("redshift", "databricks"))
+    assert await differences(scenario, stack, tmp_path) == []
