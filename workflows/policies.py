@@ -60,7 +60,7 @@ RECALL = Policy(attempt=timedelta(seconds=30), total=timedelta(hours=2))
 BULK = Policy(attempt=timedelta(minutes=30), total=timedelta(hours=12), heartbeat=timedelta(seconds=45))
 """Many vendor calls or much data; resumes from its heartbeat."""
 
-SYNC = Policy(attempt=timedelta(minutes=30), total=timedelta(days=7), heartbeat=timedelta(seconds=45))
+SYNC = Policy(attempt=timedelta(minutes=30), total=timedelta(days=7), heartbeat=timedelta(seconds=20))
 """As BULK, for a step that ends itself after twelve hours without progress and may go on for a week with it."""
 
 READING = Policy(attempt=timedelta(minutes=10), total=timedelta(hours=12), heartbeat=timedelta(seconds=60))
