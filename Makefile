@@ -28,6 +28,11 @@ $(UV): requirements-uv.lock
 	$(INSTALL) --python .venv-snowflake/bin/python -r emulators/snowflake/requirements.lock
 	touch $@
 
+.venv-dlt/.installed: $(UV) tests/benchmarks/dlt/requirements.lock
+	$(PYTHON) -m venv --without-pip .venv-dlt
+	$(INSTALL) --python .venv-dlt/bin/python -r tests/benchmarks/dlt/requirements.lock
+	touch $@
+
 .venv-warehouses/.installed: $(UV) emulators/warehouses/requirements.lock
 	$(PYTHON) -m venv --without-pip .venv-warehouses
 	$(INSTALL) --python .venv-warehouses/bin/python -r emulators/warehouses/requirements.lock
@@ -51,7 +56,7 @@ test: setup ## every test but the measurements
 	$(BIN)/python -m pytest -q -n 2 --durations 15 --ignore tests/e2e tests
 	$(BIN)/python -m pytest -q --durations 10 tests/e2e
 
-bench: setup ## ratios against the bare paths, in one run
+bench: setup .venv-dlt/.installed ## ratios against the bare paths, in one run
 	$(BIN)/python -m tests.benchmarks
 
 lock: $(UV) ## renew the hashed lock files
@@ -60,7 +65,8 @@ lock: $(UV) ## renew the hashed lock files
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 emulators/snowflake/requirements.in -o emulators/snowflake/requirements.lock
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 -c requirements-dev.lock emulators/warehouses/requirements.in -o emulators/warehouses/requirements.lock
 	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 emulators/bigquery/requirements.in -o emulators/bigquery/requirements.lock
+	$(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 tests/benchmarks/dlt/requirements.in -o tests/benchmarks/dlt/requirements.lock
 	grep '^uv==' -A 60 requirements-dev.lock | awk 'NR>1 && /^[a-z]/{exit} !/^ *#/' > requirements-uv.lock
 
 clean: ## remove what setup and demo made
-	rm -rf .venv .venv-uv .venv-snowflake .venv-warehouses .venv-bigquery .wedsync
+	rm -rf .venv .venv-uv .venv-snowflake .venv-warehouses .venv-bigquery .venv-dlt .wedsync

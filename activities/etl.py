@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,14 +10,16 @@ from temporalio import activity
 
 from activities.access import Access
 from activities.connectors.registry import connector_class
-from activities.etl_source import fetch_report, local_file
-from activities.ports.connector import SourceConnector
 from activities.ports.manifest import Capability
 from activities.ports.warehouse import LayerFiles, WarehouseConnector
+from activities.protection import Protection
+from activities.source_progress import beating, resume
+from activities.sources import Sources
 from activities.storage.staging import Staging
-from activities.transform import extract, quality
+from activities.transform import extract, quality, reading
+from activities.transform.protection import refuse_unprotectable
 from activities.transport.offload import offload
-from contracts.dataset import DatasetRef, SourceFormat, SourceKind
+from contracts.dataset import DatasetRef, DataSource, SourceFormat, SourceKind
 from contracts.errors import InvalidInput, Permanent, Transient
 from contracts.etl import (
     DataQuality,
@@ -28,7 +27,6 @@ from contracts.etl import (
     EtlRequest,
     EtlTarget,
     ExtractResult,
-    FetchProgress,
     Layer,
     LayerLoaded,
     LoadLayerInput,
@@ -37,12 +35,7 @@ from contracts.etl import (
     StagedLayer,
     TablesBuilt,
 )
-from contracts.integration import FieldMapping, ProvisionResult
-
-SourceFactory = Callable[[str], SourceConnector]
-"""Organisation -> its open WedSync reporting API."""
-
-_BEAT_S = 5.0
+from contracts.integration import ProvisionResult
 
 
 @dataclass(frozen=True)
@@ -59,22 +52,15 @@ class Etl:
     Args:
         access: opens the integration's connector.
         staging: the sealed object store.
-        import_dirs: the directories files may be imported from; None allows every absolute path.
-        wedsync: opens the reporting API of an organisation, for sources of kind `wedsync`.
+        sources: finds what a request names as its source.
+        protection: keeps personal values out of what is written.
     """
 
-    def __init__(
-        self,
-        access: Access,
-        staging: Staging,
-        import_dirs: Sequence[Path] | None,
-        *,
-        wedsync: SourceFactory | None = None,
-    ) -> None:
+    def __init__(self, access: Access, staging: Staging, sources: Sources, protection: Protection) -> None:
         self._access = access
+        self._protection = protection
         self._staging = staging
-        self._import_dirs = None if import_dirs is None else list(import_dirs)
-        self._wedsync = wedsync
+        self._sources = sources
 
     @activity.defn(name="etl.check")
     async def check(self, request: EtlRequest) -> EtlTarget:
@@ -94,16 +80,14 @@ class Etl:
                 f"{manifest.title} is not a data warehouse.",
                 action="Name an integration of a data warehouse as targetIntegration.",
             )
-        if request.source.kind is SourceKind.WEDSYNC:
-            if request.source.report_id is None:
-                raise InvalidInput("report_missing", "The source names no report.", action="Give source.reportId.")
-            return EtlTarget(platform=configuration.platform)
-        path, file_format = local_file(request.source, self._import_dirs)
         mapping = request.data_mapping or configuration.data_mapping
-        async with _beating():
+        async with beating():
             with self._staging.scratch() as folder:
-                columns = await offload(_check_file, folder, path, file_format, mapping)
-        return EtlTarget(platform=configuration.platform, columns=columns[:500])
+                columns = await self._sources.columns(request.organization_id, request.source, folder)
+        if columns is not None:
+            quality.judged_rows(quality.plan_fields(mapping, columns))
+        refuse_unprotectable(quality.named_fields(mapping))
+        return EtlTarget(platform=configuration.platform, columns=(columns or [])[:500])
 
     @activity.defn(name="etl.extract")
     async def extract(self, request: EtlRequest) -> ExtractResult:
@@ -120,32 +104,16 @@ class Etl:
         )
         request = request.model_copy(update={"data_mapping": request.data_mapping or configuration.data_mapping})
         prefix = f"{request.organization_id}/{request.etl_id.replace(':', '_')}"
-        progress = _resume()
-        async with _beating(progress) as beat:
+        progress = resume()
+        async with beating(progress) as beat:
             with self._staging.scratch() as folder:
-                path, file_format = await self._source(request, prefix, folder, progress, beat)
-                done = await offload(_extract, folder, path, file_format, request)
+                path, file_format = await self._sources.fetch(
+                    request.organization_id, request.source, folder, prefix=prefix, progress=progress, beat=beat
+                )
+                sealing = self._protection.of(request.organization_id)
+                guard = extract.Guard(sealing, configuration.security_config.pii_fields, folder)
+                done = await offload(_extract, folder, path, file_format, request, guard)
                 return await self._stage(request, prefix, done)
-
-    async def _source(
-        self,
-        request: EtlRequest,
-        prefix: str,
-        folder: Path,
-        progress: FetchProgress,
-        beat: Callable[[FetchProgress], None],
-    ) -> tuple[Path, SourceFormat]:
-        if request.source.kind is SourceKind.FILE:
-            return local_file(request.source, self._import_dirs)
-        if self._wedsync is None or request.source.report_id is None:
-            raise InvalidInput(
-                "source_not_available",
-                "This worker has no access to WedSync reports, or the source names none.",
-                action="Give source.reportId, or a source of kind file.",
-            )
-        connector = self._wedsync(request.organization_id)
-        path = await fetch_report(connector, request.source.report_id, self._staging, prefix, folder, progress, beat)
-        return path, SourceFormat.NDJSON
 
     async def _stage(self, request: EtlRequest, prefix: str, done: _Extracted) -> ExtractResult:
         staged: dict[Layer, list[DatasetRef]] = {Layer.RAW: [], Layer.STAGING: []}
@@ -160,7 +128,7 @@ class Etl:
             quality=DataQuality(
                 total_records=found.total,
                 failed_records=found.failed,
-                failure_rate=found.failed / found.total,
+                failure_rate=found.failed / found.total if found.total else 0,
                 threshold=request.data_quality.failure_threshold,
                 reasons=found.reasons,
                 quarantine=quarantine,
@@ -173,7 +141,7 @@ class Etl:
     async def prepare(self, batch: EtlBatch) -> ProvisionResult:
         """Create the schemas and tables that are missing. Idempotent: yes, what exists is left as it is."""
         warehouse = await self._warehouse(batch)
-        async with _beating():
+        async with beating():
             return await warehouse.provision()
 
     @activity.defn(name="etl.load_raw")
@@ -188,7 +156,7 @@ class Etl:
 
     async def _load(self, given: LoadLayerInput) -> LayerLoaded:
         warehouse = await self._warehouse(given.batch)
-        async with _beating():
+        async with beating():
             with self._staging.scratch() as folder:
                 files = [await self._fetch(ref, folder) for ref in given.staged.parts]
                 layer = LayerFiles(given.staged.layer, files, given.staged.rows, given.staged.digest)
@@ -205,21 +173,21 @@ class Etl:
     async def load_marts(self, batch: EtlBatch) -> MartsLoaded:
         """Merge STAGING into dimensions and facts. Idempotent: yes, one transaction that is found again."""
         warehouse = await self._warehouse(batch)
-        async with _beating():
+        async with beating():
             return await warehouse.load_marts(batch)
 
     @activity.defn(name="etl.build_analytics")
     async def build_analytics(self, batch: EtlBatch) -> TablesBuilt:
         """Rebuild the ANALYTICS tables. Idempotent: yes, they are a function of the marts."""
         warehouse = await self._warehouse(batch)
-        async with _beating():
+        async with beating():
             return await warehouse.build_analytics(batch)
 
     @activity.defn(name="etl.optimize")
     async def optimize(self, batch: EtlBatch) -> Optimized:
         """Arrange the marts for the usual queries. Idempotent: yes."""
         warehouse = await self._warehouse(batch)
-        async with _beating():
+        async with beating():
             return await warehouse.optimize(batch)
 
     async def _warehouse(self, batch: EtlBatch) -> WarehouseConnector:
@@ -230,43 +198,21 @@ def _layer(layer: Layer, staged: dict[Layer, list[DatasetRef]], rows: int, diges
     return StagedLayer(layer=layer, parts=staged[layer], rows=rows, digest=digest)
 
 
-def _check_file(folder: Path, path: Path, file_format: SourceFormat, mapping: Sequence[FieldMapping]) -> list[str]:
-    with extract.engine(folder, path, file_format) as connection:
-        columns = extract.columns_of(connection, path, file_format)
-        quality.judged_rows(quality.plan_fields(mapping, columns))
-        return columns
+def _window(source: DataSource) -> extract.Window | None:
+    """Return what is left to be looked at once the source is read; a database has looked itself."""
+    if not source.windowed or source.kind is SourceKind.DATABASE:
+        return None
+    return extract.Window(source.changed_since, source.changed_before)
 
 
-def _extract(folder: Path, path: Path, file_format: SourceFormat, request: EtlRequest) -> _Extracted:
+def _extract(
+    folder: Path, path: Path, file_format: SourceFormat, request: EtlRequest, guard: extract.Guard
+) -> _Extracted:
     with extract.engine(folder, path, file_format) as connection:
-        names = extract.columns_of(connection, path, file_format)
-        judgement = extract.judge(connection, path, file_format, names, request.data_mapping)
+        names = reading.columns_of(connection, path, file_format)
+        judgement = extract.judge(
+            connection, path, file_format, names, request.data_mapping, guard, _window(request.source)
+        )
         parts = list(extract.write_parts(connection, folder, request.etl_id, datetime.now(UTC)))
         quarantine = folder / "quarantine.ndjson"
         return _Extracted(judgement, parts, quarantine, extract.write_quarantine(connection, quarantine))
-
-
-def _resume() -> FetchProgress:
-    details = activity.info().heartbeat_details
-    return FetchProgress.model_validate(details[0]) if details else FetchProgress()
-
-
-@asynccontextmanager
-async def _beating(progress: FetchProgress | None = None) -> AsyncIterator[Callable[[FetchProgress], None]]:
-    """Heartbeat every five seconds with the latest resume point, while a thread or a vendor works."""
-    latest = [progress] if progress is not None else []
-
-    def beat(point: FetchProgress) -> None:
-        latest[:] = [point]
-        activity.heartbeat(point)
-
-    async def pulse() -> None:
-        while True:
-            activity.heartbeat(*latest)
-            await asyncio.sleep(_BEAT_S)
-
-    task = asyncio.create_task(pulse())
-    try:
-        yield beat
-    finally:
-        task.cancel()

@@ -10,8 +10,8 @@ from urllib.parse import unquote, urlsplit
 
 from activities.ports.connector import SourceConnector, SourcePage
 from activities.storage.staging import Staging
-from contracts.dataset import DataSource, SourceFormat
-from contracts.errors import InvalidInput
+from contracts.dataset import STAGED_FILE_LOST, DataSource, SourceFormat
+from contracts.errors import InvalidInput, WedSyncError
 from contracts.etl import FetchProgress
 
 SEGMENT_RECORDS = 20_000
@@ -34,7 +34,13 @@ def local_file(source: DataSource, import_dirs: Sequence[Path] | None) -> tuple[
             "The source of kind file has no uri of the form file:///directory/name.",
             action="Give the file's absolute path as a file:// uri.",
         )
-    path = Path(unquote(parts.path)).resolve()
+    try:
+        path = Path(unquote(parts.path)).resolve()
+        path.is_file()
+    except (OSError, ValueError):
+        raise InvalidInput(
+            "source_uri_invalid", "The source's uri is no path of a file.", action="Correct source.uri."
+        ) from None
     if import_dirs is not None and not any(path.is_relative_to(folder.resolve()) for folder in import_dirs):
         raise InvalidInput(
             "source_not_allowed",
@@ -58,6 +64,7 @@ async def fetch_report(
     folder: Path,
     progress: FetchProgress,
     beat: Callable[[FetchProgress], None],
+    updated_since: str | None = None,
 ) -> Path:
     """Read the report's pages into one NDJSON file, staging every 20,000 records so that a successor resumes there.
 
@@ -69,17 +76,14 @@ async def fetch_report(
         folder: a private scratch directory.
         progress: the heartbeat of an earlier attempt, or a fresh one.
         beat: called with each new resume point.
+        updated_since: ISO instant; only records changed at or after it.
     """
     target = folder / "report.ndjson"
-    target.touch()
-    for ref in progress.segments:
-        segment = await staging.fetch(ref, folder)
-        await asyncio.to_thread(_append, target, segment)
+    state = await _restored(progress, staging, folder, target)
     waiting: list[str] = []
-    state = progress
     if state.segments and state.cursor is None:
         return target
-    async for page in connector.pages(report_id, cursor=state.cursor):
+    async for page in connector.pages(report_id, cursor=state.cursor, updated_since=updated_since):
         waiting += _lines(page)
         if len(waiting) >= SEGMENT_RECORDS or page.cursor is None:
             segment = folder / f"segment-{len(state.segments):05d}.ndjson"
@@ -90,6 +94,20 @@ async def fetch_report(
             state = FetchProgress(cursor=page.cursor, segments=[*state.segments, ref])
             beat(state)
     return target
+
+
+async def _restored(progress: FetchProgress, staging: Staging, folder: Path, target: Path) -> FetchProgress:
+    """Write what an earlier attempt staged into `target` and return how far it came; not at all if a part is lost."""
+    await asyncio.to_thread(target.touch)
+    try:
+        for ref in progress.segments:
+            await asyncio.to_thread(_append, target, await staging.fetch(ref, folder))
+    except WedSyncError as error:
+        if error.detail.code not in STAGED_FILE_LOST:
+            raise
+        await asyncio.to_thread(target.write_bytes, b"")
+        return FetchProgress()
+    return progress
 
 
 def _lines(page: SourcePage) -> list[str]:

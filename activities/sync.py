@@ -130,6 +130,12 @@ class Sync:
                 action="Give dataMapping in the request or in the integration's configuration.",
             )
         source = request.data_source()
+        if source.kind is SourceKind.DATABASE or source.windowed:
+            raise InvalidInput(
+                "source_unsupported",
+                "A sync reads WedSync reports and files, whole or since the last sync.",
+                action="Name a report or a file, and leave out changedSince and changedBefore.",
+            )
         report_id = source.report_id or request.source_report_id
         since = None
         since_last = request.sync_type in _SINCE_WATERMARK and not request.record_ids

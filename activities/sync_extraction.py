@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
 from activities.ports.connector import SourcePage
 from activities.storage.dead_letters import DueLetter
@@ -16,16 +17,49 @@ from activities.transform.conflicts import changed_at
 from activities.transform.drift import count_kinds, drift_of, known_fields, objection
 from activities.transform.files import MALFORMED, PAGE_ROWS
 from activities.transform.records import Mapper, Record, Rules, Selection, digest, record_id, writable
-from contracts.dataset import DatasetRef, SourceFormat
+from contracts.dataset import DatasetRef, DataSource, SourceFormat
 from contracts.errors import InvalidInput, Owner, Permanent, Transient, WedSyncError
-from contracts.sync import Books
-from contracts.sync_schema import SchemaPolicy
-from contracts.sync_steps import MAX_INLINE_PARTS, ExtractedReport, ExtractProgress, SyncPlan
+from contracts.integration import FieldMapping, TransformationRule
+from contracts.sync import Books, DataFilter
+from contracts.sync_schema import KnownFields, SchemaPolicy
+from contracts.sync_steps import MAX_INLINE_PARTS, ExtractedReport, ExtractProgress
 
 _MOST_IDLE_PAGES = 20
 _MOST_CIRCLES = 4
 """Attempts in a row that end in a circle before it is taken for lasting."""
 _NO_ID = "it has no opaque id of at most 64 characters"
+
+
+class RecordPlan(Protocol):
+    """What an extraction needs to know."""
+
+    @property
+    def source(self) -> DataSource:
+        """Where the records come from."""
+
+    @property
+    def filters(self) -> Sequence[DataFilter]:
+        """Which records belong to the extract."""
+
+    @property
+    def rules(self) -> Sequence[TransformationRule]:
+        """Which of those are good."""
+
+    @property
+    def mapping(self) -> Sequence[FieldMapping]:
+        """What is made of the good ones."""
+
+    @property
+    def schema_policy(self) -> SchemaPolicy:
+        """What becomes of records whose fields are not those known."""
+
+    @property
+    def known_fields(self) -> KnownFields:
+        """The fields of earlier extracts; none where nobody compares."""
+
+    @property
+    def record_ids(self) -> Sequence[str]:
+        """The only records wanted; all when empty."""
 
 
 class Seen:
@@ -60,7 +94,7 @@ class Extraction:
         progress: the resume point of an earlier attempt, or a fresh one.
     """
 
-    def __init__(self, plan: SyncPlan, parts: Parts, folder: Path, progress: ExtractProgress) -> None:
+    def __init__(self, plan: RecordPlan, parts: Parts, folder: Path, progress: ExtractProgress) -> None:
         self._plan = plan
         self._parts = parts
         self._selection = Selection(plan.filters)

@@ -109,7 +109,7 @@ class Tokens:
 
     def _client(self, manifest: Manifest, values: Values) -> OAuthClient:
         if "clientId" in values and "clientSecret" in values:
-            return OAuthClient(values["clientId"].get_secret_value(), values["clientSecret"])
+            return OAuthClient(values["clientId"].get_secret_value(), values["clientSecret"], is_tenants=True)
         client = self._clients.of(manifest.system)
         if client is None:
             raise missing_client(manifest)

@@ -7,7 +7,10 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from contracts.base import Contract, OpaqueId, ShortText
+from contracts.base import Contract, Instant, OpaqueId, ShortText
+
+STAGED_FILE_LOST = frozenset({"staging_corrupt", "staging_missing", "sealed_data_unreadable"})
+"""Codes that say a staged file is gone or changed: what it held is to be read from its source again."""
 
 
 class DatasetRef(Contract):
@@ -24,6 +27,7 @@ class SourceKind(StrEnum):
 
     WEDSYNC = "wedsync"
     FILE = "file"
+    DATABASE = "database"
     DEAD_LETTERS = "dead_letters"
     """What earlier syncs of the report could not bring over."""
 
@@ -37,9 +41,23 @@ class SourceFormat(StrEnum):
 
 
 class DataSource(Contract):
-    """A WedSync report, a file named by a `file://` URI, or a report's dead letters."""
+    """A WedSync report, a report that a database's integration defines, a file, or a report's dead letters.
+
+    Files are named by a URI: `file:///directory/name`, or `s3://`, `gs://`, `az://` with bucket and key.
+    """
 
     kind: SourceKind = SourceKind.WEDSYNC
     report_id: OpaqueId | None = None
     uri: ShortText | None = None
     format: SourceFormat | None = None
+    integration_id: OpaqueId | None = None
+    """The integration of the database; only kind `database` takes it."""
+    changed_since: Instant | None = None
+    """Only records changed at this instant or later; loads and kind `database` take it."""
+    changed_before: Instant | None = None
+    """Only records changed before this instant; loads and kind `database` take it."""
+
+    @property
+    def windowed(self) -> bool:
+        """Whether only records changed within a time are wanted."""
+        return self.changed_since is not None or self.changed_before is not None

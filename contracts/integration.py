@@ -95,6 +95,17 @@ class ConnectionConfiguration(Contract):
         return dict(self.model_extra or {})
 
 
+class FieldProtection(StrEnum):
+    """What a load into a warehouse writes in the place of a personal value."""
+
+    NONE = "none"
+    TOKEN = "token"  # noqa: S105 - the word of the mapping
+    """The same 32 hex digits for the same value of an organisation: it joins, and tells nothing."""
+    ENCRYPT = "encrypt"
+    """The value under its subject's key, which erasing the subject destroys."""
+    DROP = "drop"
+
+
 class Side(StrEnum):
     """The two sides of a sync."""
 
@@ -109,6 +120,7 @@ class FieldMapping(Contract):
     source: FieldName | None = None
     expression: Annotated[str, StringConstraints(min_length=1, max_length=1_000)] | None = None
     required: bool = False
+    protection: FieldProtection = FieldProtection.NONE
     winner: Side = Side.SOURCE
     """Whose value stands where conflicts are resolved by `merge`."""
 

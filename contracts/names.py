@@ -30,6 +30,8 @@ class WorkflowType(StrEnum):
 
     INTEGRATION = "Integration"
     SYNC_REPORT = "SyncReport"
+    TRANSFORM_REPORT = "TransformReport"
+    QUERY_WAREHOUSE = "QueryWarehouse"
     RUN_WAREHOUSE_ETL = "RunWarehouseEtl"
     ROUTE_NOTIFICATION = "RouteNotification"
     CORRECT_NOTIFICATION = "CorrectNotification"
@@ -86,6 +88,16 @@ def live_sync_workflow_id(organization_id: str, integration_id: str, report_id: 
 def etl_workflow_id(organization_id: str, integration_id: str, etl_id: str) -> str:
     """Return the id of a warehouse load."""
     return f"run-warehouse-etl/{organization_id}/{integration_id}/{etl_id}"
+
+
+def transform_workflow_id(organization_id: str, transformation_id: str) -> str:
+    """Return the id of a transformation; the same transformation id joins it."""
+    return f"transform-report/{organization_id}/{transformation_id}"
+
+
+def query_workflow_id(organization_id: str, integration_id: str, query_id: str) -> str:
+    """Return the id of a question to a warehouse; the same query id joins it."""
+    return f"query-warehouse/{organization_id}/{integration_id}/{query_id}"
 
 
 def routing_workflow_id(organization_id: str, routing_id: str) -> str:

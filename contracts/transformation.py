@@ -6,10 +6,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from contracts.base import Contract, OpaqueId
+from contracts.base import Contract, OpaqueId, ShortText
 from contracts.dataset import DatasetRef, DataSource
 from contracts.integration import FieldMapping, TransformationRule
-from contracts.sync import Books, DataFilter
+from contracts.sync import Books, DataFilter, SyncPriority
 
 
 class DataTransformation(Contract):
@@ -21,6 +21,13 @@ class DataTransformation(Contract):
     data_filters: Annotated[list[DataFilter], Field(max_length=50)] = []
     transformation_rules: Annotated[list[TransformationRule], Field(max_length=100)] = []
     data_mapping: Annotated[list[FieldMapping], Field(min_length=1, max_length=500)]
+    priority: SyncPriority = SyncPriority.NORMAL
+
+
+class SourceColumns(Contract):
+    """Output of `transform.check`: the source's columns, none where only reading all of it tells."""
+
+    columns: Annotated[list[ShortText], Field(max_length=2_000)] = []
 
 
 class TransformedData(Contract):
@@ -28,4 +35,8 @@ class TransformedData(Contract):
 
     transformation_id: OpaqueId
     parts: Annotated[list[DatasetRef], Field(max_length=10_000)] = []
+    """Parquet: the mapping's targets as columns, in the type that their values have."""
+    quarantine: DatasetRef | None = None
+    """NDJSON: id and reason of every rejected record."""
     books: Books
+    """Created records stand in `parts`; records that a filter leaves out are not read."""

@@ -32,7 +32,8 @@ from starlette.routing import BaseRoute, Route
 from emulators.core import Emulator, State
 from emulators.databricks_files import Files
 from emulators.databricks_lakehouse import Lakehouse
-from emulators.databricks_statements import RequestRefusedError, Statements, error_response, root
+from emulators.databricks_requests import RequestRefusedError, error_response, root
+from emulators.databricks_statements import Statements
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -16,8 +16,8 @@ from starlette.responses import JSONResponse, Response
 
 from emulators.core import Emulator
 from emulators.databricks_lakehouse import Lakehouse
+from emulators.databricks_requests import RequestRefusedError
 from emulators.databricks_sql import RefusedError
-from emulators.databricks_statements import RequestRefusedError
 
 if TYPE_CHECKING:
     from starlette.requests import Request

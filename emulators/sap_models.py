@@ -6,6 +6,12 @@ from typing import Any
 
 _TEXT, _NUMBER = "string", "decimal"
 
+REGIONS = (
+    *("East of England", "Greater London", "North West", "Northern Ireland", "Scotland", "South East", "South West"),
+    *("Wales", "Yorkshire"),
+)
+"""The members of the dimension `Region`; WedSync also knows weddings elsewhere."""
+
 
 def _column(name: str, kind: str, length: int, *, key: bool = False) -> dict[str, Any]:
     return {"columnName": name, "columnDataType": kind, "maxLength": length, "isKey": key}
@@ -21,20 +27,15 @@ def _model(name: str, dimensions: dict[str, int], measures: tuple[str, ...]) -> 
             *(_column(dimension, _TEXT, length, key=True) for dimension, length in dimensions.items()),
             *(_column(measure, _NUMBER, 32) for measure in measures),
         ],
+        "members": {"Region": REGIONS},
     }
 
-
-REGIONS = (
-    *("East of England", "Greater London", "North West", "Northern Ireland", "Scotland", "South East", "South West"),
-    *("Wales", "Yorkshire"),
-)
-"""The members of the dimension `Region`; WedSync also knows weddings elsewhere."""
 
 MODELS = (
     _model(
         "Catering_Costs",
         {"Wedding": 256, "Date": 8, "Region": 256, "Supplier": 256},
-        ("Meals", "MealCost", "SupplyCost", "CostPerMeal"),
+        ("Meals", "MealCost", "CostPerMeal", "LeadDays"),
     ),
     _model("Wedding_Revenue", {"Wedding": 256, "Date": 6}, ("Revenue", "Guests")),
 )

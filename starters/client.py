@@ -24,6 +24,7 @@ from activities.storage.ledger import EffectLedger
 from activities.storage.root_keys import StoredRootKeys
 from activities.storage.states import StateStore
 from contracts import names
+from contracts.analytics import AnalyticsQuery, QueryResult
 from contracts.base import Contract
 from contracts.batch import BatchSummary, NotificationBatch
 from contracts.engagement import StateSynchronization, StateSyncResult
@@ -40,6 +41,7 @@ from contracts.sync import (
     SynchronizationType,
     SyncPriority,
 )
+from contracts.transformation import DataTransformation, TransformedData
 from contracts.undelivered import RerouteResult, UndeliveredEffect
 from contracts.wedding import Wedding, WeddingState
 from starters.authorizations import Authorizations
@@ -174,6 +176,29 @@ class WedSync:
             names.etl_workflow_id(request.organization_id, target, request.etl_id),
             _fair(request.priority, request.organization_id),
             f"Load {request.etl_id} into {target}",
+        )
+
+    async def start_transformation(self, request: DataTransformation) -> Run[TransformedData]:
+        """Start a transformation, or join the run of the same transformation id."""
+        return await self._start(
+            WorkflowType.TRANSFORM_REPORT,
+            request,
+            TransformedData,
+            names.transform_workflow_id(request.organization_id, request.transformation_id),
+            _fair(request.priority, request.organization_id),
+            f"Transform {request.transformation_id}",
+        )
+
+    async def start_query(self, query: AnalyticsQuery) -> Run[QueryResult]:
+        """Put a question to a warehouse, or join the run of the same query id."""
+        target = query.target_integration.integration_id
+        return await self._start(
+            WorkflowType.QUERY_WAREHOUSE,
+            query,
+            QueryResult,
+            names.query_workflow_id(query.organization_id, target, query.query_id),
+            _fair(query.priority, query.organization_id),
+            f"Query {target}",
         )
 
     async def start_notification(self, routing: CrossSystemRouting) -> Run[RoutingResult]:

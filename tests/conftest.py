@@ -26,11 +26,15 @@ _TOGETHER = {
     "test_emulator_snowflake.py": "snowflake",
     "test_run_warehouse_etl.py": "snowflake",
     "test_snowflake.py": "snowflake",
+    "test_snowflake_query.py": "snowflake",
+    "test_staged_loads.py": "snowflake",
+    "test_backfill.py": "snowflake",
     "test_emulator_redshift.py": "redshift",
     "test_redshift.py": "redshift",
     "test_redshift_session.py": "redshift",
     "test_emulator_synapse.py": "synapse",
     "test_synapse.py": "synapse",
+    "test_synapse_session.py": "synapse",
 }
 
 

@@ -16,6 +16,7 @@ from activities import automation_starts, emergency_audit, timeline
 from activities.access import Access, EndpointResolver
 from activities.admission import Admissions
 from activities.alerts import Alerts
+from activities.analytics import Analytics
 from activities.automations import Automations
 from activities.batch import Batches
 from activities.bookings import Bookings
@@ -37,10 +38,12 @@ from activities.notify import Notify
 from activities.planning import Planner
 from activities.ports.connection import Connection
 from activities.ports.connector import SourceConnector
+from activities.protection import Protection
 from activities.recall import Recall
 from activities.recall_wedding import WeddingRecall
 from activities.refusals import Refusals
 from activities.resource_days import ResourceDays
+from activities.sources import Sources
 from activities.states import States
 from activities.storage.alert_routes import AlertRouteStore
 from activities.storage.automations import AutomationStore
@@ -50,6 +53,7 @@ from activities.storage.dead_letters import DeadLetters
 from activities.storage.delivery_receipts import DeliveryReceiptStore
 from activities.storage.escalation_policies import EscalationPolicyStore
 from activities.storage.health import HealthStore
+from activities.storage.imports import ImportStores
 from activities.storage.incidents import IncidentStore
 from activities.storage.ledger import EffectLedger
 from activities.storage.limits import LimitStore
@@ -62,12 +66,14 @@ from activities.storage.sealed_rows import SealedRows
 from activities.storage.slot_holds import SlotHoldStore
 from activities.storage.staging import Staging
 from activities.storage.states import StateStore
+from activities.storage.subject_keys import SubjectKeys
 from activities.storage.sync_runs import SyncRuns
 from activities.storage.templates import TemplateStore
 from activities.sync import Sync
 from activities.sync_preview import SyncPreviews
 from activities.sync_removals import SyncRemovals
 from activities.tokens import Tokens
+from activities.transformations import Transformations
 from activities.transport.outbound import vet
 from activities.undelivered import Undelivered
 from activities.usage import Watcher
@@ -117,9 +123,12 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
         import_dirs=import_dirs,
         fingerprint_key=eldest.derive("fingerprints"),
     )
+    stores = ImportStores(settings.import_stores)
+    sources = Sources(access, staging, import_dirs, stores=stores, wedsync=reports)
+    etl = Etl(access, staging, sources, Protection(SubjectKeys(database, masters), eldest))
+    transformations = Transformations(sources, staging)
     removals = SyncRemovals(access, staging, Receipts(database), reports)
     previews = SyncPreviews(access, staging, Receipts(database), fingerprint_key=eldest.derive("fingerprints"))
-    etl = Etl(access, staging, import_dirs, wedsync=reports)
     planner = Planner(
         access,
         PreferenceStore(database, masters),
@@ -148,7 +157,8 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
         *(bookings, days, Conflicts(access, connections)),
         *(notify, Digests(), recall, batches, states, emergency, WeddingRecall(access, ledger), Followers(access)),
         Undelivered(ledger, DeliveryReceiptStore(database)),
-        *(weather, automations, sync, removals, previews, etl, keys, WeddingSource(reports)),
+        *(weather, automations, sync, removals, previews, etl, transformations, Analytics(access, staging), keys),
+        WeddingSource(reports),
     ]
     try:
         yield Parts(

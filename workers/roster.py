@@ -19,6 +19,7 @@ from workflows.correct_notification import CorrectNotification
 from workflows.deliver_digest import DeliverDigest
 from workflows.integration import Integration
 from workflows.monitor_health import MonitorHealth
+from workflows.query_warehouse import QueryWarehouse
 from workflows.raise_emergency import RaiseEmergency
 from workflows.recall_wedding import RecallWedding
 from workflows.reroute_undelivered import RerouteUndelivered
@@ -31,6 +32,7 @@ from workflows.run_automation import RunAutomation
 from workflows.run_warehouse_etl import RunWarehouseEtl
 from workflows.sync_notification_states import SyncNotificationStates
 from workflows.sync_report import SyncReport
+from workflows.transform_report import TransformReport
 from workflows.trigger_automations import TriggerAutomations
 from workflows.watch_weather import WatchWeather
 from workflows.wedding_timeline import WeddingTimeline
@@ -41,6 +43,7 @@ DECISIONS: list[type] = [
     DeliverDigest,
     Integration,
     MonitorHealth,
+    QueryWarehouse,
     RerouteUndelivered,
     ResolveBookingConflict,
     ResourceDay,
@@ -52,6 +55,7 @@ DECISIONS: list[type] = [
     RunWarehouseEtl,
     SyncNotificationStates,
     SyncReport,
+    TransformReport,
     TriggerAutomations,
     WatchWeather,
     WeddingTimeline,

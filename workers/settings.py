@@ -132,6 +132,8 @@ class Settings(BaseSettings):
     """Whether clients without the codec may start workflows; on in the embedded profile only."""
     import_dirs: list[Path] | None = None
     """Directories that file sources may lie in; any in the embedded profile, none in production, when absent."""
+    import_stores: list[str] = []
+    """Prefixes of object stores that file sources may lie below, as JSON: `["s3://exports/{organization}/"]`."""
     api_url: str = ""
     api_key: SecretStr = SecretStr("")
     metrics_address: str = ""

@@ -12,6 +12,7 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from contracts.base import Contract
+    from contracts.dataset import STAGED_FILE_LOST
     from contracts.errors import ErrorDetail, ErrorKind, Owner
     from contracts.etl import (
         DataQuality,
@@ -37,9 +38,6 @@ with workflow.unsafe.imports_passed_through():
 
 R = TypeVar("R", bound=Contract)
 S = TypeVar("S", bound=Contract)
-
-_EXTRACT_AGAIN = frozenset({"staging_corrupt", "staging_missing", "sealed_data_unreadable"})
-"""Codes that say a staged file is gone or changed: the load extracts afresh, once."""
 
 _SIDE_BY_SIDE = "steps-side-by-side"
 
@@ -117,7 +115,7 @@ class RunWarehouseEtl(WaitsForReconnection):
         try:
             return await self._through(extracted, batch, queue)
         except ActivityError as error:
-            if detail_of(error).code not in _EXTRACT_AGAIN:
+            if detail_of(error).code not in STAGED_FILE_LOST:
                 raise
         return await self._through(await self._extract(), batch, queue)
 

@@ -14,11 +14,13 @@ if TYPE_CHECKING:
 
 CONNECTORS = {
     "asana": "activities.connectors.crm.asana:Asana",
+    "bigquery": "activities.connectors.warehouse.bigquery:BigQuery",
     "caldav": "activities.connectors.calendar.caldav:CalDav",
     "databricks": "activities.connectors.warehouse.databricks:Databricks",
     "email": "activities.connectors.communication.email:Email",
     "hubspot": "activities.connectors.crm.hubspot:HubSpot",
     "pagerduty": "activities.connectors.emergency.pagerduty:PagerDuty",
+    "postgresql": "activities.connectors.source.postgresql:PostgreSql",
     "powerbi": "activities.connectors.bi.powerbi:PowerBi",
     "redshift": "activities.connectors.warehouse.redshift:Redshift",
     "salesforce": "activities.connectors.crm.salesforce:Salesforce",
@@ -26,6 +28,7 @@ CONNECTORS = {
     "slack": "activities.connectors.communication.slack.connector:Slack",
     "snowflake": "activities.connectors.warehouse.snowflake:Snowflake",
     "square": "activities.connectors.payments.square:Square",
+    "synapse": "activities.connectors.warehouse.synapse:Synapse",
     "tableau": "activities.connectors.bi.tableau:Tableau",
     "tave": "activities.connectors.booking.tave:Tave",
     "tripleseat": "activities.connectors.booking.tripleseat:Tripleseat",

@@ -441,3 +441,32 @@ class SourceConnector(Connector, Protocol):
             Transient: no usable answer.
         """
         ...
+
+
+@runtime_checkable
+class TableConnector(Connector, Protocol):
+    """A database whose tables are read as reports, which its integration's settings define (capability `tables`)."""
+
+    async def columns(self, report_id: str) -> Sequence[str]:
+        """Return the names of the report's columns, in order.
+
+        Raises:
+            InvalidInput: no such report.
+            Permanent: the table or a column of the report is not there, or may not be read.
+        """
+        ...
+
+    async def export(self, report_id: str, into: Path, since: datetime | None, before: datetime | None) -> None:
+        """Write the report's rows, as they stand in one moment, into a CSV file with a header.
+
+        Args:
+            report_id: a report of the settings.
+            into: the file.
+            since: only rows changed at or after this instant.
+            before: only rows changed before this instant.
+
+        Raises:
+            InvalidInput: no such report, or it has no column that tells when a row changed.
+            Transient: the database does not answer.
+        """
+        ...

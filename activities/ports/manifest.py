@@ -23,6 +23,8 @@ class Capability(StrEnum):
     DATASETS = "datasets"
     WAREHOUSE = "warehouse"
     SOURCE = "source"
+    TABLES = "tables"
+    """Reads the tables of a database as reports."""
     MESSAGE = "message"
     """Reaches a recipient's phone number in writing."""
     CALL = "call"

@@ -7,6 +7,7 @@ import hmac
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 
 from sqlalchemy import Column, DateTime, String, Table, insert, select, update
 
@@ -19,6 +20,7 @@ api_keys = Table(
     Column("digest", String(64), nullable=False),
     Column("organization_id", String(64)),
     Column("label", String(64), nullable=False),
+    Column("role", String(16), nullable=False, server_default="operator"),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("expires_at", DateTime(timezone=True)),
     Column("revoked_at", DateTime(timezone=True)),
@@ -28,13 +30,21 @@ _PREFIX = "wsk"
 _PARTS = 3
 
 
+class Role(StrEnum):
+    """What a key may do in its organisations: look at runs and states, or also start and change things."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+
+
 @dataclass(frozen=True)
 class ApiKey:
-    """Who a key speaks for; no organisation means all of them."""
+    """Who a key speaks for, and as what; no organisation means all of them."""
 
     key_id: str
     organization_id: str | None
     label: str
+    role: Role = Role.OPERATOR
 
     def may_enter(self, organization_id: str) -> bool:
         """Whether the key's scope holds this organisation."""
@@ -47,13 +57,20 @@ class ApiKeyStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def issue(self, label: str, organization_id: str | None = None, expires_at: datetime | None = None) -> str:
+    async def issue(
+        self,
+        label: str,
+        organization_id: str | None = None,
+        expires_at: datetime | None = None,
+        role: Role = Role.OPERATOR,
+    ) -> str:
         """Return a new key; it cannot be read again.
 
         Args:
             label: an operator's word for it.
             organization_id: its scope, None for all organisations.
             expires_at: when it ends, None for never.
+            role: what it may do.
         """
         key_id = secrets.token_hex(6)
         text = f"{_PREFIX}_{key_id}_{secrets.token_urlsafe(32)}"
@@ -62,6 +79,7 @@ class ApiKeyStore:
             "digest": _digest(text),
             "organization_id": organization_id,
             "label": label,
+            "role": role.value,
             "created_at": datetime.now(UTC),
             "expires_at": expires_at,
         }
@@ -80,7 +98,7 @@ class ApiKeyStore:
             return None
         if row["expires_at"] is not None and _utc(row["expires_at"]) <= datetime.now(UTC):
             return None
-        return ApiKey(row["key_id"], row["organization_id"], row["label"])
+        return ApiKey(row["key_id"], row["organization_id"], row["label"], Role(row["role"]))
 
     async def revoke(self, key_id: str) -> None:
         """End a key at once. Idempotent: yes."""

@@ -24,6 +24,7 @@ from activities.storage import (
     idempotency,
     preferences,
     root_keys,
+    subject_keys,
     templates,
 )
 from activities.storage.database import Database
@@ -122,6 +123,12 @@ SEALED_TABLES = (
         preferences.EARLIER,
         _organization,
         lambda row: preferences.place_of(row["organization_id"], row["contact"]),
+    ),
+    SealedTable(
+        subject_keys.subject_keys,
+        subject_keys.EARLIER,
+        _organization,
+        lambda row: subject_keys.place_of(row["organization_id"], row["subject"]),
     ),
     SealedTable(
         dead_letters.dead_letters,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import hashlib
 import io
@@ -14,16 +15,20 @@ from pathlib import Path
 from typing import BinaryIO
 
 import obstore
+from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from activities.security.envelope import KEY_ID_BYTES, DerivingKey, seal_stream, unseal_stream
 from activities.security.keyring import RootKeys
 from contracts.dataset import DatasetRef
-from contracts.errors import Permanent, Transient
+from contracts.errors import Owner, Permanent, Transient
 
 _LOCK = ".lock"
 _MAGIC = b"WSK1"
 """Begins an object whose root key's id follows; older ones begin with the stream itself."""
+_LEAST_FREE = 4 << 20
+"""With less room than this, a file that could not be written was too large for the disk."""
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Staging:
@@ -36,20 +41,31 @@ class Staging:
     """
 
     def __init__(self, url: str, keys: RootKeys, scratch_dir: Path) -> None:
-        if url.startswith("file://"):
-            Path(url.removeprefix("file://")).mkdir(parents=True, exist_ok=True)
-            self._store: ObjectStore = LocalStore(url.removeprefix("file://"))
+        self._directory = Path(url.removeprefix("file://")) if url.startswith("file://") else None
+        if self._directory is not None:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            self._store: ObjectStore = LocalStore(self._directory)
         else:
-            self._store = from_url(url)
+            # Temporal repeats what fails.
+            self._store = from_url(url, retry_config={"max_retries": 0})
         self._keys = keys
         self._scratch = _Scratch(scratch_dir)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """Yield an empty private directory that is gone afterwards."""
+        """Yield an empty private directory that is gone afterwards.
+
+        Raises:
+            Transient: `storage_full`, whatever the block made of a disk that took no more.
+        """
         path = Path(tempfile.mkdtemp(dir=self._scratch.path))
         try:
             yield path
+        except Exception as error:
+            full = isinstance(error, OSError) and error.errno in _FULL
+            if full or shutil.disk_usage(path).free < _LEAST_FREE:
+                raise _storage_full() from error
+            raise
         finally:
             shutil.rmtree(path, ignore_errors=True)
 
@@ -62,20 +78,33 @@ class Staging:
             key: `<organisation>/<run>/<name>`; the organisation seals it.
             path: a plain local file.
             rows: its number of rows.
+
+        Raises:
+            Transient: the store is full or does not answer; nothing stands under `key` that did not before.
         """
         return await asyncio.to_thread(self._put, key, path, rows)
 
     def _put(self, key: str, path: Path, rows: int) -> DatasetRef:
         digest = _sha256(path)
-        with path.open("rb") as plain:
-            obstore.put(self._store, key, self._sealed(plain, key), use_multipart=True)
-        return DatasetRef(key=key, rows=rows, size_bytes=path.stat().st_size, sha256=digest)
+        size = path.stat().st_size
+        try:
+            with path.open("rb") as plain:
+                obstore.put(self._store, key, self._sealed(plain, key), use_multipart=True)
+        except (BaseError, OSError) as error:
+            raise self._not_stored(size) from error
+        return DatasetRef(key=key, rows=rows, size_bytes=size, sha256=digest)
+
+    def _not_stored(self, size: int) -> Transient:
+        # What was written in part is removed by now: whether there was room for all of it tells.
+        if self._directory is not None and shutil.disk_usage(self._directory).free < size + _LEAST_FREE:
+            return _storage_full()
+        return _not_answering()
 
     async def fetch(self, ref: DatasetRef, into: Path) -> Path:
         """Open the referenced object into a plain file in `into`, checked against its digest.
 
         Raises:
-            Transient: the object is missing.
+            Transient: the object is missing, or the store does not answer.
             Permanent: the object was changed.
         """
         return await asyncio.to_thread(self._fetch, ref, into)
@@ -99,8 +128,10 @@ class Staging:
             with target.open("wb") as plain:
                 for chunk in self._opened(ref.key):
                     plain.write(chunk)
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotFoundError) as error:
             raise Transient("staging_missing", "A staged file is not in the object store.") from error
+        except BaseError as error:
+            raise _not_answering() from error
         if _sha256(target) != ref.sha256:
             raise Permanent(
                 "staging_corrupt",
@@ -122,7 +153,7 @@ class Staging:
     def _note(self, key: str) -> str | None:
         try:
             return b"".join(self._opened(key)).decode()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotFoundError):
             return None
 
     async def delete_prefix(self, prefix: str) -> int:
@@ -134,6 +165,24 @@ class Staging:
         if found:
             obstore.delete(self._store, found)
         return len(found)
+
+
+def _storage_full() -> Transient:
+    return Transient(
+        "storage_full",
+        "The disk for staged files is full; what did not fit is not there.",
+        owner=Owner.OPERATOR,
+        action="Make room on the disk of WEDSYNC_DATA_DIR, or stage in an object store by WEDSYNC_STAGING_URL.",
+    )
+
+
+def _not_answering() -> Transient:
+    return Transient(
+        "object_store_unavailable",
+        "The object store of staged files does not answer.",
+        owner=Owner.OPERATOR,
+        action="Check WEDSYNC_STAGING_URL and the worker's credentials for it; runs repeat by themselves.",
+    )
 
 
 def _sealing_key(root: DerivingKey, key: str) -> bytes:

@@ -44,6 +44,8 @@ class Compiled:
     sql: str
     kind: Kind = Kind.ANY
     unreadable: str = "FALSE"
+    columns: tuple[str, ...] = ()
+    """The source's columns that it reads."""
 
 
 def read_as(sql: str, kind: Kind, exact_type: str = "") -> str:
@@ -80,12 +82,15 @@ class _Compiler:
         self._columns = columns
         self._target = target
         self._unreadable: list[str] = []
+        self._read: dict[str, None] = {}
 
     def run(self, expression: str) -> Compiled:
         tree = self._parse(expression)
         sql, kind = self._emit(tree)
         problems = list(dict.fromkeys(self._unreadable))
-        return Compiled(sql, kind, " OR ".join(f"coalesce({part}, FALSE)" for part in problems) or "FALSE")
+        return Compiled(
+            sql, kind, " OR ".join(f"coalesce({part}, FALSE)" for part in problems) or "FALSE", tuple(self._read)
+        )
 
     def _parse(self, expression: str) -> exp.Expression:
         if len(expression) > MAX_LENGTH:
@@ -132,6 +137,7 @@ class _Compiler:
         found = resolve(name, self._columns)
         if found is None:
             raise self._refused("missing_column", f"names the column {name[:60]!r}, which the source does not have")
+        self._read[found] = None
         return quote(found), Kind.ANY
 
     def number(self, node: exp.Expression) -> tuple[str, Kind]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 
-from activities.transform import quality
+from activities.transform import protection, quality
 from activities.transform.identifiers import literal, quote
+from activities.transform.reading import broken_lines, numbered_rows, reading
 from activities.transform.star import FIELDS
 from contracts.dataset import SourceFormat
 from contracts.errors import InvalidInput
@@ -22,9 +22,10 @@ from contracts.integration import FieldMapping
 _MEMORY = {SourceFormat.CSV: "128MB", SourceFormat.PARQUET: "128MB", SourceFormat.NDJSON: "384MB"}
 """JSON is read 2,048 lines at once, several copies of each."""
 PART_ROWS = 250_000
-_DELIMITERS = (",", ";", "\t", "|")
+WITHHELD = "withheld: the source has personal columns"
 _GROUP_ROWS = 20_480
 _PARQUET = f"FORMAT PARQUET, COMPRESSION ZSTD, ROW_GROUP_SIZE {_GROUP_ROWS}"
+_CHANGED = FIELDS[-1]
 _TEXTS = ", ".join(quote(field.column) for field in FIELDS)
 
 
@@ -35,6 +36,23 @@ class Part:
     layer: Layer
     path: Path
     rows: int
+
+
+@dataclass(frozen=True)
+class Guard:
+    """How personal values are kept: who seals them, which source columns are personal, and a private directory."""
+
+    sealing: protection.Sealing
+    personal: Sequence[str]
+    scratch: Path
+
+
+@dataclass(frozen=True)
+class Window:
+    """The time within which a row's last change lies: from `since` until before `before`, open where None."""
+
+    since: datetime | None
+    before: datetime | None
 
 
 @dataclass(frozen=True)
@@ -88,96 +106,62 @@ def engine(scratch: Path, path: Path, file_format: SourceFormat) -> Iterator[duc
             ) from None
 
 
-@contextmanager
-def _reading(file_format: SourceFormat) -> Iterator[None]:
-    try:
-        yield
-    except duckdb.OutOfMemoryException:
-        raise
-    except (duckdb.Error, csv.Error, UnicodeError):
-        raise _not_readable(file_format) from None
-
-
-def columns_of(connection: duckdb.DuckDBPyConnection, path: Path, file_format: SourceFormat) -> list[str]:
-    """Return the names of the file's columns.
-
-    Raises:
-        InvalidInput: the file is not of that format, or has no columns.
-    """
-    with _reading(file_format):
-        if file_format is SourceFormat.NDJSON:
-            rows = connection.execute(
-                f"SELECT DISTINCT unnest(json_keys(json)) AS name FROM {_ndjson(path)} "
-                "WHERE json_type(json) = 'OBJECT' ORDER BY name"
-            ).fetchall()
-            names = [str(name) for (name,) in rows]
-        elif file_format is SourceFormat.CSV:
-            _, names = _csv_heading(path)
-        else:
-            reader = f"read_parquet({literal(str(path))})"
-            described = connection.execute(f"SELECT * FROM {reader} LIMIT 0").description or []
-            names = [str(item[0]) for item in described]
-    if not names or len({name.lower() for name in names}) != len(names):
-        raise _not_readable(file_format)
-    return names
-
-
 def judge(
     connection: duckdb.DuckDBPyConnection,
     path: Path,
     file_format: SourceFormat,
     names: Sequence[str],
     mapping: Sequence[FieldMapping],
+    guard: Guard | None = None,
+    window: Window | None = None,
 ) -> Judgement:
     """Map every row of the file, apply the rules, and leave the tables `judged` and `rejected`.
 
-    Lines that cannot be split into columns are rejected rows, numbered after all others.
+    Lines that cannot be split into columns are rejected rows, numbered after all others. What is protected stands in
+    neither table, and lines that nobody can tell the columns of are withheld. Rows that changed outside of the window
+    are no part of the load; rows that do not say when they changed are rejected by every load with a window.
 
     Raises:
         InvalidInput: the mapping does not fit the columns, the file is not of that format, or it has no rows.
     """
     planned = quality.plan_fields(mapping, names)
     needed = [field.name for field in FIELDS if any(item.required and item.target == field.name for item in mapping)]
-    with _reading(file_format):
+    if window is not None:
+        needed.append(_CHANGED.name)
+    with reading(file_format):
         # A view: keeping the text of every column beside what is made of it costs more than reading some rows twice.
-        connection.execute(f"CREATE TEMP VIEW source AS {_numbered_rows(path, file_format, names)}")
+        connection.execute(f"CREATE TEMP VIEW source AS {numbered_rows(path, file_format, names)}")
         connection.execute(f"CREATE TABLE judged AS {quality.judged_rows(planned, needed)}")
-        connection.execute(f"CREATE TABLE broken AS {_broken_lines(path, file_format)}")
-        _reject(connection, names)
+        connection.execute(f"CREATE TABLE broken AS {broken_lines(path, file_format)}")
+        if window is not None:
+            connection.execute(f"DELETE FROM judged WHERE NOT ({_within(window)})")
+    shown = list(names)
+    if guard is not None:
+        named = quality.named_fields(mapping)
+        shown = protection.shown_columns(named, planned, names, guard.personal)
+        if len(shown) < len(names):
+            connection.execute(f"UPDATE broken SET line = {literal(WITHHELD)}")
+        protection.protect(connection, guard.scratch, named, guard.sealing)
+    with reading(file_format):
+        _reject(connection, shown)
     reasons = connection.execute(
         f"SELECT unnest(string_split({quality.REASONS}, ',')) AS rule, count(*) FROM rejected GROUP BY 1 ORDER BY 1"
     ).fetchall()
     total, failed, raw_digest, staging_digest = _counted(connection)
-    if total == 0:
+    if total == 0 and window is None:
         raise InvalidInput("source_empty", "The source has no rows.", action="Check that the export is complete.")
     return Judgement(total, failed, {str(rule): int(count) for rule, count in reasons}, raw_digest, staging_digest)
 
 
-def _numbered_rows(path: Path, file_format: SourceFormat, names: Sequence[str]) -> str:
-    number = f"row_number() OVER () AS {quality.ROW}"
-    if file_format is SourceFormat.CSV:
-        return f"SELECT {number}, * FROM {_csv(path, names)}"
-    if file_format is SourceFormat.NDJSON:
-        shape = "{" + ", ".join(f'{_json_text(name)}: "VARCHAR"' for name in names) + "}"
-        columns = ", ".join(quote(name) for name in names)
-        return (
-            f"SELECT {quality.ROW}, {columns} FROM (SELECT {quality.ROW}, unnest(record) FROM "
-            f"(SELECT {number}, from_json(json, {literal(shape)}) AS record, json FROM {_ndjson(path)}) "
-            "WHERE json_type(json) = 'OBJECT')"
-        )
-    texts = ", ".join(f"CAST({quote(name)} AS VARCHAR) AS {quote(name)}" for name in names)
-    return f"SELECT {number}, {texts} FROM read_parquet({literal(str(path))})"
-
-
-def _broken_lines(path: Path, file_format: SourceFormat) -> str:
-    if file_format is SourceFormat.CSV:
-        return "SELECT any_value(csv_line) AS line FROM reject_errors GROUP BY file_id, line ORDER BY line"
-    if file_format is SourceFormat.NDJSON:
-        return (
-            f"SELECT coalesce(CAST(json AS VARCHAR), 'not JSON') AS line FROM {_ndjson(path)} "
-            "WHERE json IS NULL OR json_type(json) <> 'OBJECT'"
-        )
-    return "SELECT '' AS line WHERE FALSE"
+def _within(window: Window) -> str:
+    """Return the condition that a row of `judged` changed within the window, or does not say when."""
+    changed = quality.typed(_CHANGED)
+    bounds = [
+        f"{changed} {operator} TIMESTAMP {literal(f'{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}')}"
+        for operator, instant in ((">=", window.since), ("<", window.before))
+        if instant is not None
+    ]
+    return f"coalesce({' AND '.join(bounds)}, TRUE)"
 
 
 def _reject(connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> None:
@@ -251,40 +235,3 @@ def _counted(connection: duckdb.DuckDBPyConnection) -> tuple[int, int, str, str]
 def _number(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
     row = connection.execute(sql).fetchone()
     return int(row[0]) if row else 0
-
-
-def _ndjson(path: Path) -> str:
-    return f"read_ndjson_objects({literal(str(path))}, ignore_errors = true)"
-
-
-def _csv(path: Path, names: Sequence[str]) -> str:
-    # Detection by content would take a ragged line at the end for the heading.
-    delimiter, _ = _csv_heading(path)
-    columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
-    return (
-        f"read_csv({literal(str(path))}, auto_detect = false, header = true, delim = {literal(delimiter)}, "
-        f"quote = '\"', escape = '\"', columns = {{{columns}}}, store_rejects = true, rejects_limit = 0)"
-    )
-
-
-def _csv_heading(path: Path) -> tuple[str, list[str]]:
-    """Return the delimiter that splits the first line most often, and the names that the line holds."""
-    best: tuple[str, list[str]] = (",", [])
-    for delimiter in _DELIMITERS:
-        with path.open(encoding="utf-8-sig", newline="") as lines:
-            names = next(csv.reader(lines, delimiter=delimiter), [])
-        if len(names) > len(best[1]):
-            best = (delimiter, [name.strip() or f"column{number}" for number, name in enumerate(names, 1)])
-    return best
-
-
-def _json_text(name: str) -> str:
-    return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _not_readable(file_format: SourceFormat) -> InvalidInput:
-    return InvalidInput(
-        "file_unreadable",
-        f"The source file cannot be read as {file_format.value.upper()} with distinct column names.",
-        action="Check the file and the `format` of the request.",
-    )

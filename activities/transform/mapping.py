@@ -50,7 +50,7 @@ def compile_mapping(mapping: Sequence[FieldMapping], columns: Sequence[str]) -> 
         found = resolve(field.source or "", columns)
         if found is None:
             raise missing_column(field.source or "", columns, field.target)
-        compiled[field.target] = Compiled(quote(found))
+        compiled[field.target] = Compiled(quote(found), columns=(found,))
     return compiled
 
 

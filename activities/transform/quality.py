@@ -9,7 +9,7 @@ from activities.transform.identifiers import literal, quote, resolve
 from activities.transform.mapping import compile_mapping, missing_column
 from activities.transform.star import FIELDS, FINGERPRINTS, Field, FieldType
 from contracts.errors import InvalidInput
-from contracts.integration import FieldMapping
+from contracts.integration import FieldMapping, FieldProtection
 
 ROW = "__row"
 REASONS = "__reasons"
@@ -28,6 +28,27 @@ def plan_fields(mapping: Sequence[FieldMapping], columns: Sequence[str]) -> dict
     Raises:
         InvalidInput: a target is unknown, an expression is refused, or a required field has no column.
     """
+    named = named_fields(mapping)
+    planned = dict(compile_mapping(named, columns))
+    dropped = [item.target for item in named if item.protection is FieldProtection.DROP]
+    planned |= {target: Compiled("NULL", columns=planned[target].columns) for target in dropped}
+    for field in FIELDS:
+        if field.name in planned:
+            continue
+        found = resolve(field.name, columns)
+        if found is not None:
+            planned[field.name] = Compiled(quote(found), columns=(found,))
+        elif field.required:
+            raise missing_column(field.column.lower(), columns, field.name)
+    return planned
+
+
+def named_fields(mapping: Sequence[FieldMapping]) -> list[FieldMapping]:
+    """Return the mapping with the fields' own names as targets.
+
+    Raises:
+        InvalidInput: a target is unknown.
+    """
     names = [field.name for field in FIELDS]
     named = []
     for item in mapping:
@@ -39,16 +60,7 @@ def plan_fields(mapping: Sequence[FieldMapping], columns: Sequence[str]) -> dict
                 action=f"Map to one of: {listed(names)}.",
             )
         named.append(item.model_copy(update={"target": target}))
-    planned = dict(compile_mapping(named, columns))
-    for field in FIELDS:
-        if field.name in planned:
-            continue
-        found = resolve(field.name, columns)
-        if found is not None:
-            planned[field.name] = Compiled(quote(found))
-        elif field.required:
-            raise missing_column(field.column.lower(), columns, field.name)
-    return planned
+    return named
 
 
 def judged_rows(planned: Mapping[str, Compiled], required: Iterable[str] = ()) -> str:

@@ -23,6 +23,7 @@ from pydantic import JsonValue
 from activities.transform.expression import Compiled
 from activities.transform.identifiers import resolve
 from activities.transform.mapping import compile_mapping, missing_column
+from activities.transform.protection import refuse_protection
 from contracts.errors import InvalidInput
 from contracts.integration import FieldMapping, TransformationRule
 from contracts.sync import DataFilter, FilterOperator
@@ -227,9 +228,10 @@ def check_mapping(mapping: Sequence[FieldMapping]) -> None:
     """Refuse a mapping that no source could fulfil.
 
     Raises:
-        InvalidInput: an expression is refused, or a target is mapped twice.
+        InvalidInput: an expression is refused, a target is mapped twice, or one asks to be protected.
     """
     compile_mapping(mapping, _AnyColumns())
+    refuse_protection(mapping)
 
 
 class Mapper:

@@ -22,6 +22,7 @@ TIMEOUT_S = 20.0
 _LONGEST_LIFE_S = 400 * 86_400.0
 _REFUSED = {ErrorKind.AUTH_EXPIRED, ErrorKind.PERMANENT}
 _OF_THE_CLIENT = {"invalid_client", "unauthorized_client"}
+_CLIENT_CREDENTIALS = "client_credentials"
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class OAuthClient:
 
     client_id: str
     client_secret: SecretStr
+    is_tenants: bool = False
 
 
 class OAuthClients(Protocol):
@@ -107,7 +109,7 @@ class TokenEndpoint:
     async def client_credentials(self) -> Grant:
         """Ask for a token in the app's own name; errors as `refresh`."""
         scopes = {"scope": " ".join(self._profile.scopes)} if self._profile.scopes else {}
-        return await self._request({"grant_type": "client_credentials", **scopes})
+        return await self._request({"grant_type": _CLIENT_CREDENTIALS, **scopes})
 
     async def aclose(self) -> None:
         """Close the sockets."""
@@ -122,9 +124,34 @@ class TokenEndpoint:
         except WedSyncError as error:
             # An answer has a status; a certificate that is not trusted says nothing about the grant.
             if error.detail.kind in _REFUSED and "status" in error.detail.evidence:
-                raise _refused(self._system, error) from None
+                raise self._refused(error, alone=form["grant_type"] == _CLIENT_CREDENTIALS) from None
             raise
         return self._grant(answer)
+
+    def _refused(self, error: WedSyncError, *, alone: bool) -> AuthExpired:
+        """Return whose job a refusal is; where the app asks in its own name `alone`, it is all that can be refused."""
+        status, word = error.detail.evidence.get("status"), error.detail.evidence.get("vendorCode", "")
+        if not (alone or word in _OF_THE_CLIENT or (status == HTTPStatus.UNAUTHORIZED and not word)):
+            return AuthExpired(
+                "grant_refused",
+                f"{self._system} no longer honours the access that was granted.",
+                action="Grant it again with `wedsync integrations authorize FILE`.",
+                system=self._system,
+                operation=OPERATION,
+                evidence=error.detail.evidence,
+            )
+        theirs = self._client.is_tenants
+        return AuthExpired(
+            "client_refused",
+            f"{self._system} does not accept {'the' if theirs else 'our'} app's client id and secret.",
+            owner=Owner.TENANT if theirs else Owner.OPERATOR,
+            action="Compare them with the app's settings at the vendor, then give them with `integrations rotate FILE`."
+            if theirs
+            else "Compare WEDSYNC_OAUTH_CLIENTS with the app's settings at the vendor, then connect again.",
+            system=self._system,
+            operation=OPERATION,
+            evidence=error.detail.evidence,
+        )
 
     def _grant(self, answer: JsonValue) -> Grant:
         given = answer if isinstance(answer, dict) else {}
@@ -182,25 +209,3 @@ def _error_word(body: JsonValue) -> str:
         if isinstance(word, str) and word.isascii() and word.isidentifier():
             return word
     return ""
-
-
-def _refused(system: str, error: WedSyncError) -> AuthExpired:
-    status, word = error.detail.evidence.get("status"), error.detail.evidence.get("vendorCode", "")
-    if word in _OF_THE_CLIENT or (status == HTTPStatus.UNAUTHORIZED and not word):
-        return AuthExpired(
-            "client_refused",
-            f"{system} does not accept our app's client id and secret.",
-            owner=Owner.OPERATOR,
-            action="Compare WEDSYNC_OAUTH_CLIENTS with the app's settings at the vendor, then connect again.",
-            system=system,
-            operation=OPERATION,
-            evidence=error.detail.evidence,
-        )
-    return AuthExpired(
-        "grant_refused",
-        f"{system} no longer honours the access that was granted.",
-        action="Grant it again with `wedsync integrations authorize FILE`.",
-        system=system,
-        operation=OPERATION,
-        evidence=error.detail.evidence,
-    )

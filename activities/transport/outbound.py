@@ -8,6 +8,7 @@ then resolved here, every address it has is judged, and connections go to a judg
     requests    `pools.outbound_session(connection, system=..., limits=...)`, a Session for an SDK that takes one
     aiohttp     `aio.open_session`, a connector whose resolver answers with judged addresses
     SMTP        `dial`, a connected socket for an SDK that takes one
+    PostgreSQL  `judged_addresses_async`, for a driver that is given addresses, and `tls.named_context`
     native      `gate.Gate`, a CONNECT proxy of this process for an SDK that opens its own sockets
 
 All of them leave the name to TLS and read no proxy from the environment; those of HTTP follow no redirect and bound the
@@ -31,7 +32,7 @@ from activities.transport.addresses import is_loopback, may_reach
 from contracts.errors import InvalidInput
 
 _PLAIN = {"https": "http"}
-_DEFAULT_PORTS = {"https": 443, "http": 80, "smtps": 465, "smtp": 587}
+_DEFAULT_PORTS = {"https": 443, "http": 80, "smtps": 465, "smtp": 587, "postgresql": 5432}
 _WRITTEN_PORTS = ("smtp", "smtps")
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#\\\s]*)(?P<path>/[!-~]*)?", re.ASCII)
 _AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[1-9][0-9]{0,4}))?", re.ASCII)

@@ -65,10 +65,36 @@ def tls_context(connection: Connection) -> ssl.SSLContext:
     return _context(connection.min_tls_version, connection.outbound.ca_file)
 
 
+def named_context(connection: Connection, host: str) -> ssl.SSLContext:
+    """Return the TLS context of a connection for a driver that dials an address: it asks for `host`'s certificate."""
+    context = _Named(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_default_certs()
+    context.host = host
+    return _limited(context, connection.min_tls_version, connection.outbound.ca_file)
+
+
+class _Named(ssl.SSLContext):
+    host = ""
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,  # noqa: FBT001, FBT002 - the library's signature
+        server_hostname: str | bytes | None = None,  # noqa: ARG002 - the address that was dialled
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        """Begin TLS under the name and not under the address."""
+        return super().wrap_bio(incoming, outgoing, server_side, self.host, session)
+
+
 @cache
 def _context(minimum: str, ca_file: Path | None) -> ssl.SSLContext:
     # Loading the system's certificates takes tens of milliseconds: once per process is enough.
-    context = ssl.create_default_context()
+    return _limited(ssl.create_default_context(), minimum, ca_file)
+
+
+def _limited(context: ssl.SSLContext, minimum: str, ca_file: Path | None) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     if minimum == _TLS12:
         context.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -17,10 +17,11 @@ structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.
 from bqemulator.api.app import create_app
 from bqemulator.config import LogLevel, PersistenceMode, Settings
 from bqemulator.server import EmulatorServer
-from starlette.routing import Mount, Route
+from bqemulator.storage.engine import DuckDBEngine
+from starlette.routing import Mount
 
 from emulators.bigquery.control import control_routes
-from emulators.bigquery.edge import Edge, render_error, token
+from emulators.bigquery.edge import Edge, render_error
 from emulators.control import Control, EmulatorApp
 from emulators.core import Emulator, State
 from emulators.faults import FaultMiddleware
@@ -34,8 +35,9 @@ _DESCRIPTION = "A stand-in of Google BigQuery: bqemulator, with job ids that are
 
 @asynccontextmanager
 async def _started(directory: Path, host: str, _ports: Ports) -> AsyncIterator[tuple[ASGIApp, dict[str, Any]]]:
-    # From the wheel: the engine would fetch it from the network.
+    # From the wheel, and the other not at all: the engine would fetch both from the network.
     duckdb_extensions.import_extension("spatial")
+    DuckDBEngine._load_format_extensions = lambda _: None  # noqa: SLF001
     settings = Settings(
         rest_host=host,
         rest_port=0,
@@ -43,6 +45,8 @@ async def _started(directory: Path, host: str, _ports: Ports) -> AsyncIterator[t
         grpc_port=0,
         persistence_mode=PersistenceMode.PERSISTENT,
         data_dir=directory / "bigquery",
+        # A copy of a table before each change, which nobody here asks for.
+        time_travel_retention_days=0,
         log_level=LogLevel.CRITICAL,
     )
     engine = EmulatorServer(settings)
@@ -57,7 +61,6 @@ async def _started(directory: Path, host: str, _ports: Ports) -> AsyncIterator[t
         routes = [
             *control_routes(emulator, context, vendor),
             *Control([emulator], {}).routes(),
-            Route("/token", token(emulator), methods=["POST"]),
             Mount("/", app=FaultMiddleware(edge, emulator)),
         ]
         yield EmulatorApp(routes=routes), {}

@@ -1,8 +1,9 @@
 """What BigQuery does before and after a job and bqemulator does not: tokens, job ids that are taken once, the ledger.
 
 From the API's description: a client may name its job, and a second insert under the name is refused with 409 and the
-reason `duplicate`; a load's id is the one in its metadata. One job runs at a time, because bqemulator's transactions
-are those of its one connection. Assertions of service accounts are read and not verified.
+reason `duplicate`; a load's id is the one in its metadata. A token is one that a service account has signed itself
+(AIP-4111); its signature is not verified. One job runs at a time, because bqemulator's transactions are those of its
+one connection.
 """
 
 from __future__ import annotations
@@ -11,9 +12,7 @@ import asyncio
 import base64
 import json
 import re
-import secrets
 import time
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from emulators.faults import Fault
 
 ACCOUNT = "wedsync@sandbox.iam.gserviceaccount.com"
-_LIFE_S = 3599
 _JOBS = re.compile(r"/bigquery/v2/projects/(?P<project>[^/]+)/(?:jobs|queries)")
 _REASONS = {
     400: "invalid",
@@ -39,28 +37,13 @@ _REASONS = {
     500: "internalError",
     503: "backendError",
 }
+_ANY, _FILE = b"content-type: */*\r\n", b"content-type: application/octet-stream\r\n"
 Body = dict[str, Any]
 
 
 def render_error(status: int, _fault: Fault | None) -> Response:
     """The vendor's body of an error."""
     return _refusal(status, "The service could not answer this request.")
-
-
-def token(emulator: Emulator) -> Callable[[Request], Awaitable[Response]]:
-    """The token endpoint: an assertion of the sandbox's service account for a token of an hour (RFC 7523)."""
-
-    async def endpoint(request: Request) -> Response:
-        form = await request.form()
-        claims = _claims(str(form.get("assertion", "")))
-        if claims.get("iss") != ACCOUNT or claims.get("exp", 0) < time.time():
-            return JSONResponse({"error": "invalid_grant", "error_description": "Invalid JWT"}, 400)
-        issued = secrets.token_urlsafe(24)
-        with emulator.transaction():
-            emulator.put("tokens", issued, {"until": time.time() + _LIFE_S})
-        return JSONResponse({"access_token": issued, "token_type": "Bearer", "expires_in": _LIFE_S})
-
-    return endpoint
 
 
 class Edge:
@@ -86,9 +69,9 @@ class Edge:
 
     def _known(self, request: Request) -> bool:
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        found = self._emulator.get("tokens", given) if scheme.lower() == "bearer" else None
+        claims = _claims(given) if scheme.lower() == "bearer" else {}
         ended = [kind for kind in ("expire_token", "revoke_token") if self._emulator.fault_active(kind, request)]
-        return found is not None and found["until"] > time.time() and not ended
+        return claims.get("iss") == ACCOUNT and claims.get("exp", 0) > time.time() and not ended
 
     async def _job(self, request: Request, project: str, send: Send) -> None:
         raw = await request.body()
@@ -98,13 +81,14 @@ class Edge:
             if wanted and self._context.catalog.get_job(project, wanted) is not None:
                 await _refusal(409, f"Already Exists: Job {project}:US.{wanted}")(request.scope, request.receive, send)
                 return
-            start, body = await self._answered(request.scope, raw)
+            # Google's own client says so of a file it sends, and bqemulator takes it for no file.
+            start, body = await self._answered(request.scope, raw.replace(_ANY, _FILE, 1))
             located = dict(start["headers"]).get(b"location", b"").decode()
             if located and wanted:
                 self._uploads[located.rpartition("upload_id=")[2]] = wanted
             answer = _json(body)
             if start["status"] == 200 and "jobReference" in answer:
-                body = json.dumps(self._entered(project, wanted, answer)).encode()
+                body = json.dumps(self._entered(project, wanted, answer, raw)).encode()
         headers = [(name, value) for name, value in start["headers"] if name.lower() != b"content-length"]
         await send({**start, "headers": [*headers, (b"content-length", str(len(body)).encode())]})
         await send({"type": "http.response.body", "body": body})
@@ -125,7 +109,7 @@ class Edge:
         await self._app(scope, whole, keep)
         return start, b"".join(parts)
 
-    def _entered(self, project: str, wanted: str, job: Body) -> Body:
+    def _entered(self, project: str, wanted: str, job: Body, raw: bytes) -> Body:
         """The job under the id its client gave it, with what it changed in the ledger."""
         given = job["jobReference"]["jobId"]
         if wanted and given != wanted:
@@ -138,7 +122,9 @@ class Edge:
         query, load = statistics.get("query") or {}, statistics.get("load") or {}
         rows = int(load.get("outputRows") or query.get("numDmlAffectedRows") or 0)
         kind = "LOAD" if load else str(query.get("statementType") or statistics.get("statementType") or "SELECT")
-        if not failed and kind != "SELECT" and (rows or kind == "SCRIPT" or kind.startswith(("CREATE", "ALTER"))):
+        # Which rows a script has changed is not told: one with a transaction counts as a change.
+        changes = b"TRANSACTION" in raw if kind == "SCRIPT" else rows or kind.startswith(("CREATE", "ALTER"))
+        if not failed and kind != "SELECT" and changes:
             self._emulator.effect(f"job.{kind.lower()}", "jobs", job["jobReference"]["jobId"], {"rows": rows})
         return job
 
@@ -165,8 +151,8 @@ def _json(raw: bytes) -> Body:
     return found if isinstance(found, dict) else {}
 
 
-def _claims(assertion: str) -> Body:
-    _, _, rest = assertion.partition(".")
+def _claims(token: str) -> Body:
+    _, _, rest = token.partition(".")
     payload = rest.partition(".")[0]
     try:
         return _json(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))

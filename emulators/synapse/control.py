@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from emulators.core import Emulator
 
-_NAMES = "SELECT schema_name || '.' || table_name FROM duckdb_tables() ORDER BY 1"
+_NAMES = "SELECT lower(schema_name || '.' || table_name) FROM duckdb_tables() ORDER BY 1"
 
 
 def control_routes(emulator: Emulator, engine: Engine) -> list[BaseRoute]:

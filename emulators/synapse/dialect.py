@@ -63,6 +63,7 @@ _CREATE = re.compile(
     rf"^create\s+table\s+(?P<name>{_HELD})\s*(?P<columns>\(.*?\))?\s*(?:with\s*\((?P<options>.*?)\))?\s*(?:as\s+(?P<query>select\b.*|with\b.*))?$",
     re.IGNORECASE | re.DOTALL,
 )
+_ADD = re.compile(rf"^alter\s+table\s+{_HELD}\s+add\s+(?!column\b)(?P<column>.+)$", re.IGNORECASE | re.DOTALL)
 _RENAME = re.compile(rf"^rename\s+object\s+(?:::)?(?P<name>{_HELD})\s+to\s+(?P<new>{_HELD})$", re.IGNORECASE)
 _SET_ONLY = re.compile(r"^(\s*set\s+(?!@)[\w\s]+?(?:\s+on|\s+off|\s+[-\w]+)?\s*;?)+$", re.IGNORECASE)
 _ACCEPTED = re.compile(
@@ -78,7 +79,8 @@ _TYPES: tuple[tuple[str, str], ...] = (
     (r"\bidentity\s*\(\s*\d+\s*,\s*\d+\s*\)", "DEFAULT nextval('{sequence}')"),
     (
         r"(?P<n>[\w\x01]+)\s+n?(?:var)?char\s*\(\s*(?P<l>\d+)\s*\)(?P<c>\s+collate\s+\w+)?",
-        r"\g<n> VARCHAR\g<c> CHECK (length(\g<n>) <= \g<l>)",
+        # An NVARCHAR counts units of UTF-16, of which a character outside of the basic plane has two.
+        r"\g<n> VARCHAR\g<c> CHECK (length(regexp_replace(\g<n>, '[\\x{10000}-\\x{10FFFF}]', 'xx', 'g')) <= \g<l>)",
     ),
     (r"\bn?varchar\s*\(\s*max\s*\)", "VARCHAR"),
     (r"\bcollate\s+\w*_bin2?\w*", 'COLLATE "binary"'),
@@ -181,6 +183,10 @@ def _translated(text: str, bare: str, kept: list[str]) -> Statement:
     if found := _RENAME.match(bare):
         old, new = _name(_restored(found["name"], kept)), _restored(found["new"], kept).strip("[]").lower()
         return Statement(text, (f"ALTER TABLE {old} RENAME TO {new}",), "rename", "table", f"{old} to {new}")
+    if found := _ADD.match(bare):
+        # DuckDB adds no column with a condition: a text that is too long is accepted in a column added later.
+        column = re.sub(r"\s*CHECK \(.*\)$", "", _restored(_typed(found["column"], name), kept))
+        return Statement(text, (f"ALTER TABLE {name} ADD COLUMN {column}",), verb, kind, name)
     if found := _CREATE.match(bare):
         return Statement(text, _create(found, kept, name), verb, kind, name)
     return Statement(text, (_query(_restored(bare, kept)),), verb, kind, name)
@@ -192,12 +198,17 @@ def _create(found: re.Match[str], kept: list[str], name: str) -> tuple[str, ...]
         if "distribution" not in options.lower():
             raise Refusal(103010, "Parse error: CREATE TABLE AS SELECT needs WITH (DISTRIBUTION = ...).")
         return (f"CREATE TABLE {name} AS {_query(_restored(found['query'], kept))}",)
-    columns = found["columns"] or ""
-    sequence = f"{name}_identity"
-    for pattern, successor in _TYPES:
-        columns = re.sub(pattern, successor.replace("{sequence}", sequence), columns, flags=re.IGNORECASE)
+    columns = _typed(found["columns"] or "", name)
     table = f"CREATE TABLE {name} {_restored(columns, kept)}".replace("[", '"').replace("]", '"')
-    return (f"CREATE SEQUENCE {sequence}", table) if "nextval" in columns else (table,)
+    hashed = re.search(r"distribution\s*=\s*hash\s*\(\s*(\w+)", options, re.IGNORECASE)
+    made = (table, f"COMMENT ON TABLE {name} IS '{hashed[1].lower()}'") if hashed else (table,)
+    return (f"CREATE SEQUENCE {name}_identity", *made) if "nextval" in columns else made
+
+
+def _typed(columns: str, table: str) -> str:
+    for pattern, successor in _TYPES:
+        columns = re.sub(pattern, successor.replace("{sequence}", f"{table}_identity"), columns, flags=re.IGNORECASE)
+    return columns
 
 
 def _query(sql: str) -> str:

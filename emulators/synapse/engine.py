@@ -15,8 +15,10 @@ from emulators.synapse.dialect import Statement
 from emulators.synapse.refusals import Refusal, near
 from emulators.synapse.values import Column
 
-POOLS = {"dev": "sandbox", "second": "second"}
+POOLS = {"dev": "sandbox", "second": "second", "uncommitted": "sandbox"}
 """Pool -> the login that may use it; a login's password is its name."""
+UNCOMMITTED = "uncommitted"
+"""The pool that has READ_COMMITTED_SNAPSHOT off, as every pool has until somebody turns it on."""
 _ERRORS: tuple[tuple[type[duckdb.Error], str, int, str], ...] = (
     (duckdb.TransactionException, "", 1205, "Transaction was deadlocked on lock resources. Rerun the transaction."),
     (duckdb.CatalogException, "already exists", 2714, "There is already an object with this name in the database."),
@@ -73,7 +75,7 @@ class Engine:
         # A pool compares texts without regard to case, unless a column has a binary collation.
         pool.execute("SET default_collation = 'nocase'")
         pool.execute("SET TimeZone = 'UTC'")
-        pool.execute("CREATE SCHEMA IF NOT EXISTS dbo")
+        _prepare(pool, name)
         return pool
 
     def session(self, pool: str) -> Session:
@@ -82,11 +84,11 @@ class Engine:
 
     def reset(self) -> None:
         """Drop everything that was made in any pool, and every blob."""
-        for pool in self._pools.values():
+        for name, pool in self._pools.items():
             found = pool.execute("SELECT schema_name FROM duckdb_schemas() WHERE NOT internal").fetchall()
-            for schema in {name for (name,) in found} - {"main"}:
+            for schema in {schema for (schema,) in found} - {"main"}:
                 pool.execute(f'DROP SCHEMA "{schema}" CASCADE')
-            pool.execute("CREATE SCHEMA dbo")
+            _prepare(pool, name)
         for path in self.blobs.rglob("*"):
             if path.is_file():
                 path.unlink()
@@ -95,6 +97,16 @@ class Engine:
         """Write everything to the files."""
         for pool in self._pools.values():
             pool.close()
+
+
+def _prepare(pool: duckdb.DuckDBPyConnection, name: str) -> None:
+    for schema in ("dbo", "sys"):
+        pool.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+    pool.execute(f"CREATE OR REPLACE MACRO main.db_name() AS '{name}'")
+    flag = int(name != UNCOMMITTED)
+    pool.execute(
+        f"CREATE OR REPLACE VIEW sys.databases AS SELECT '{name}' AS name, {flag} AS is_read_committed_snapshot_on"
+    )
 
 
 class Session:
@@ -153,6 +165,8 @@ class Session:
             return Result(count=0)
         if statement.verb == "copy":
             return self._copy(statement)
+        if statement.verb == "merge":
+            self._check_distribution(statement)
         result = Result()
         for sql in statement.duckdb:
             cursor = self._connection.execute(sql, dict(values) or None)
@@ -163,6 +177,22 @@ class Session:
                 columns = [Column(str(name), str(kind)) for name, kind, *_ in cursor.description or ()]
                 result = Result(len(found), columns, found)
         return result
+
+    def _check_distribution(self, statement: Statement) -> None:
+        """A MERGE wants a target that is distributed by hash, and changes nothing of what it is distributed by."""
+        schema, _, table = statement.name.rpartition(".")
+        found = self._connection.execute(
+            "SELECT comment FROM duckdb_tables() WHERE lower(schema_name) = ? AND lower(table_name) = ?",
+            (schema or "dbo", table),
+        ).fetchone()
+        column = str(found[0] or "") if found else ""
+        if found and not column:
+            raise Refusal(103010, "Parse error: the target of a MERGE has to be a hash-distributed table.")
+        changes = " ".join(
+            re.findall(r"\bupdate\s+set\s+(.*?)(?=\bwhen\b|;|$)", statement.text, re.IGNORECASE | re.DOTALL)
+        )
+        if column and re.search(rf"(?:^|[,.]\s*){column}\s*=", changes, re.IGNORECASE):
+            raise Refusal(103010, "Parse error: a distribution column cannot be updated.")
 
     def _copy(self, statement: Statement) -> Result:
         """Load Parquet files of the stand-in's own blob store, by position; a real COPY INTO was never compared."""

@@ -25,6 +25,9 @@ _FAULTS = {
 }
 _CHANGES = frozenset({"create", "drop", "alter", "rename", "insert", "update", "delete", "merge", "truncate", "copy"})
 
+_REDIRECT = 307
+_TRANSACTIONS = frozenset({"begin", "commit", "rollback"})
+
 
 class Connection:
     """One connection.
@@ -68,6 +71,10 @@ class Connection:
         if fault is not None and fault.kind != "status":
             cut(self._writer)
             return False
+        if fault is not None and fault.status == _REDIRECT:
+            host, port = self._writer.get_extra_info("sockname")[:2]
+            await self._send(tokens.login_acknowledged(login.database, tokens.routed(host, port)))
+            return False
         refusal = _FAULTS.get(fault.status, _FAULTS[503]) if fault is not None else _judged(login)
         number = self._emulator.open_request("LOGIN", login.user, "")
         self._emulator.close_request(number, 401 if refusal else 200, "login")
@@ -95,15 +102,13 @@ class Connection:
 
     async def _transact(self, payload: bytes) -> bool:
         statement = translate(packets.transaction(payload))
-        if not await self._execute(statement, {}, tokens.done, tokens.transaction_changed(statement.verb)):
+        if not await self._execute(statement, {}, tokens.done):
             return False
         if packets.begins_another(payload):
             self._open.run(translate("BEGIN TRANSACTION"), {})
         return True
 
-    async def _execute(
-        self, statement: Statement, values: Mapping[str, Any], done: Callable[..., bytes], before: bytes = b""
-    ) -> bool:
+    async def _execute(self, statement: Statement, values: Mapping[str, Any], done: Callable[..., bytes]) -> bool:
         book = self._emulator.faults
         number = self._emulator.open_request("SQL", statement.redacted, "")
         slow = book.draw(("latency",), "SQL", (statement.text,))
@@ -113,7 +118,7 @@ class Connection:
         if fault is not None and fault.kind != "drop_after_effect":
             status = await self._act(fault, done)
         else:
-            status = await self._run(statement, values, done, before, is_lost=fault is not None)
+            status = await self._run(statement, values, done, is_lost=fault is not None)
         self._emulator.close_request(number, status, statement.verb)
         return status != 0
 
@@ -132,7 +137,6 @@ class Connection:
         statement: Statement,
         values: Mapping[str, Any],
         done: Callable[..., bytes],
-        before: bytes,
         *,
         is_lost: bool,
     ) -> int:
@@ -147,6 +151,7 @@ class Connection:
             cut(self._writer)
             return 0
         rows = tokens.rows(result.columns, result.rows) if result.columns else b""
+        before = tokens.transaction_changed(statement.verb) if statement.verb in _TRANSACTIONS else b""
         await self._send(before + rows + done(result.count, open_transaction=session.in_transaction))
         return 200
 

@@ -18,16 +18,24 @@ _COLLATION = bytes([0x09, 0x04, 0xD0, 0x00, 0x34])
 _TRANSACTION = b"\1\0\0\0\0\0\0\0"
 
 
-def login_acknowledged(database: str) -> bytes:
-    """What follows a login that succeeded."""
+def login_acknowledged(database: str, route: bytes = b"") -> bytes:
+    """What follows a login that succeeded, or that is to be repeated elsewhere."""
     name = b"\x01\x74\x00\x00\x04" + b_varchar("Microsoft SQL Server") + bytes([12, 0, 0x07, 0xD0])
     return (
         _environment(1, b_varchar(database), b_varchar("master"))
         + _environment(7, bytes([5]) + _COLLATION, b"\0")
         + _environment(4, b_varchar("4096"), b_varchar("4096"))
         + b"\xad" + struct.pack("<H", len(name)) + name
+        + route
         + done()
     )  # fmt: skip
+
+
+def routed(host: str, port: int) -> bytes:
+    """The answer to a login that is to be repeated at another address."""
+    name = host.encode("utf-16-le")
+    place = struct.pack("<BHH", 0, port, len(host)) + name
+    return _environment(20, struct.pack("<H", len(place)) + place, struct.pack("<H", 0))
 
 
 def transaction_changed(kind: str) -> bytes:

@@ -11,7 +11,7 @@ from fastapi import Depends, Header, Path, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import JsonValue
 
-from activities.storage.api_keys import ApiKey
+from activities.storage.api_keys import ApiKey, Role
 from activities.storage.idempotency import Answer, Mismatch
 from contracts.base import Contract
 from contracts.errors import InvalidInput, Owner, WedSyncError
@@ -23,6 +23,7 @@ from starters.failures import translated
 M = TypeVar("M", bound=Contract)
 
 MAX_BODY_BYTES = 1 << 20
+_LOOKING = frozenset({"GET", "HEAD"})
 _OPAQUE = r"^[A-Za-z0-9][A-Za-z0-9._:\-]{0,63}$"
 _bearer = HTTPBearer(auto_error=False, description="An API key of WedSync.")
 
@@ -52,16 +53,25 @@ async def api_key(request: Request, given: Annotated[HTTPAuthorizationCredential
 
 
 async def organization(
-    organization_id: Annotated[str, Path(alias="organizationId")], key: Annotated[ApiKey, Depends(api_key)]
+    request: Request,
+    organization_id: Annotated[str, Path(alias="organizationId")],
+    key: Annotated[ApiKey, Depends(api_key)],
 ) -> str:
     """Return the path's organisation; one outside the key's scope is not found.
 
     Raises:
-        InvalidInput: no such organisation for this key.
+        InvalidInput: no such organisation for this key, or a viewer's key would change or ask something.
     """
     if not _is_opaque(organization_id) or not key.may_enter(organization_id):
         raise InvalidInput(
             "not_found", "There is nothing here.", action="Check the organisation and the scope of the key."
+        )
+    if key.role is Role.VIEWER and request.method not in _LOOKING:
+        raise InvalidInput(
+            "role_insufficient",
+            "The role viewer may look at runs and states, and start, ask or change nothing.",
+            owner=Owner.TENANT,
+            action="Use a key of the role operator.",
         )
     return organization_id
 

@@ -21,6 +21,7 @@ _BY_CODE = {
     "api_key_refused": 401,
     "signature_refused": 401,
     "hook_unreadable": 400,
+    "role_insufficient": 403,
     "not_found": 404,
     "run_not_found": 404,
     "integration_not_found": 404,

@@ -7,11 +7,13 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from activities.storage.idempotency import Answer
+from contracts.analytics import AnalyticsQuery
 from contracts.engagement import StateSynchronization
 from contracts.etl import EtlRequest
 from contracts.health import MonitorHealthResult
 from contracts.notification import CrossSystemRouting
 from contracts.sync import DataSynchronizationRequest, RemovalAnswer, RemovalApproval
+from contracts.transformation import DataTransformation
 from starters.api.description import body
 from starters.api.doors import Facade, IdempotencyKey, Organization, answer, once
 from starters.api.views import Accepted
@@ -67,6 +69,26 @@ async def start_etl(request: Request, org: Organization, idempotency_key: Idempo
         return accepted(request, org, await wedsync.start_etl(wanted))
 
     return await once(request, org, idempotency_key, EtlRequest, act)
+
+
+@router.post("/transformations", status_code=202, response_model=Accepted, openapi_extra=body(DataTransformation))
+async def start_transformation(request: Request, org: Organization, idempotency_key: IdempotencyKey = None) -> Response:
+    """Filter, check and map the records of a source."""
+
+    async def act(wedsync: WedSync, wanted: DataTransformation) -> Answer:
+        return accepted(request, org, await wedsync.start_transformation(wanted))
+
+    return await once(request, org, idempotency_key, DataTransformation, act)
+
+
+@router.post("/queries", status_code=202, response_model=Accepted, openapi_extra=body(AnalyticsQuery))
+async def start_query(request: Request, org: Organization, idempotency_key: IdempotencyKey = None) -> Response:
+    """Put a read-only question to a data warehouse."""
+
+    async def act(wedsync: WedSync, wanted: AnalyticsQuery) -> Answer:
+        return accepted(request, org, await wedsync.start_query(wanted))
+
+    return await once(request, org, idempotency_key, AnalyticsQuery, act)
 
 
 @router.post("/notification-states", status_code=202, response_model=Accepted, openapi_extra=body(StateSynchronization))

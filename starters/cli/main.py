@@ -51,6 +51,8 @@ for _command in (
     processes.api,
     processes.emulators,
     runs.notify,
+    runs.transform,
+    runs.query,
     emergencies.ack,
     explain.explain,
     explain.held,

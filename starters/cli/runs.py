@@ -1,16 +1,18 @@
-"""`wedsync sync run`, `wedsync etl run` and `wedsync notify`."""
+"""`wedsync sync run`, `wedsync etl run`, `wedsync transform`, `wedsync query` and `wedsync notify`."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
 
 from activities.admission import ITS_TURN
+from contracts.analytics import AnalyticsQuery
 from contracts.base import Contract
 from contracts.etl import EtlRequest, ETLResult, EtlStatus
 from contracts.notification import CrossSystemRouting, OverallStatus, RoutingResult
@@ -22,6 +24,8 @@ from contracts.sync import (
     SynchronizationResult,
     SyncStatus,
 )
+from contracts.transformation import DataTransformation
+from starters.backfill import slices
 from starters.cli.options import DataDir, File, Json, NoWait, Organization, organization_of, with_wedsync
 from starters.cli.output import facts, note, print_json, say, table
 from starters.client import WedSync
@@ -34,6 +38,7 @@ etl_app = typer.Typer(help="Load reporting data into warehouses.", no_args_is_he
 
 R = TypeVar("R", bound=Contract)
 
+_DAY = ["%Y-%m-%d"]
 _LOOK_EVERY_S = 5.0
 _PATIENCE_S = 60.0
 _SHOWN = 10
@@ -98,17 +103,75 @@ def etl_run(
     data_dir: DataDir = None,
     organization: Organization = None,
     *,
+    first: Annotated[
+        datetime | None,
+        typer.Option("--from", formats=_DAY, help="Load only what changed from this day on, in slices."),
+    ] = None,
+    last: Annotated[
+        datetime | None, typer.Option("--to", formats=_DAY, help="The last day; today when absent.")
+    ] = None,
+    slice_days: Annotated[int, typer.Option("--slice-days", min=1, help="Days per slice.")] = 31,
     no_wait: NoWait = False,
     json: Json = False,
 ) -> None:
     """Run the load that FILE describes and show what the warehouse holds."""
     request = read_file(file, EtlRequest, organization)
-    result = run_to_end(data_dir, lambda wedsync: wedsync.start_etl(request), wait=not no_wait, as_json=json)
+    if last is not None and first is None:
+        raise typer.BadParameter("--to needs --from")
+    if first is None:
+        _load(request, data_dir, wait=not no_wait, as_json=json)
+        return
+    until = last or datetime.now(UTC)
+    for one in slices(request, first.date(), until.date(), slice_days):
+        # One after the other: what an earlier slice says holds from an earlier day.
+        _load(one, data_dir, wait=not no_wait, as_json=json)
+
+
+def _load(request: EtlRequest, data_dir: Path | None, *, wait: bool, as_json: bool) -> None:
+    result = run_to_end(data_dir, lambda wedsync: wedsync.start_etl(request), wait=wait, as_json=as_json)
     if result is None:
         return
-    if not json:
+    if not as_json:
         _show_etl(result)
     _end(result.error, failed=result.status is EtlStatus.FAILED)
+
+
+def transform(
+    file: File,
+    data_dir: DataDir = None,
+    organization: Organization = None,
+    *,
+    no_wait: NoWait = False,
+    json: Json = False,
+) -> None:
+    """Filter, check and map the records of the source that FILE names, and show where they lie."""
+    request = read_file(file, DataTransformation, organization)
+    result = run_to_end(data_dir, lambda wedsync: wedsync.start_transformation(request), wait=not no_wait, as_json=json)
+    if result is not None and not json:
+        quarantine = {"quarantine": result.quarantine.key} if result.quarantine else {}
+        facts(f"Transformation {result.transformation_id}", {**_books(result.books), **quarantine})
+        table("Parts", ("key", "rows"), [(part.key, part.rows) for part in result.parts])
+
+
+def query(
+    file: File,
+    data_dir: DataDir = None,
+    organization: Organization = None,
+    *,
+    no_wait: NoWait = False,
+    json: Json = False,
+) -> None:
+    """Put the read-only question in FILE to a warehouse and show the answer."""
+    request = read_file(file, AnalyticsQuery, organization)
+    result = run_to_end(data_dir, lambda wedsync: wedsync.start_query(request), wait=not no_wait, as_json=json)
+    if result is None or json:
+        return
+    more = "; there are more" if result.truncated else ""
+    title = f"Query {result.query_id}: {result.row_count} rows{more}"
+    if result.rows_ref is not None:
+        facts(title, {"key": result.rows_ref.key})
+    else:
+        table(title, tuple(column.name for column in result.columns), [tuple(row) for row in result.rows])
 
 
 def notify(

@@ -11,6 +11,7 @@ from contracts.names import WorkflowType
 from contracts.notification import CrossSystemRouting
 from contracts.sync import DataSynchronizationRequest
 from contracts.wedding import Wedding, WeddingEvent, WeddingEventType
+from starters.demo.bi import catering_sap, venue_powerbi
 from starters.demo.connections import connections
 from starters.demo.double_booking import double_booking
 from starters.demo.emergency import emergency
@@ -138,7 +139,9 @@ async def _surveys_over_time(clock: WorkflowEnvironment, wedding: Wedding, vendo
 
 SCENARIOS: dict[str, Scenario] = {
     "photography-tableau": photography_tableau,
+    "venue-powerbi": venue_powerbi,
     "planner-hubspot": planner_hubspot,
+    "catering-sap": catering_sap,
     "enterprise-snowflake": enterprise_snowflake,
     "enterprise-warehouses": enterprise_warehouses,
     "studio-notify": studio_notify,

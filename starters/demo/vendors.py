@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -83,6 +84,17 @@ class Vendors:
         """Set how many weddings the emulated WedSync reports hold for an organisation."""
         body = {"organizationId": organization_id, "reportId": "weddings", "rows": rows, "dirtyRatio": 0, "seed": 7}
         (await self._client.post("/wedsync/scenario", json=body)).raise_for_status()
+
+    async def report(self, organization_id: str, report_id: str) -> list[dict[str, Any]]:
+        """Return the records of a report that the emulated WedSync holds for an organisation."""
+        path = f"/wedsync/v1/organizations/{organization_id}/reports/{report_id}/records"
+        answer = (await self._client.get(path, params={"format": "ndjson"})).raise_for_status()
+        return [json.loads(line) for line in answer.text.splitlines()]
+
+    async def warehouse(self, model: str, table: str, rows: int) -> None:
+        """Say how many rows a BI model finds in its warehouse at the next refresh."""
+        body = {"model": model, "table": table, "rows": rows, "looks": 2}
+        (await self._client.post("/powerbi/warehouse", json=body)).raise_for_status()
 
     async def fault(self, system: str, *, path: str, **rule: object) -> None:
         """Have a vendor act out a fault where a path matches a regular expression."""

@@ -224,6 +224,16 @@ def tokens() -> list[Row]:
     ]
 
 
+def dlt() -> list[Row]:
+    """Return the figures of dlt, which brings the same weddings into one table and judges none of them."""
+    found = run("-m", "tests.benchmarks.bench_dlt")
+    name = f"dlt, {found['rows']:,} weddings into PostgreSQL"
+    kinds = [("arrow", "append"), ("arrow", "merge"), ("dicts", "append")]
+    seconds = [Row(f"{name}: {a}, {b}", found[f"{a}_{b}_s"], None, "s") for a, b in kinds]
+    memory = [Row(f"{name}: {a}, {b}, peak memory", found[f"{a}_{b}_mb"], None, "MB") for a, b in kinds]
+    return seconds + memory
+
+
 def measured(sizes: list[int]) -> Iterator[Row]:
     """Yield every row as it is measured."""
     yield from notify()
@@ -236,6 +246,7 @@ def measured(sizes: list[int]) -> Iterator[Row]:
     yield from emergency()
     yield from bulk()
     yield from keys()
+    yield from dlt()
     yield from storm()
     peaks = []
     for rows in sizes:

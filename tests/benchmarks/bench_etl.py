@@ -27,14 +27,15 @@ from activities.connectors.warehouse.loading import Loader
 from activities.connectors.warehouse.snowflake import Snowflake
 from activities.connectors.warehouse.snowflake_session import Session
 from activities.ports.warehouse import LayerFiles, WarehouseConnector
-from activities.transform import extract
+from activities.transform import extract, reading
 from contracts.dataset import SourceFormat
 from contracts.etl import EtlBatch, EtlRequest, Layer
 from contracts.names import DATA_QUEUE, ORCHESTRATION_QUEUE, SearchAttribute, system_queue
 from emulators.wedding_files import write
 from emulators.wedding_rows import DataSet
 from tests.contract.test_snowflake import snowflake_at
-from tests.orchestration.test_run_warehouse_etl import EXAMPLE, House
+from tests.orchestration.test_run_warehouse_etl import EXAMPLE
+from tests.support.etl_house import SNOWFLAKE, House
 from tests.support.snowflake_account import Account
 from workers.sandbox import workflow_runner
 from workflows.run_warehouse_etl import RunWarehouseEtl
@@ -78,7 +79,7 @@ def bare(account: Account, sources: Sequence[Path], folder: Path) -> float:
 def _staging_file(source: Path, folder: Path) -> tuple[Path, int]:
     folder.mkdir()
     with extract.engine(folder, source, SourceFormat.CSV) as connection:
-        names = extract.columns_of(connection, source, SourceFormat.CSV)
+        names = reading.columns_of(connection, source, SourceFormat.CSV)
         extract.judge(connection, source, SourceFormat.CSV, names, EtlRequest.model_validate(EXAMPLE).data_mapping)
         parts = list(extract.write_parts(connection, folder, source.stem, datetime.now(UTC), part_rows=10_000_000))
     return next((part.path, part.rows) for part in parts if part.layer is Layer.STAGING)
@@ -121,12 +122,8 @@ async def connected(address: str) -> Client:
 async def serve(address: str, url: str, folder: Path) -> None:
     """Run the worker's half until the process is ended."""
 
-    class Remote:
-        def __init__(self) -> None:
-            self.url = url
-
-    house = House(Remote(), folder)  # type: ignore[arg-type]
-    await house.connect()
+    house = House(folder, "snowflake-main", "snowflake", url)
+    await house.connect(EXAMPLE["organizationId"], *SNOWFLAKE)
     warehouse = await house.access.connector(EXAMPLE["organizationId"], "snowflake-main", WarehouseConnector)
     await warehouse.provision()
     client = await connected(address)

@@ -17,6 +17,7 @@ from activities.connectors.warehouse.databricks import Databricks
 from activities.connectors.warehouse.databricks_failures import failure
 from activities.connectors.warehouse.model import FACT_TABLE, RAW_TABLE
 from activities.ports.connection import Connection
+from activities.transport.oauth import OAuthClient, TokenEndpoint
 from contracts.errors import AuthExpired, InvalidInput, OutcomeUnknown, Permanent, RateLimited, Transient
 from contracts.etl import Layer
 from tests.support.admissions import Counting
@@ -76,7 +77,7 @@ def stand(emulators: Emulators) -> Catalog:
 class TestDatabricks(WarehouseSuite):
     """Databricks keeps what every warehouse promises."""
 
-    seams = 9
+    seams = 17
 
     def connector(self, stand: Catalog) -> Databricks:
         return databricks_at(stand)
@@ -194,9 +195,18 @@ async def test_a_refused_request_says_what_recovers(stand, status, expected):
         await databricks_at(stand).probe()
 
 
-async def test_f31_an_invalid_token_asks_the_tenant_to_connect_again(stand):
+async def test_an_invalid_token_asks_the_tenant_to_connect_again(stand):
     with pytest.raises(AuthExpired):
         await databricks_at(stand, token="wrong").probe()
+
+
+async def test_a_service_principal_gets_a_token_that_the_warehouse_takes(stand):
+    place = ("lumen", "databricks-main", "databricks", stand.url)
+    app = OAuthClient("sandbox-databricks-client", SecretStr("sandbox-databricks-secret"))
+    endpoint = TokenEndpoint(Connection(*place, outbound=IN_DEVELOPMENT), Databricks.manifest.oauth, app)
+    grant = await endpoint.client_credentials()
+    await endpoint.aclose()
+    assert (await databricks_at(stand, token=grant.access_token).probe()).ok
 
 
 async def test_a_workspace_that_does_not_answer_is_tried_again(stand):

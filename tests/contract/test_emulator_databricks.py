@@ -22,9 +22,10 @@ from databricks.sdk.service.sql import (
 )
 
 from emulators.databricks import CLIENT, SECRET, TOKEN
-from emulators.databricks_lakehouse import Done, Lakehouse
+from emulators.databricks_execution import Done
+from emulators.databricks_lakehouse import Lakehouse
+from emulators.databricks_requests import WAREHOUSE
 from emulators.databricks_sql import RefusedError
-from emulators.databricks_statements import WAREHOUSE
 from tests.support.emulators import Emulators
 from tests.support.loopback import loopback_client
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 import tracemalloc
@@ -20,12 +21,14 @@ from activities.connectors.communication.slack.connector import Slack
 from activities.connectors.crm.hubspot import HubSpot
 from activities.connectors.registry import connector_class
 from activities.connectors.warehouse import snowflake_session
+from activities.connectors.warehouse.bigquery import BigQuery
 from activities.connectors.warehouse.snowflake import Snowflake
 from activities.ports.connection import Connection
 from activities.ports.connector import Connector
 from activities.ports.outbound import PUBLIC_ONLY, OutboundRules
 from activities.transport.oauth import OAuthClient, TokenEndpoint
 from contracts.errors import ErrorKind, Owner, Permanent, WedSyncError
+from tests.support.bigquery_project import service_account_key
 from tests.support.deliveries import connection
 from tests.support.tls_servers import (
     ELSEWHERE,
@@ -45,13 +48,18 @@ SDKS: dict[str, tuple[Callable[[Connection], Connector], dict[str, str], dict[st
     "requests": (Tableau, {"tokenName": "n", "tokenSecret": SECRET}, {"siteName": "lumen"}),
     "aiohttp": (Slack, {"botToken": SECRET}, {}),
     "smtp": (Email, {"user": "u", "password": SECRET}, {"fromAddress": "a@lumen.example", "encryption": "starttls"}),
+    "google": (
+        BigQuery,
+        {"serviceAccountKey": json.dumps({**service_account_key(), "private_key_id": SECRET})},
+        {"project": "lumen"},
+    ),
     "snowflake": (
         Snowflake,
         {"user": "u", "password": SECRET},
         {"account": "lumen", "warehouse": "W", "database": "D"},
     ),
 }
-HTTP_SDKS = ("httpx", "urllib3", "requests", "aiohttp")
+HTTP_SDKS = ("httpx", "urllib3", "requests", "aiohttp", "google")
 JSON_SDKS = ("httpx", "urllib3", "aiohttp")
 TENANTS_OWN = ("requests", "smtp")
 """Where the server is the tenant's, and so is a bad certificate."""
@@ -304,8 +312,8 @@ async def _probe(kind: Callable[[Connection], Connector], opened: Connection) ->
 
 
 def _gave_its_credential(server: Listener) -> bool:
-    """Whether the server got a log-in; a mail server gets the password in another spelling."""
-    return SECRET.encode() in server.received or b"AUTH PLAIN " in server.received
+    """Whether the server got a log-in; a mail server gets the password in another spelling, Google what it signs."""
+    return any(sign in server.received for sign in (SECRET.encode(), b"AUTH PLAIN ", b"Bearer ey"))
 
 
 def _redirecting(status: int) -> Callable[[socket.socket], None]:

@@ -283,6 +283,16 @@ async def test_an_app_whose_tokens_come_from_another_host_is_renewed_by_its_secr
     assert [effect["kind"] for effect in emulators.effects(platform)] == ["token.issued"] * 2
 
 
+async def test_a_wrong_secret_of_the_tenants_own_app_is_the_tenants(bench: Bench) -> None:
+    settings = {"tenantId": "5b7d2c1e-0a44-4f0e-9d52-6f1f0c8a7e10", "groupId": "group"}
+    ref = await bench.holds("powerbi", settings, clientId="sandbox-powerbi-client", clientSecret="wrong-secret")
+    with pytest.raises(AuthExpired) as caught:
+        await bench.obtain(ref)
+    assert (caught.value.detail.code, caught.value.detail.owner) == ("client_refused", "tenant")
+    assert "rotate" in caught.value.detail.action
+    assert "wrong-secret" not in str(caught.value)
+
+
 async def test_no_token_stands_in_an_error(bench: Bench, app: OAuthApp) -> None:
     old = await granted(bench, app)
     secrets = (await bench.values(old)).values()

@@ -16,15 +16,8 @@ from temporalio import activity
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 
-from activities.access import Access
 from activities.boundary import as_application_error
 from activities.connectors.warehouse.model import FACT_TABLE, RAW_TABLE, STAGING_TABLE
-from activities.etl import Etl
-from activities.security.envelope import MasterKey
-from activities.storage.connections import ConnectionStore
-from activities.storage.credentials import SealedSecretStore
-from activities.storage.database import Database, metadata
-from activities.storage.staging import Staging
 from contracts.errors import Permanent
 from contracts.etl import (
     DataQuality,
@@ -41,11 +34,11 @@ from contracts.etl import (
     StagedLayer,
     TablesBuilt,
 )
-from contracts.integration import IntegrationConfiguration, IntegrationState, ProvisionResult
+from contracts.integration import ProvisionResult
 from contracts.names import DATA_QUEUE, ORCHESTRATION_QUEUE, system_queue
 from emulators.wedding_files import write
 from emulators.wedding_rows import DataSet
-from tests.support.loopback import IN_DEVELOPMENT
+from tests.support.etl_house import SNOWFLAKE, House
 from tests.support.snowflake_account import Account
 from tests.support.temporal import polling, time_skipping
 from workflows.run_warehouse_etl import RunWarehouseEtl
@@ -205,55 +198,10 @@ async def test_f12_files_that_stay_corrupt_fail_the_run():
     assert failure.details[0]["code"] == "staging_corrupt"
 
 
-class House:
-    """The real activities over the stand-in, with their own store and staging."""
-
-    def __init__(self, account: Account, folder: Path) -> None:
-        key = MasterKey(bytes(32))
-        self._account = account
-        self.database = Database(f"sqlite:///{folder}/store.db")
-        self._connections = ConnectionStore(self.database, key)
-        self._secrets = SealedSecretStore(self.database, key)
-        self.access = Access(self._connections, self._secrets, self._endpoint, IN_DEVELOPMENT)
-        staging = Staging(f"file://{folder}/objects", key, folder / "scratch")
-        self.etl = Etl(self.access, staging, [folder])
-
-    async def _endpoint(self, platform: str) -> str:
-        return self._account.url
-
-    async def connect(self) -> None:
-        async with self.database.begin() as connection:
-            await connection.run_sync(metadata.create_all)
-        reference = await self._secrets.put(ORGANIZATION, "snowflake-main", {"user": "sandbox", "password": "sandbox"})
-        given = {
-            "integrationId": "snowflake-main",
-            "organizationId": ORGANIZATION,
-            "platform": "snowflake",
-            "connectionConfig": {
-                "credentialRef": reference.model_dump(by_alias=True),
-                "account": "sandbox",
-                "warehouse": "COMPUTE_WH",
-                "database": "WEDSYNC",
-            },
-        }
-        await self._connections.put(IntegrationConfiguration.model_validate(given), IntegrationState.ACTIVE)
-
-    def activities(self) -> list[Any]:
-        steps = self.etl
-        return [
-            *(steps.check, steps.prepare, steps.extract, steps.load_raw, steps.load_staging),
-            *(steps.load_marts, steps.build_analytics, steps.optimize),
-        ]
-
-    async def aclose(self) -> None:
-        await self.access.aclose()
-        await self.database.aclose()
-
-
 @pytest.fixture
 async def house(account: Account, tmp_path: Path):
-    made = House(account, tmp_path)
-    await made.connect()
+    made = House(tmp_path, "snowflake-main", "snowflake", account.url)
+    await made.connect(ORGANIZATION, *SNOWFLAKE)
     yield made
     await made.aclose()
 

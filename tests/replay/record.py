@@ -23,6 +23,7 @@ from tests.orchestration import test_integration as integration
 from tests.orchestration import test_integration_migration as moves
 from tests.orchestration import test_integration_tokens as tokens
 from tests.orchestration import test_monitor_health as health
+from tests.orchestration import test_query_warehouse as queries
 from tests.orchestration import test_raise_emergency as emergency
 from tests.orchestration import test_recall_wedding as recalls
 from tests.orchestration import test_reroute_undelivered as rerouting
@@ -37,6 +38,7 @@ from tests.orchestration import test_run_warehouse_etl as etl
 from tests.orchestration import test_sync_notification_states as states
 from tests.orchestration import test_sync_removals as removals
 from tests.orchestration import test_sync_report as sync
+from tests.orchestration import test_transform_report as transform
 from tests.orchestration import test_trigger_automations as triggers
 from tests.orchestration import test_watch_weather as weather
 from tests.orchestration import test_wedding_gap as gaps
@@ -217,6 +219,29 @@ async def load_with_a_lost_part() -> AsyncIterator[WorkflowHandle[Any, Any]]:
     async with etl.server() as client, etl.workers(client, fake.activities()):
         handle = await client.start_workflow(
             etl.RunWarehouseEtl.run, etl.asked(), id="load-recorded", task_queue=etl.ORCHESTRATION_QUEUE
+        )
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
+async def question_to_a_warehouse() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    async with queries.server() as client, queries.workers(client, queries.FakeAnalytics().activities()):
+        handle = await client.start_workflow(
+            queries.QueryWarehouse.run, queries.QUERY, id="query-recorded", task_queue=queries.ORCHESTRATION_QUEUE
+        )
+        await handle.result()
+        yield handle
+
+
+@asynccontextmanager
+async def transformation_of_a_file() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+    async with transform.server() as client, transform.workers(client, transform.FakeTransformations().activities()):
+        handle = await client.start_workflow(
+            transform.TransformReport.run,
+            transform.asked(),
+            id="transformation-recorded",
+            task_queue=transform.ORCHESTRATION_QUEUE,
         )
         await handle.result()
         yield handle
@@ -563,6 +588,8 @@ PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, An
         integration_with_a_new_credential,
         keys_rotated_in_two_passes,
         load_with_a_lost_part,
+        question_to_a_warehouse,
+        transformation_of_a_file,
         load_with_steps_side_by_side,
         recall_with_a_refusal,
         routing_cancelled,

@@ -29,6 +29,7 @@ from activities.storage.preferences import PreferenceStore
 from activities.storage.receipts import Scope
 from activities.storage.root_keys import StoredRootKeys
 from activities.storage.sealed_rows import SEALED_TABLES, SealedRows
+from activities.storage.subject_keys import SubjectKeys
 from activities.storage.templates import TemplateStore
 from contracts.alerts import AlertRoutes
 from contracts.automation import AutomationDefinition
@@ -58,6 +59,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 async def fill(store: Database) -> None:
+    assert await SubjectKeys(store, BEFORE).of("lumen", ["s" * 32])
     await SealedSecretStore(store, BEFORE).put("lumen", "crm", {"token": "t-1"})
     configuration = {"integrationId": "crm", "organizationId": "lumen", "platform": "hubspot", "connectionConfig": {}}
     await ConnectionStore(store, BEFORE).put(
@@ -97,7 +99,9 @@ def test_every_table_with_a_sealed_column_takes_part() -> None:
 
 async def test_every_kind_of_record_opens_under_the_new_key_alone(store: Database) -> None:
     await fill(store)
+    subject_key = await SubjectKeys(store, BEFORE).of("lumen", ["s" * 32])
     rows = await rotate(store)
+    assert await SubjectKeys(store, AFTER).of("lumen", ["s" * 32]) == subject_key
     assert await rows.counts() == {sealed.name: {NEW.key_id(): 1} for sealed in SEALED_TABLES}
     opened = await SealedSecretStore(store, AFTER).get(REF)
     assert opened["token"].get_secret_value() == "t-1"

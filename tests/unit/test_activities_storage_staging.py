@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from activities.security.envelope import MasterKey
 from activities.storage.staging import Staging
-from contracts.errors import Permanent, Transient
+from contracts.errors import Permanent, Transient, WedSyncError
+from tests.support.damage import DAMAGE, damaged
 
 TEXT = b"Amelia Hart,The Orangery\n" * 100_000
 
@@ -80,3 +89,76 @@ async def test_a_note_is_sealed_replaced_and_found_again(staging: Staging, tmp_p
         await staging.put_note("lumen/run-1/job", text)
         assert await staging.note("lumen/run-1/job") == text
         assert b"job-" not in (tmp_path / "staging" / "lumen" / "run-1" / "job").read_bytes()
+
+
+EXTRACTED_AGAIN = {"staging_corrupt", "staging_missing", "sealed_data_unreadable"}
+
+
+@given(st.sampled_from(DAMAGE), st.floats(0, 1, exclude_max=True))
+async def test_f12_no_damaged_object_is_ever_read_as_something_else(kind: str, where: float):
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        staging = Staging(f"file://{folder}/staging", MasterKey(b"k" * 32), folder / "scratch")
+        (folder / "part.csv").write_bytes(TEXT[:200_000])
+        ref = await staging.put_file("lumen/run-1/part.csv", folder / "part.csv", 1)
+        stored = folder / "staging" / ref.key
+        stored.write_bytes(damaged(stored.read_bytes(), kind, where))
+        found, code = b"", ""
+        try:
+            found = (await staging.fetch(ref, folder)).read_bytes()
+        except WedSyncError as error:
+            code = error.detail.code
+    assert code in EXTRACTED_AGAIN or found == TEXT[:200_000]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 12 MB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = shutil.which("mount")
+    if os.geteuid() != 0 or mount is None:
+        pytest.skip("Only root can mount a small disk.")
+    if subprocess.run([mount, "-t", "tmpfs", "-o", "size=12m", "tmpfs", place], check=False).returncode:
+        pytest.skip("This machine does not let root mount a small disk.")
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    path = tmp_path / "large.bin"
+    path.write_bytes(os.urandom(16 << 20))
+    return path
+
+
+async def test_f11_what_does_not_fit_on_the_stores_disk_leaves_the_old_object(
+    small_disk: Path, source: Path, large: Path, tmp_path: Path
+):
+    staging = Staging(f"file://{small_disk}", MasterKey(b"k" * 32), tmp_path / "scratch")
+    ref = await staging.put_file("lumen/run-1/part", source, 1)
+    with pytest.raises(Transient) as caught:
+        await staging.put_file("lumen/run-1/part", large, 1)
+    assert caught.value.detail.code == "storage_full"
+    assert (await staging.fetch(ref, tmp_path)).read_bytes() == TEXT
+    assert [path.name for path in small_disk.rglob("*") if path.is_file()] == ["part"]
+
+
+async def test_f11_a_full_scratch_disk_is_said_to_be_full_by_whoever_finds_it(
+    small_disk: Path, large: Path, tmp_path: Path
+):
+    staging = Staging(f"file://{tmp_path}/staging", MasterKey(b"k" * 32), small_disk)
+    ref = await staging.put_file("lumen/run-1/part", large, 1)
+
+    async def fetch(folder: Path) -> None:
+        await staging.fetch(ref, folder)
+
+    async def spill(folder: Path) -> None:
+        with duckdb.connect(folder / "work.duckdb") as connection:
+            connection.execute("CREATE TABLE t AS SELECT random() AS a, random() AS b FROM range(4000000)")
+
+    for work in (fetch, spill):
+        with pytest.raises(Transient) as caught, staging.scratch() as folder:
+            await work(folder)
+        assert caught.value.detail.code == "storage_full"
+    assert not [path for path in small_disk.rglob("*") if path.is_file() and path.name != ".lock"]

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from activities.transform import extract
+from activities.transform import extract, reading
 from contracts.dataset import SourceFormat
 from contracts.errors import InvalidInput
 from contracts.etl import Layer
@@ -38,7 +38,7 @@ def judged(rows, mapping=(), folder=None, text=None):
         else:
             source.write_text(text, encoding="utf-8")
         with extract.engine(place, source, SourceFormat.CSV) as connection:
-            names = extract.columns_of(connection, source, SourceFormat.CSV)
+            names = reading.columns_of(connection, source, SourceFormat.CSV)
             judgement = extract.judge(connection, source, SourceFormat.CSV, names, list(mapping))
             parts = list(extract.write_parts(connection, place, "etl-1", datetime(2027, 1, 1, tzinfo=UTC)))
             quarantine = place / "quarantine.ndjson"
@@ -139,7 +139,7 @@ def test_a_line_that_is_no_object_takes_no_other_rows_number(tmp_path):
     lines = [json.dumps({**GOOD, "wedding_id": "w-1"}), "[]", json.dumps({**GOOD, "guest_count": "x"})]
     source.write_text("\n".join(lines), encoding="utf-8")
     with extract.engine(tmp_path, source, SourceFormat.NDJSON) as connection:
-        names = extract.columns_of(connection, source, SourceFormat.NDJSON)
+        names = reading.columns_of(connection, source, SourceFormat.NDJSON)
         extract.judge(connection, source, SourceFormat.NDJSON, names, [])
         assert connection.execute("SELECT __row FROM judged ORDER BY 1").fetchall() == [(1,), (3,), (4,)]
 
@@ -150,7 +150,7 @@ def test_rows_keep_the_numbers_of_their_lines_though_two_threads_work_on_them(tm
     padding = "x" * 200
     source.write_text(f"{heading},padding\n" + "".join(f"{n},{values},{padding}\n" for n in range(1, 150_001)))
     with extract.engine(tmp_path, source, SourceFormat.CSV) as connection:
-        names = extract.columns_of(connection, source, SourceFormat.CSV)
+        names = reading.columns_of(connection, source, SourceFormat.CSV)
         extract.judge(connection, source, SourceFormat.CSV, names, [])
         parts = list(extract.write_parts(connection, tmp_path, "etl-1", datetime(2027, 1, 1, tzinfo=UTC)))
     for part in parts:
@@ -166,7 +166,7 @@ def test_records_that_do_not_fit_into_memory_are_the_tenants_to_shorten(tmp_path
         pytest.raises(InvalidInput) as caught,
         extract.engine(tmp_path, source, SourceFormat.NDJSON) as connection,
     ):
-        extract.columns_of(connection, source, SourceFormat.NDJSON)
+        reading.columns_of(connection, source, SourceFormat.NDJSON)
     assert caught.value.detail.code == "records_too_large"
 
 
@@ -177,7 +177,7 @@ def test_a_file_of_another_format_is_not_readable(tmp_path):
         pytest.raises(InvalidInput) as caught,
         extract.engine(tmp_path, source, SourceFormat.PARQUET) as connection,
     ):
-        extract.columns_of(connection, source, SourceFormat.PARQUET)
+        reading.columns_of(connection, source, SourceFormat.PARQUET)
     assert caught.value.detail.code == "file_unreadable"
 
 
@@ -192,7 +192,7 @@ def test_every_row_is_loaded_or_rejected_with_a_reason(rows):
         source = place / "source.ndjson"
         source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         with extract.engine(place, source, SourceFormat.NDJSON) as connection:
-            names = extract.columns_of(connection, source, SourceFormat.NDJSON)
+            names = reading.columns_of(connection, source, SourceFormat.NDJSON)
             judgement = extract.judge(connection, source, SourceFormat.NDJSON, names, [])
             parts = list(extract.write_parts(connection, place, "etl-1", datetime(2027, 1, 1, tzinfo=UTC)))
             loaded = sum(part.rows for part in parts if part.layer is Layer.STAGING)

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from openapi_schema_validator import OAS31Validator
 from temporalio.client import WorkflowHandle
 
-from activities.storage.api_keys import ApiKeyStore
+from activities.storage.api_keys import ApiKeyStore, Role
 from activities.storage.connections import ConnectionStore
 from activities.storage.database import Database, metadata
 from contracts import names
@@ -66,9 +66,9 @@ async def application(settings: Settings, starts: Starts | None) -> FastAPI:
     return app
 
 
-async def key_for(settings: Settings, organization_id: str | None) -> str:
+async def key_for(settings: Settings, organization_id: str | None, role: Role = Role.OPERATOR) -> str:
     database = Database(settings.database_url)
-    text = await ApiKeyStore(database).issue("test", organization_id)
+    text = await ApiKeyStore(database).issue("test", organization_id, role=role)
     await database.aclose()
     return text
 
@@ -109,6 +109,16 @@ async def test_the_same_key_and_body_give_the_same_answer_and_one_start(
     second = await client.post(PATH, content=reordered, headers=headers)
     assert (first.status_code, first.content) == (second.status_code, second.content)
     assert len(starts.routings) == 1
+
+
+@pytest.mark.parametrize("place", ["notifications", "queries", "etl-runs", "transformations"])
+async def test_a_viewer_starts_and_asks_nothing(settings: Settings, starts: Starts, place: str) -> None:
+    app = await application(settings, starts)
+    async with client_of(app, await key_for(settings, "org-a", Role.VIEWER)) as viewer:
+        assert_problem(await viewer.post(f"/v1/organizations/org-a/{place}", json=ROUTING), 403, "role_insufficient")
+        assert_problem(await viewer.post(f"/v1/organizations/org-b/{place}", json=ROUTING), 404, "not_found")
+    assert starts.routings == []
+    await app.state.gateway.aclose()
 
 
 async def test_an_answer_survives_a_restart_of_the_api(

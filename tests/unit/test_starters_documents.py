@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.alerts import AlertRoutes
+from contracts.analytics import AnalyticsQuery
 from contracts.automation import WorkflowOrchestration
 from contracts.base import Contract
 from contracts.conflict import BookingConflicts
@@ -20,12 +21,14 @@ from contracts.etl import EtlRequest
 from contracts.integration import IntegrationConfiguration
 from contracts.notification import CrossSystemRouting
 from contracts.sync import DataSynchronizationRequest
+from contracts.transformation import DataTransformation
 from contracts.wedding import Wedding
 from starters.documents import parse, read_file
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.json"))
 CONTRACTS: dict[str, type[Contract]] = {
     "alert-routes": AlertRoutes,
+    "analytics-query": AnalyticsQuery,
     "automation": WorkflowOrchestration,
     "booking-conflict": BookingConflicts,
     "emergency-alert": EmergencyAlert,
@@ -33,6 +36,7 @@ CONTRACTS: dict[str, type[Contract]] = {
     "integration": IntegrationConfiguration,
     "route-notification": CrossSystemRouting,
     "sync-report": DataSynchronizationRequest,
+    "transform-report": DataTransformation,
     "warehouse-etl": EtlRequest,
     "wedding-timeline": Wedding,
 }

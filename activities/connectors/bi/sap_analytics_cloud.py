@@ -82,7 +82,8 @@ class SapAnalyticsCloud:
             "dataMapping brings the report's fields into the model's columns; its dimensions tell rows apart.",
             "Days become members of a date dimension by the length of its column: a year, a month or a day.",
             "A row that SAP refuses is a rejected record with SAP's reason; the others are imported.",
-            "SAP publishes no limit of requests; 100 a minute are ours. An open job ends by itself.",
+            "SAP publishes no limit of requests; 100 a minute are ours.",
+            "An import job whose creation was never answered stays open there, empty; it does nothing.",
         ),
     )
 

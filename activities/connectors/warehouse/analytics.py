@@ -12,6 +12,7 @@ def analytics(dialect: Dialect) -> dict[str, str]:
     day, average, part = "w.WEDDING_DATE", dialect.average, dialect.part
     supplier = "s.SUPPLIER_ID, s.SUPPLIER_NAME, s.SUPPLIER_CATEGORY"
     season = f"{part('MONTH', day)}, {part('YEAR', day)}, s.SUPPLIER_CATEGORY"
+    medians = dialect.median_join("w.GUEST_COUNT", facts, "w.WEDDING_SK", season)
     return {
         METRICS_TABLE: f"SELECT {supplier}, {dialect.month(day)} AS MONTH, COUNT(*) AS WEDDING_COUNT, "
         f"{average('w.SATISFACTION_SCORE')} AS AVG_SATISFACTION, SUM(w.TOTAL_REVENUE) AS TOTAL_REVENUE, "
@@ -19,5 +20,5 @@ def analytics(dialect: Dialect) -> dict[str, str]:
         f"GROUP BY {supplier}, {dialect.month(day)}",
         SEASONS_TABLE: f"SELECT {part('MONTH', day)} AS WEDDING_MONTH, {part('YEAR', day)} AS WEDDING_YEAR, "
         f"s.SUPPLIER_CATEGORY, COUNT(*) AS BOOKING_COUNT, {average('w.TOTAL_REVENUE')} AS AVG_REVENUE, "
-        f"{dialect.median('w.GUEST_COUNT')} AS MEDIAN_GUESTS {facts} GROUP BY {season}",
+        f"{dialect.median('w.GUEST_COUNT')} AS MEDIAN_GUESTS {facts}{medians} GROUP BY {season}",
     }

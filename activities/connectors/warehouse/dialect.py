@@ -107,6 +107,18 @@ class Dialect:
         """Return the exact, interpolated median of a group."""
         return f"PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY {number})"
 
+    def median_join(self, number: str, facts: str, key: str, group: str) -> str:
+        """Return a join that gives each fact the median of its group, where a median is no aggregate; else nothing.
+
+        Args:
+            number: what the median is of.
+            facts: the FROM clause it is added to.
+            key: the column that names a fact.
+            group: what the facts are grouped by.
+        """
+        del number, facts, key, group
+        return ""
+
     def refill(self, table: Table, select: str) -> list[str]:
         """Return the statements that replace the content of one of the loader's own tables."""
         return [self.clear(table), self.insert(table, select)]

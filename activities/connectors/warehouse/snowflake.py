@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 from activities.connectors.warehouse.dialect import Dialect
 from activities.connectors.warehouse.model import Table, Type
+from activities.connectors.warehouse.snowflake_query import QUERY_ROLE, ask
 from activities.connectors.warehouse.snowflake_session import ACCOUNT_ADDRESS, Session
 from activities.connectors.warehouse.sql_warehouse import SqlWarehouse
+from activities.ports.analytics import QueryAnswer
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
+from activities.transform.analytics_sql import bind
+from activities.transport.offload import offload_to
+from contracts.analytics import AnalyticsQuery
 from contracts.integration import IntegrationType
+
+_QUERY_CALLS = 3
+_SYSTEM = "snowflake"
 
 
 class SnowflakeSql(Dialect):
@@ -44,7 +53,7 @@ class Snowflake(SqlWarehouse):
     """
 
     manifest: ClassVar[Manifest] = Manifest(
-        system="snowflake",
+        system=_SYSTEM,
         title="Snowflake",
         family=IntegrationType.DATA_WAREHOUSE,
         api_version="Python connector 5.2",
@@ -58,10 +67,11 @@ class Snowflake(SqlWarehouse):
         guarantee=EffectGuarantee.UPSERT,
         rate_limit=RateLimit(requests=600, per_s=60.0),
         required_settings=("account", "warehouse", "database"),
-        optional_settings=("role",),
+        optional_settings=("role", QUERY_ROLE),
         batch_size=250_000,
         timeout_s=1_500.0,
         notes=(
+            "queryRole names a role that can only read, for analytics queries; they run as role where it is absent.",
             "A load is found again by its id and digest inside the transaction that would repeat it.",
             "Snowflake publishes no request limit; 600 statements per minute are ours, counted when a step begins.",
         ),
@@ -70,3 +80,9 @@ class Snowflake(SqlWarehouse):
 
     def _open(self, query_tag: str) -> Session:
         return Session(self._connection, query_tag)
+
+    async def query(self, query: AnalyticsQuery, into: Path) -> QueryAnswer:
+        """Run a tenant's question, once every part of it is known to be allowed."""
+        bound = bind(query, _SYSTEM, lambda _: "%s", escape="%")
+        await self._connection.admission.admit(_QUERY_CALLS)
+        return await offload_to(_SYSTEM, ask, self._connection, query, bound, into)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ _LOGIN_STATE = "28000"
 _SESSION_GONE = frozenset({390111, 390112, 390114, 390195})
 _CREDENTIAL_REFUSED = range(390_100, 390_500)
 _LOCKED_OR_CANCELLED = frozenset({604, 625, 630, 1_300, 57_014})
+_ENDED = frozenset({604, 630})
 _PRIVILEGE = frozenset({3_001, 3_003})
 _MISSING = frozenset({2_003, 2_043})
 _NO_WAREHOUSE = frozenset({606, 90_073, 90_109})
@@ -50,6 +51,7 @@ class Session:
     Args:
         connection: the account, credential and settings.
         query_tag: written into Snowflake's query history, to find what a run did.
+        limits: session parameters besides.
 
     Raises:
         AuthExpired: the credential is refused.
@@ -58,7 +60,7 @@ class Session:
         Transient: the account does not answer.
     """
 
-    def __init__(self, connection: Connection, query_tag: str) -> None:
+    def __init__(self, connection: Connection, query_tag: str, limits: Mapping[str, int] | None = None) -> None:
         # The driver asks the cloud's metadata address where it runs, past every policy; only this variable stops it.
         os.environ.setdefault("SNOWFLAKE_DISABLE_PLATFORM_DETECTION", "true")
         target = address_of(connection)
@@ -73,7 +75,7 @@ class Session:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 self._connection: Any = snowflake.connector.connect(
-                    **parameters, session_parameters={"QUERY_TAG": query_tag}
+                    **parameters, session_parameters={"QUERY_TAG": query_tag, **(limits or {})}
                 )
         except errors.Error as error:
             failure = self._failure(error, "session.open", writes=False, login=True)
@@ -141,6 +143,29 @@ class Session:
         """Remove the staged files."""
         for name in names:
             self.run(operation, f"REMOVE @{_STAGE}/{directory}/{path_part(name)}")
+
+    @contextmanager
+    def reading(self, operation: str, sql: str, values: Sequence[object]) -> Iterator[Any]:
+        """Yield the cursor of a SELECT whose values stand as `%s`.
+
+        Raises:
+            WedSyncError: classified by the driver's error class, number and SQL state.
+        """
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute(sql, tuple(values) or None)
+                yield cursor
+        except errors.Error as error:
+            if error.errno in _ENDED:
+                raise Permanent(
+                    "query_timeout",
+                    f"Snowflake ended {operation} because it took longer than it may.",
+                    owner=Owner.TENANT,
+                    action="Ask for less, or raise timeoutS.",
+                    system=_SYSTEM,
+                    operation=operation,
+                ) from None
+            raise self._failure(error, operation, writes=False) from None
 
     @contextmanager
     def transaction(self, operation: str) -> Iterator[None]:

@@ -52,6 +52,8 @@ class SqlWarehouse:
 
     manifest: ClassVar[Manifest]
     dialect: ClassVar[Dialect]
+    requests_per_statement: ClassVar[int] = 1
+    """For which a step is admitted, times the statements it has at most."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -68,7 +70,7 @@ class SqlWarehouse:
     async def probe(self) -> ConnectionProbe:
         """Log in, which an idle session would not prove, and select a constant."""
         started = time.perf_counter()
-        await self._connection.admission.admit(_PROBE_CALLS)
+        await self._connection.admission.admit(_PROBE_CALLS * self.requests_per_statement)
         await offload_to(self.manifest.system, self._log_in)
         return ConnectionProbe(
             ok=True,
@@ -111,7 +113,7 @@ class SqlWarehouse:
 
     async def _in_session(self, most_calls: int, tag: str, work: Callable[[Loader, WarehouseSession], T]) -> T:
         # The whole step at once: one that is refused in the middle would roll its transaction back.
-        await self._connection.admission.admit(most_calls)
+        await self._connection.admission.admit(most_calls * self.requests_per_statement)
 
         def call() -> T:
             session = self._session(f"wedsync:{tag}")

@@ -152,7 +152,9 @@ class Statements:
     def drop_versions(self, dimension: Dimension) -> str:
         """Return the DELETE of the versions for which a story told anew has no place."""
         table, following, key = dimension.table.name, dimension.next.name, dimension.key
-        told = " AND ".join(f"n.{name} = {table}.{name}" for name in dimension.business_key)
+        # Without a schema: GoogleSQL takes the rest of a dotted name for fields.
+        own = table.rpartition(".")[2]
+        told = " AND ".join(f"n.{name} = {own}.{name}" for name in dimension.business_key)
         return (
             f"DELETE FROM {table} WHERE EXISTS (SELECT 1 FROM {following} n WHERE {told}) "
             f"AND {key} NOT IN (SELECT {key} FROM {following})"
