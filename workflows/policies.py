@@ -62,7 +62,8 @@ BULK = Policy(attempt=timedelta(minutes=30), total=timedelta(hours=12), heartbea
 
 QUESTION = Policy(attempt=timedelta(minutes=12), total=timedelta(hours=1), heartbeat=timedelta(seconds=45))
 """A question to a warehouse, which ends it by itself after ten minutes at most."""
-SYNC = Policy(attempt=timedelta(minutes=30), total=timedelta(days=7), heartbeat=timedelta(seconds=45))
+
+SYNC = Policy(attempt=timedelta(minutes=30), total=timedelta(days=7), heartbeat=timedelta(seconds=20))
 """As BULK, for a step that ends itself after twelve hours without progress and may go on for a week with it."""
 
 READING = Policy(attempt=timedelta(minutes=10), total=timedelta(hours=12), heartbeat=timedelta(seconds=60))

@@ -16,7 +16,7 @@ import pytest
 
 from emulators.wedding_files import main as write_weddings
 from tests.e2e.conftest import ROOT, RunningStack
-from tests.e2e.documents import ORGANIZATION, SALESFORCE, routing
+from tests.e2e.documents import HUBSPOT, ORGANIZATION, SALESFORCE, routing
 from tests.support.emulators import Emulators
 from tests.support.hubspot_account import people
 from tests.support.loopback import loopback_client
@@ -240,6 +240,38 @@ def test_a_worker_killed_while_the_crm_works_on_its_job_doubles_no_record(
     assert view["outcome"] == "success"
     found = Counter(item["kind"] for item in emulators.effects("salesforce", since))
     assert found == {"job.created": 1, "Wedding__c.created": ROWS}
+
+
+def test_f1_f2_a_worker_killed_in_the_middle_of_a_push_sends_at_most_its_open_batches_again(
+    stack: RunningStack, api: httpx.Client, emulators: Emulators, tmp_path: Path, fresh: str
+) -> None:
+    file = tmp_path / "weddings.parquet"
+    assert write_weddings(["--rows", "2000", "--format", "parquet", "--out", str(file)]) == 0
+    assert api.post(f"{BASE}/integrations", json={**HUBSPOT, "integrationId": fresh}).is_success
+    since = max((item["seq"] for item in emulators.effects("hubspot")), default=0)
+    asked = max((item["seq"] for item in emulators.requests("hubspot")), default=0)
+    given = {
+        "syncId": f"sync-{fresh}",
+        "organizationId": ORGANIZATION,
+        "sourceReportId": "weddings",
+        "targetIntegration": {"integrationId": fresh},
+        "source": {"kind": "file", "uri": file.as_uri(), "format": "parquet"},
+    }
+    location = api.post(f"{BASE}/syncs", json=given).raise_for_status().headers["location"]
+    while len(upserts(emulators, asked)) < 6:
+        time.sleep(0.02)  # noqa: TID251 - a test outside Temporal
+    kill_worker(stack)
+    view = ended(api, location)
+    books = view["result"]["books"]
+    effects = Counter(item["objectId"] for item in emulators.effects("hubspot", since))
+    assert (view["outcome"], books["created"] + books["updated"] + books["unchanged"]) == ("success", 2_000)
+    assert set(effects.values()) == {1}
+    # Two pushes are under way, each with one batch whose answer the worker may not have seen.
+    assert 20 <= len(upserts(emulators, asked)) <= 22
+
+
+def upserts(emulators: Emulators, since: int) -> list[dict[str, Any]]:
+    return [item for item in emulators.requests("hubspot", since) if item["path"].endswith("/batch/upsert")]
 
 
 def until_looked_at(emulators: Emulators, path: str, since: int) -> None:
