@@ -29,6 +29,9 @@ _SETTINGS = {
     # The weaker of the two isolation levels that Redshift has: of two writers of a row, one is turned away.
     "default_transaction_isolation": "repeatable read",
     "max_wal_size": "1GB",
+    # Redshift has no indexes and joins large tables by hashing; nobody analyses them here in time to tell the planner.
+    "enable_nestloop": "off",
+    "work_mem": "64MB",
 }
 
 
