@@ -83,7 +83,8 @@ class Databricks(SqlWarehouse):
         batch_size=250_000,
         timeout_s=1_500.0,
         notes=(
-            "workspace is its host, such as adb-1.azuredatabricks.net; accessToken a personal access token, or renewed from clientId and clientSecret.",
+            "workspace is a host such as adb-1.2.azuredatabricks.net.",
+            "accessToken is a personal access token, or renewed from clientId and clientSecret.",
             "There are no transactions over statements: each can be repeated, and a load is found again by its digest.",
             "The principal needs CREATE SCHEMA on the catalog and CAN USE on the warehouse.",
             "Databricks publishes no statement limit; 600 requests per minute are ours, counted when a step begins.",
