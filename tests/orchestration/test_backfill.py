@@ -15,7 +15,8 @@ from contracts.etl import EtlRequest
 from emulators.wedding_files import write
 from emulators.wedding_rows import DataSet
 from starters.backfill import slices
-from tests.orchestration.test_run_warehouse_etl import House, asked, run, server, workers
+from tests.orchestration.test_run_warehouse_etl import ORGANIZATION, asked, run, server, workers
+from tests.support.etl_house import SNOWFLAKE, House
 from tests.support.snowflake_account import Account
 
 pytestmark = pytest.mark.timeout(900)
@@ -25,8 +26,8 @@ ROWS = 300
 
 @pytest.fixture
 async def house(account: Account, tmp_path: Path) -> AsyncIterator[House]:
-    made = House(account, tmp_path)
-    await made.connect()
+    made = House(tmp_path, "snowflake-main", "snowflake", account.url)
+    await made.connect(ORGANIZATION, *SNOWFLAKE)
     yield made
     await made.aclose()
 
