@@ -215,7 +215,7 @@ def test_a_lifetime_set_by_hand_is_that_of_the_next_token(app: OAuthApp) -> None
 
 def test_hubspots_token_answers_are_those_its_description_names(app: OAuthApp) -> None:
     described = json.loads((specs_dir("hubspot") / "v1" / "oauth.json").read_text(encoding="utf-8"))
-    registry: Registry[Any] = Registry().with_resource("urn:oauth", Resource(described, DRAFT4))
+    registry: Registry[Any] = Registry().with_resource("urn:oauth", Resource(described, DRAFT4))  # type: ignore[call-arg]
     answers = {"AccessTokenResponse": app.refresh(app.grant()["refreshToken"])}
     answers["ClientCredentialsTokenResponse"] = app.token("client_credentials")
     answers["Error"] = app.refresh("no-such-token")

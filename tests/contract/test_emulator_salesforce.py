@@ -61,7 +61,7 @@ def test_the_sdk_upserts_queries_and_reads_the_limits(emulators: Emulators) -> N
 
 def test_the_sdk_carries_a_bulk_job_to_its_end(emulators: Emulators) -> None:
     records = [{"WedSync_Id__c": f"wed-{number}", "Name": "Couple"} for number in range(5)]
-    [job] = sdk(emulators.base_url("salesforce")).bulk2.Wedding__c.upsert(
+    [job] = sdk(emulators.base_url("salesforce")).bulk2.Wedding__c.upsert(  # type: ignore[call-arg]
         records=records, external_id_field="WedSync_Id__c"
     )
     assert (job["numberRecordsProcessed"], job["numberRecordsFailed"]) == (5, 0)

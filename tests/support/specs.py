@@ -70,7 +70,7 @@ class OpenApi:
             document = json.loads(path.read_text(encoding="utf-8"))
             if closed:
                 _close(document)
-            resource = Resource(contents=document, specification=DRAFT4)
+            resource = Resource(contents=document, specification=DRAFT4)  # type: ignore[call-arg]
             registry: Registry[Any] = Registry().with_resource(_ROOT, resource)
             for template, item in sorted(document["paths"].items(), key=lambda entry: entry[0].count("{")):
                 for method, operation in item.items():
