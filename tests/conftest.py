@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import os
 import sys
@@ -22,6 +23,8 @@ settings.register_profile("house", max_examples=50, deadline=None, suppress_heal
 settings.load_profile("house")
 
 _TELLING = 3_000
+_TEARDOWN_S = 120
+_STDERR = os.dup(2)
 _TOGETHER = {
     "test_emulator_snowflake.py": "snowflake",
     "test_run_warehouse_etl.py": "snowflake",
@@ -71,6 +74,14 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Say at once what failed and how, for a run that is cut off before its summary."""
     if report.failed and "PYTEST_XDIST_WORKER" not in os.environ and sys.__stderr__ is not None:
         sys.__stderr__.write(f"\nFAILED {report.nodeid} ({report.when})\n{report.longreprtext[-_TELLING:]}\n")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown() -> Iterator[None]:
+    """End a process in which a test's remains do not end: pytest's own watch is off as soon as the test has failed."""
+    faulthandler.dump_traceback_later(_TEARDOWN_S, exit=True, file=_STDERR)
+    yield
+    faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +14,7 @@ import pytest
 from temporalio import activity
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.common import SearchAttributeKey
+from temporalio.testing import WorkflowEnvironment
 
 from activities.batch import KIND, Batches
 from activities.boundary import as_application_error
@@ -44,7 +45,7 @@ from tests.orchestration.test_sync_report_vendors import House
 from tests.support.emulators import Emulators
 from tests.support.hubspot_account import people
 from tests.support.post_office import planner
-from tests.support.temporal import polling, time_skipping
+from tests.support.temporal import polling, real_time, time_skipping
 from workflows.route_notification import RouteNotification
 from workflows.route_notification_batch import RouteNotificationBatch
 
@@ -152,9 +153,11 @@ async def office(emulators: Emulators, tmp_path: Path) -> AsyncIterator[Office]:
 
 
 @asynccontextmanager
-async def stage(office: Office | FakeBatches) -> AsyncIterator[Client]:
+async def stage(
+    office: Office | FakeBatches, server: Callable[[], AbstractAsyncContextManager[WorkflowEnvironment]] = time_skipping
+) -> AsyncIterator[Client]:
     async with (
-        time_skipping() as environment,
+        server() as environment,
         polling(environment.client, [RouteNotification, RouteNotificationBatch], office.activities(), *QUEUES),
     ):
         yield environment.client
@@ -277,7 +280,7 @@ async def test_a_batch_that_is_called_off_says_of_every_notification_whether_it_
     emulators: Emulators,  # noqa: F811
 ):
     emulators.fault("slack", "latency", path="chat.postMessage", delayS=0.05)
-    async with stage(office) as client:
+    async with stage(office, real_time) as client:
         handle = await start(client, [routing(n, CHAT) for n in range(500)])
         while not emulators.effects("slack"):  # noqa: ASYNC110 - the ledger is another process's
             await asyncio.sleep(0.05)
@@ -297,7 +300,7 @@ async def test_a_batch_that_is_called_off_says_of_every_notification_whether_it_
 
 async def ended_badly(fake: FakeBatches | Office, count: int) -> tuple[str, str, BatchSummary]:
     """Run a batch that fails; return its error's code, its outcome, and its summary."""
-    async with stage(fake) as client:
+    async with stage(fake, real_time) as client:
         handle = await start(client, [routing(number, CHAT) for number in range(count)])
         with pytest.raises(WorkflowFailureError) as failed:
             await handle.result()
