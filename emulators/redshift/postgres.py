@@ -17,7 +17,7 @@ _SETTINGS = {
     "listen_addresses": "",
     "allow_system_table_mods": "on",
     "max_connections": "200",
-    "shared_buffers": "64MB",
+    "shared_buffers": "128MB",
     # Killing a process loses nothing without fsync; a power cut is outside a stand-in's job.
     "fsync": "off",
     "synchronous_commit": "off",

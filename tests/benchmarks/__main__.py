@@ -3,72 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-ROOT = Path(__file__).parents[2]
-PATIENCE_S = 1_800
-
-
-@dataclass(frozen=True)
-class Row:
-    """One figure, the limit it should keep, and what it is of."""
-
-    what: str
-    found: float
-    limit: float | None
-    unit: str
-
-    @property
-    def verdict(self) -> str:
-        """`within`, `beyond`, or nothing where no limit is set."""
-        if self.limit is None:
-            return ""
-        return "within" if self.found <= self.limit else "beyond"
-
-
-def run(*command: str) -> dict[str, Any]:
-    """Run one measurement in a process of its own and return the JSON line it prints."""
-    done = subprocess.run(
-        [sys.executable, *command],
-        cwd=ROOT,
-        env=os.environ | {"WEDSYNC_EMULATOR_RATE_LIMITS": "off"},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    lines = [line[line.index("{") :] for line in done.stdout.splitlines() if "{" in line]
-    if done.returncode or not lines:
-        message = f"{' '.join(command)} ended with code {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
-        raise RuntimeError(message)
-    found: dict[str, Any] = json.loads(lines[-1])
-    return found
-
-
-def etl(rows: int) -> tuple[dict[str, Any], list[Row]]:
-    """Return the figures of a load into the Snowflake stand-in; of a short one the middle of three runs."""
-    asked = rows == 100_000
-    runs = [run("-m", "tests.benchmarks.bench_etl", "--rows", str(rows)) for _ in range(3 if asked else 1)]
-    found = sorted(runs, key=lambda figures: figures["ratio"])[len(runs) // 2]
-    name = f"{rows:,} weddings into Snowflake"
-    return found, [
-        Row(f"{name}: ours", found["ours_s"], 20 if asked else None, "s"),
-        Row(f"{name}: bare path", found["bare_s"], None, "s"),
-        Row(f"{name}: ours / bare path", found["ratio"], 3, "x"),
-        Row(f"{name}: worker's peak memory", found["peak_rss_mb"], 600, "MB"),
-        Row(f"{name}: history", found["history_bytes"] / 1_000, 200, "KB"),
-        Row(f"{name}: history", found["history_events"], 500, "events"),
-    ]
+from tests.benchmarks.figures import Row, run
+from tests.benchmarks.loads import dlt, growth, others, redshift, snowflake
 
 
 def sync() -> list[Row]:
@@ -228,16 +170,6 @@ def tokens() -> list[Row]:
     ]
 
 
-def dlt() -> list[Row]:
-    """Return the figures of dlt, which brings the same weddings into one table and judges none of them."""
-    found = run("-m", "tests.benchmarks.bench_dlt")
-    name = f"dlt, {found['rows']:,} weddings into PostgreSQL"
-    kinds = [("arrow", "append"), ("arrow", "merge"), ("dicts", "append")]
-    seconds = [Row(f"{name}: {a}, {b}", found[f"{a}_{b}_s"], None, "s") for a, b in kinds]
-    memory = [Row(f"{name}: {a}, {b}, peak memory", found[f"{a}_{b}_mb"], None, "MB") for a, b in kinds]
-    return seconds + memory
-
-
 def measured(sizes: list[int]) -> Iterator[Row]:
     """Yield every row as it is measured."""
     yield from notify()
@@ -250,15 +182,18 @@ def measured(sizes: list[int]) -> Iterator[Row]:
     yield from emergency()
     yield from bulk()
     yield from keys()
-    yield from dlt()
     yield from storm()
-    peaks = []
+    plain, table = dlt()
+    yield from table
+    yield from redshift(plain)
+    yield from others()
+    loads = []
     for rows in sizes:
-        found, table = etl(rows)
-        peaks.append(found["peak_rss_mb"])
+        found, table = snowflake(rows)
+        loads.append(found)
         yield from table
-    if len(peaks) > 1:
-        yield Row(f"worker's peak memory, {sizes[-1]:,} / {sizes[0]:,} weddings", peaks[-1] / peaks[0], 1.2, "x")
+    if len(loads) > 1:
+        yield from growth(loads)
 
 
 def main() -> None:

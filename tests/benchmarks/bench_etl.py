@@ -1,4 +1,8 @@
-"""The whole load against a bare script: `python -m tests.benchmarks.bench_etl --rows 100000` prints one JSON line."""
+"""The whole load against a bare script, as one JSON line.
+
+`python -m tests.benchmarks.bench_etl --warehouse snowflake --rows 100000`; the marts are not arranged, which a request
+may ask for besides.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Thread
@@ -23,9 +28,6 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
 
 from activities.boundary import BoundaryInterceptor
-from activities.connectors.warehouse.loading import Loader
-from activities.connectors.warehouse.snowflake import Snowflake
-from activities.connectors.warehouse.snowflake_session import Session
 from activities.ports.warehouse import LayerFiles, WarehouseConnector
 from activities.transform import extract, reading
 from contracts.dataset import SourceFormat
@@ -33,14 +35,14 @@ from contracts.etl import EtlBatch, EtlRequest, Layer
 from contracts.names import DATA_QUEUE, ORCHESTRATION_QUEUE, SearchAttribute, system_queue
 from emulators.wedding_files import write
 from emulators.wedding_rows import DataSet
-from tests.contract.test_snowflake import snowflake_at
+from tests.benchmarks.warehouses import STAND_INS, Place, bare_session
 from tests.orchestration.test_run_warehouse_etl import EXAMPLE
-from tests.support.etl_house import SNOWFLAKE, House
-from tests.support.snowflake_account import Account
+from tests.support.etl_house import House
 from workers.sandbox import workflow_runner
 from workflows.run_warehouse_etl import RunWarehouseEtl
 
 _WARM_UP_ROWS = 200
+_PLACE = "place.json"
 _SERVER = (
     "history.transferProcessorMaxPollRPS=200",
     'history.timerProcessorMaxTimeShift="1ms"',
@@ -49,30 +51,29 @@ _SERVER = (
 )
 
 
-def bare(account: Account, sources: Sequence[Path], folder: Path) -> float:
+def bare(system: str, place: Place, sources: Sequence[Path], folder: Path) -> float:
     """Return the seconds in which a plain script without Temporal transforms the last source and loads it.
 
-    It maps and judges the rows, puts and copies one Parquet file, and sends the same MERGEs and analytics; RAW, staged
-    objects, receipts and the quarantine are ours alone.
+    It maps and judges the rows, brings one Parquet file by the warehouse's bulk path, and sends the same MERGEs and
+    analytics; RAW, staged objects, receipts and the quarantine are ours alone.
     """
-    session = Session(snowflake_at(account)._connection, "wedsync:bare")
-    loader = Loader(session, Snowflake.dialect, "snowflake")
-    loader.provision()
-    for source in sources:
-        started = time.perf_counter()
-        path, rows = _staging_file(source, folder / source.stem)
-        batch = EtlBatch(
-            etl_id=source.stem,
-            organization_id="bare",
-            integration_id="bare",
-            run_id=source.stem,
-            as_of=datetime.now(UTC).date(),
-        )
-        loader.load_layer(batch, LayerFiles(Layer.STAGING, [path], rows, "0" * 32))
-        loader.load_marts(batch)
-        loader.build_analytics(batch)
-        taken = time.perf_counter() - started
-    session.close()
+    taken = 0.0
+    with bare_session(system, place) as (loader, _):
+        loader.provision()
+        for source in sources:
+            started = time.perf_counter()
+            path, rows = _staging_file(source, folder / source.stem)
+            batch = EtlBatch(
+                etl_id=source.stem,
+                organization_id="bare",
+                integration_id="bare",
+                run_id=source.stem,
+                as_of=datetime.now(UTC).date(),
+            )
+            loader.load_layer(batch, LayerFiles(Layer.STAGING, [path], rows, "0" * 32))
+            loader.load_marts(batch)
+            loader.build_analytics(batch)
+            taken = time.perf_counter() - started
     return taken
 
 
@@ -119,18 +120,18 @@ async def connected(address: str) -> Client:
     raise RuntimeError(message)
 
 
-async def serve(address: str, url: str, folder: Path) -> None:
+async def serve(system: str, address: str, place: Place, folder: Path) -> None:
     """Run the worker's half until the process is ended."""
-
-    house = House(folder, "snowflake-main", "snowflake", url)
-    await house.connect(EXAMPLE["organizationId"], *SNOWFLAKE)
-    warehouse = await house.access.connector(EXAMPLE["organizationId"], "snowflake-main", WarehouseConnector)
+    integration_id = f"{system}-main"
+    house = House(folder, integration_id, system, place.url)
+    await house.connect(EXAMPLE["organizationId"], place.credential, place.settings)
+    warehouse = await house.access.connector(EXAMPLE["organizationId"], integration_id, WarehouseConnector)
     await warehouse.provision()
     client = await connected(address)
     activities = house.activities()
     workers = [
         Worker(client, task_queue=queue, activities=activities, interceptors=[BoundaryInterceptor()], build_id="bench")
-        for queue in (DATA_QUEUE, system_queue("snowflake"))
+        for queue in (DATA_QUEUE, system_queue(system))
     ]
     decider = Worker(
         client,
@@ -164,11 +165,17 @@ def sampled(pid: int) -> Iterator[Callable[[], float]]:
     thread.join()
 
 
-async def ours(address: str, source: Path) -> dict[str, Any]:
+async def ours(system: str, address: str, source: Path) -> dict[str, Any]:
     """Return the seconds, history size and result of the workflow."""
     client = await connected(address)
     request = EtlRequest.model_validate(
-        {**EXAMPLE, "etlId": f"etl-{source.stem}", "source": {"kind": "file", "uri": source.as_uri(), "format": "csv"}}
+        {
+            **EXAMPLE,
+            "etlId": f"etl-{source.stem}",
+            "targetIntegration": {"integrationId": f"{system}-main"},
+            "optimize": False,
+            "source": {"kind": "file", "uri": source.as_uri(), "format": "csv"},
+        }
     )
     started = time.perf_counter()
     handle = await client.start_workflow(
@@ -186,51 +193,59 @@ async def ours(address: str, source: Path) -> dict[str, Any]:
     }
 
 
-def measure(rows: int, dirty: float) -> dict[str, Any]:
+def measure(system: str, rows: int, dirty: float) -> dict[str, Any]:
     """Return both paths' figures for one data set."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        for name in ("bare", "ours", "bare-account", "account"):
+        for name in ("bare", "ours", "bare-warehouse", "warehouse"):
             (folder / name).mkdir()
         # Both paths load a few rows first: a worker and a script that have just started measure their imports.
         sources = [folder / "ours" / f"weddings-{size}.csv" for size in (_WARM_UP_ROWS, rows)]
         for source, size in zip(sources, (_WARM_UP_ROWS, rows), strict=True):
             write(DataSet(size, 7, dirty), source, file_format="csv", layout="raw-csv")
-        plain = Account(folder / "bare-account")
-        bare_s = bare(plain, sources, folder / "bare")
-        plain.stop()
-        account = Account(folder / "account")
-        with temporal(folder) as address:
-            command = [sys.executable, "-m", "tests.benchmarks.bench_etl", "--serve", address, account.url]
-            worker = subprocess.Popen(
-                [*command, str(folder / "ours")], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-            )
-            try:
-                assert worker.stdout is not None
-                worker.stdout.readline()
-                with sampled(worker.pid) as peak:
-                    for source in sources:
-                        figures = asyncio.run(ours(address, source))
-                    figures["peak_rss_mb"] = round(peak())
-            finally:
-                worker.terminate()
-                worker.wait(timeout=30)
-                account.stop()
+        with STAND_INS[system](folder / "bare-warehouse") as place:
+            bare_s = bare(system, place, sources, folder / "bare")
+        with (
+            STAND_INS[system](folder / "warehouse") as place,
+            temporal(folder) as address,
+            worker(system, address, place, folder / "ours") as peak,
+        ):
+            for source in sources:
+                figures = asyncio.run(ours(system, address, source))
+            figures["peak_rss_mb"] = round(peak())
     return {"rows": rows, "bare_s": bare_s, "ratio": figures["ours_s"] / bare_s, **figures}
+
+
+@contextmanager
+def worker(system: str, address: str, place: Place, folder: Path) -> Iterator[Callable[[], float]]:
+    """Run the worker in a process of its own; yields a function that returns its highest resident size, in MB."""
+    (folder / _PLACE).write_text(json.dumps(asdict(place)))
+    command = [sys.executable, "-m", "tests.benchmarks.bench_etl", "--warehouse", system, "--serve", address]
+    process = subprocess.Popen([*command, str(folder)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        with sampled(process.pid) as peak:
+            yield peak
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
 
 
 def main() -> None:
     """Print the figures as one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--warehouse", choices=sorted(STAND_INS), default="snowflake")
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--dirty-ratio", type=float, default=0.02)
-    parser.add_argument("--serve", nargs=3, metavar=("ADDRESS", "URL", "FOLDER"), help=argparse.SUPPRESS)
+    parser.add_argument("--serve", nargs=2, metavar=("ADDRESS", "FOLDER"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        address, url, folder = options.serve
-        asyncio.run(serve(address, url, Path(folder)))
+        address, folder = options.serve
+        place = Place(**json.loads((Path(folder) / _PLACE).read_text()))
+        asyncio.run(serve(options.warehouse, address, place, Path(folder)))
         return
-    figures = measure(options.rows, options.dirty_ratio)
+    figures = measure(options.warehouse, options.rows, options.dirty_ratio)
     print(json.dumps({name: round(value, 2) if isinstance(value, float) else value for name, value in figures.items()}))  # noqa: T201
 
 

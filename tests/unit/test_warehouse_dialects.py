@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from activities.connectors.registry import CONNECTORS, connector_class
-from activities.connectors.warehouse.analytics import analytics
+from activities.connectors.warehouse.analytics import analytics, usual_query
 from activities.connectors.warehouse.dialect import Dialect
 from activities.connectors.warehouse.model import (
     DATES_TABLE,
@@ -66,6 +66,7 @@ def statements_of(dialect: Dialect) -> list[str]:
     found += [dialect.insert(LOADS_TABLE, "SELECT 1")]
     for table, query in analytics(dialect).items():
         found += dialect.replace(table, query)
+    found += [usual_query(dialect)]
     return list(dict.fromkeys(found))
 
 
@@ -84,8 +85,16 @@ def test_no_statement_holds_what_the_warehouse_does_not_know(name: str):
     assert [found[0] for one in statements_of(WAREHOUSES[name].dialect) if (found := forbidden.search(one))] == []
 
 
+@pytest.mark.parametrize("name", sorted(WAREHOUSES))
+def test_no_join_is_on_either_of_two_conditions_because_some_engines_then_compare_every_pair(name: str):
+    condition = re.compile(r" ON (.*?)(?= LEFT JOIN | JOIN | WHERE | WHEN MATCHED |$)")
+    joins = [found[1] for one in statements_of(WAREHOUSES[name].dialect) for found in condition.finditer(one)]
+    assert len(joins) > 20
+    assert [join for join in joins if " OR " in join] == []
+
+
 def _broken(statement: str) -> str:
     """Return a statement with a line for each clause, for people who compare two versions."""
-    not_a_clause = "".join(f"(?<!{word})" for word in ("YEAR", "MONTH", "DAY", "QUARTER", "DELETE", "DISTINCT"))
+    not_a_clause = "".join(f"(?<!{word})" for word in ("YEAR", "MONTH", "DAY", "QUARTER", "DELETE", "DISTINCT", "CASE"))
     clauses = "FROM|WHERE|LEFT JOIN|JOIN|UNION ALL|GROUP BY|WHEN|VALUES|USING|AS SELECT|SELECT"
     return re.sub(f"{not_a_clause} ({clauses}) ", r"\n\1 ", statement)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from activities.connectors.warehouse.dialect import Dialect
 from activities.connectors.warehouse.model import FACT_TABLE, METRICS_TABLE, SEASONS_TABLE, SUPPLIERS
 
+_MEASURES = ("WEDDING_COUNT", "AVG_SATISFACTION", "TOTAL_REVENUE", "AVG_GUEST_COUNT")
+
 
 def analytics(dialect: Dialect) -> dict[str, str]:
     """Return table -> the query whose answer it holds (WS-333: monthly supplier metrics, seasonal patterns)."""
@@ -22,3 +24,12 @@ def analytics(dialect: Dialect) -> dict[str, str]:
         f"s.SUPPLIER_CATEGORY, COUNT(*) AS BOOKING_COUNT, {average('w.TOTAL_REVENUE')} AS AVG_REVENUE, "
         f"{dialect.median('w.GUEST_COUNT')} AS MEDIAN_GUESTS {facts}{medians} GROUP BY {season}",
     }
+
+
+def usual_query(dialect: Dialect) -> str:
+    """Return what is asked of the marts most, answered with one row.
+
+    Thousands of rows on their way here would hide what an arrangement of the tables brings.
+    """
+    highest = ", ".join(f"MAX(q.{name})" for name in _MEASURES)
+    return f"SELECT {highest} FROM ({analytics(dialect)[METRICS_TABLE]}) q"

@@ -124,15 +124,30 @@ class Session:
         self._bucket.put(directory, files)
 
     def append(self, operation: str, table: Table, _batch_id: str, directory: str, names: Sequence[str]) -> None:
-        """Copy the staged Parquet files into a table of their own, whose rows the statement then appends.
+        """Copy the staged Parquet files, whose columns a COPY takes by position.
 
-        A COPY takes columns by position, and a table that has been extended has its columns in another order.
+        A table that has been extended has its columns in another order than the files: these are copied into one of
+        their own first, whose rows the statement then appends by name.
         """
+        if self._columns(operation, table) == table.names:
+            self.run(operation, self._bucket.copy_into(table.name, directory, names))
+            return
         columns = ", ".join(f"{column.name} {RedshiftSql().type_of(column)}" for column in table.columns)
         self.run(operation, f"DROP TABLE IF EXISTS {_WORK}")
         self.run(operation, f"CREATE TEMP TABLE {_WORK} ({columns})")
         self.run(operation, self._bucket.copy_into(_WORK, directory, names))
         self.run(operation, RedshiftSql().insert(table, f"SELECT {', '.join(table.names)} FROM {_WORK}"))
+
+    def _columns(self, operation: str, table: Table) -> tuple[str, ...]:
+        """Return the names of the table's columns in their order."""
+        schema, _, name = table.name.partition(".")
+        found = self.run(
+            operation,
+            "SELECT COLUMN_NAME FROM INFORMATION_SCHEMA.COLUMNS "
+            f"WHERE UPPER(TABLE_SCHEMA) = '{schema}' AND UPPER(TABLE_NAME) = '{name}' ORDER BY ORDINAL_POSITION",
+            writes=False,
+        )
+        return tuple(str(column).upper() for (column,) in found)
 
     def unstage(self, operation: str, directory: str, names: Sequence[str]) -> None:
         """Remove the staged files and their manifest."""

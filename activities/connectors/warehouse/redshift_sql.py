@@ -46,6 +46,11 @@ class RedshiftSql(Dialect):
             f"VALUES ({', '.join(f'n.{name}' for name in table.names)})"
         )
 
+    def refill(self, table: Table, select: str) -> list[str]:
+        """Make the table anew: what is deleted keeps its place until a VACUUM, and TRUNCATE commits."""
+        columns = ", ".join(table.names)
+        return [f"DROP TABLE IF EXISTS {table.name}", f"CREATE TABLE {table.name} ({columns}) AS {select}"]
+
     def arrangements(self, table: Table) -> list[tuple[str, str]]:
         """Sort the rows and give deleted ones' place back, then count the values for the planner."""
         return [("vacuumed", f"VACUUM FULL {table.name}"), *super().arrangements(table)]

@@ -26,7 +26,7 @@ _PROVISION_CALLS = 2 * len(TABLES) + 20
 _LAYER_CALLS, _CALLS_PER_FILE = 20, 3
 _MARTS_CALLS = 70
 _ANALYTICS_CALLS = 20
-_OPTIMIZE_CALLS = 45
+_OPTIMIZE_CALLS = 40
 _IDLE_S = 60.0
 """How long a session waits for the next step; a session policy may end idle ones after five minutes."""
 

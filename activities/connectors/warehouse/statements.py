@@ -169,7 +169,7 @@ class Statements:
         stays = f" AND v.{key} IN (SELECT {key} FROM {following})" if anew else ""
         return (
             f"SELECT {columns}, '{SEEN}' FROM {FACT_TABLE.name} f JOIN {table} o ON o.{key} = f.{key} "
-            f"JOIN {table} v ON {_same('v', 'o', dimension)} AND {_covers('v', 'f.WEDDING_DATE')} "
+            f"JOIN {table} v ON {_same('v', 'o', dimension)} AND {_covers(self._dialect, 'v', 'f.WEDDING_DATE')} "
             f"WHERE v.{key} <> f.{key} AND EXISTS ({told}){stays}"
         )
 
@@ -181,7 +181,7 @@ class Statements:
         """
         joins = " ".join(
             f"LEFT JOIN {dimension.table.name} d{index} ON {_same(f'd{index}', 'w', dimension)} "
-            f"AND {_covers(f'd{index}', 'w.WEDDING_DATE')}"
+            f"AND {_covers(self._dialect, f'd{index}', 'w.WEDDING_DATE')}"
             for index, dimension in enumerate(DIMENSIONS)
         )
         found = {dimension.key: f"COALESCE(d{index}.{dimension.key}, 0)" for index, dimension in enumerate(DIMENSIONS)}
@@ -279,6 +279,11 @@ def _highest(table: str, key: str) -> str:
     return f"(SELECT COALESCE(MAX({key}), 0) FROM {table})"
 
 
-def _covers(version: str, day: str) -> str:
-    """Return the condition that a version holds on a day; the first one holds before its beginning too."""
-    return f"({version}.EFFECTIVE_DATE <= {day} OR {version}.VERSION = 1) AND {version}.EXPIRY_DATE > {day}"
+def _covers(dialect: Dialect, version: str, day: str) -> str:
+    """Return the condition that a version holds on a day; the first one holds before its beginning too.
+
+    Each side of a comparison is of one table: an OR over both keeps some engines from hashing the outer join, and they
+    compare every row with every version.
+    """
+    begins = f"CASE WHEN {version}.VERSION = 1 THEN {dialect.day(FIRST_DAY)} ELSE {version}.EFFECTIVE_DATE END"
+    return f"{begins} <= {day} AND {version}.EXPIRY_DATE > {day}"
