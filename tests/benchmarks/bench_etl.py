@@ -26,6 +26,7 @@ from activities.boundary import BoundaryInterceptor
 from activities.connectors.warehouse.loading import Loader
 from activities.connectors.warehouse.snowflake import Snowflake
 from activities.connectors.warehouse.snowflake_session import Session
+from activities.heartbeat import HeartbeatInterceptor
 from activities.ports.warehouse import LayerFiles, WarehouseConnector
 from activities.transform import extract, reading
 from contracts.dataset import SourceFormat
@@ -129,7 +130,13 @@ async def serve(address: str, url: str, folder: Path) -> None:
     client = await connected(address)
     activities = house.activities()
     workers = [
-        Worker(client, task_queue=queue, activities=activities, interceptors=[BoundaryInterceptor()], build_id="bench")
+        Worker(
+            client,
+            task_queue=queue,
+            activities=activities,
+            interceptors=[BoundaryInterceptor(), HeartbeatInterceptor()],
+            build_id="bench",
+        )
         for queue in (DATA_QUEUE, system_queue("snowflake"))
     ]
     decider = Worker(
