@@ -12,7 +12,6 @@ from temporalio import activity
 from activities.access import Access
 from activities.connectors.registry import connector_class
 from activities.ports.analytics import AnalyticsConnector
-from activities.source_progress import beating
 from activities.storage.staging import Staging
 from contracts.analytics import MAX_INLINE_ROWS, AnalyticsQuery, QueryResult, QueryTarget
 from contracts.errors import InvalidInput
@@ -60,22 +59,21 @@ class Analytics:
         connector = await self._access.connector(
             query.organization_id, query.target_integration.integration_id, AnalyticsConnector
         )
-        async with beating():
-            with self._staging.scratch() as folder:
-                path = folder / "rows.ndjson"
-                answer = await connector.query(query, path)
-                result = QueryResult(
-                    query_id=query.query_id,
-                    columns=list(answer.columns),
-                    row_count=answer.rows,
-                    truncated=answer.truncated,
-                )
-                size = (await asyncio.to_thread(path.stat)).st_size
-                if answer.rows <= MAX_INLINE_ROWS and size <= _MAX_INLINE_BYTES:
-                    return result.model_copy(update={"rows": await asyncio.to_thread(_rows, path)})
-                key = f"{query.organization_id}/query/{query.query_id}/rows.ndjson".replace(":", "-")
-                ref = await self._staging.put_file(key, path, answer.rows)
-                return result.model_copy(update={"rows_ref": ref})
+        with self._staging.scratch() as folder:
+            path = folder / "rows.ndjson"
+            answer = await connector.query(query, path)
+            result = QueryResult(
+                query_id=query.query_id,
+                columns=list(answer.columns),
+                row_count=answer.rows,
+                truncated=answer.truncated,
+            )
+            size = (await asyncio.to_thread(path.stat)).st_size
+            if answer.rows <= MAX_INLINE_ROWS and size <= _MAX_INLINE_BYTES:
+                return result.model_copy(update={"rows": await asyncio.to_thread(_rows, path)})
+            key = f"{query.organization_id}/query/{query.query_id}/rows.ndjson".replace(":", "-")
+            ref = await self._staging.put_file(key, path, answer.rows)
+            return result.model_copy(update={"rows_ref": ref})
 
 
 def _rows(path: Path) -> list[list[JsonValue]]:

@@ -13,6 +13,7 @@ from activities.access import Access
 from activities.ports.connector import Connector
 from activities.ports.secrets import SecretStore
 from activities.storage.connections import ConnectionStore
+from activities.storage.dead_letters import DeadLetters
 from activities.sync_schedule import schedule_of
 from contracts import names
 from contracts.connect import IntegrationRecord, ScheduledSync
@@ -22,12 +23,22 @@ from contracts.names import SearchAttribute
 
 
 class Connect:
-    """The verbs of an integration's life."""
+    """The verbs of an integration's life.
 
-    def __init__(self, access: Access, connections: ConnectionStore, secrets: SecretStore) -> None:
+    Args:
+        access: opens connectors.
+        connections: what activities read about integrations.
+        secrets: their credentials.
+        letters: the records that could not be brought over to them.
+    """
+
+    def __init__(
+        self, access: Access, connections: ConnectionStore, secrets: SecretStore, letters: DeadLetters
+    ) -> None:
         self._access = access
         self._connections = connections
         self._secrets = secrets
+        self._letters = letters
 
     @activity.defn(name="connect.record")
     async def record(self, record: IntegrationRecord) -> None:
@@ -78,7 +89,7 @@ class Connect:
 
     @activity.defn(name="connect.forget")
     async def forget(self, key: IntegrationKey) -> None:
-        """Destroy the credentials and mark the integration disconnected. Idempotent: yes."""
+        """Destroy the credentials, mark the integration disconnected and drop its dead letters. Idempotent: yes."""
         stored = await self._access.stored(key.organization_id, key.integration_id)
         config = stored.configuration
         bare = config.model_copy(
@@ -86,6 +97,7 @@ class Connect:
         )
         await self._secrets.destroy(key.organization_id, key.integration_id)
         await self._connections.put(bare, IntegrationState.DISCONNECTED)
+        await self._letters.drop(key.organization_id, key.integration_id)
 
     @activity.defn(name="connect.settle_refusal")
     async def settle_refusal(self, ref: CredentialRef) -> None:

@@ -13,7 +13,7 @@ from activities.connectors.registry import connector_class
 from activities.ports.manifest import Capability
 from activities.ports.warehouse import LayerFiles, WarehouseConnector
 from activities.protection import Protection
-from activities.source_progress import beating, resume
+from activities.source_progress import resume
 from activities.sources import Sources
 from activities.storage.staging import Staging
 from activities.transform import extract, quality, reading
@@ -81,9 +81,8 @@ class Etl:
                 action="Name an integration of a data warehouse as targetIntegration.",
             )
         mapping = request.data_mapping or configuration.data_mapping
-        async with beating():
-            with self._staging.scratch() as folder:
-                columns = await self._sources.columns(request.organization_id, request.source, folder)
+        with self._staging.scratch() as folder:
+            columns = await self._sources.columns(request.organization_id, request.source, folder)
         if columns is not None:
             quality.judged_rows(quality.plan_fields(mapping, columns))
         refuse_unprotectable(quality.named_fields(mapping))
@@ -105,15 +104,19 @@ class Etl:
         request = request.model_copy(update={"data_mapping": request.data_mapping or configuration.data_mapping})
         prefix = f"{request.organization_id}/{request.etl_id.replace(':', '_')}"
         progress = resume()
-        async with beating(progress) as beat:
-            with self._staging.scratch() as folder:
-                path, file_format = await self._sources.fetch(
-                    request.organization_id, request.source, folder, prefix=prefix, progress=progress, beat=beat
-                )
-                sealing = self._protection.of(request.organization_id)
-                guard = extract.Guard(sealing, configuration.security_config.pii_fields, folder)
-                done = await offload(_extract, folder, path, file_format, request, guard)
-                return await self._stage(request, prefix, done)
+        with self._staging.scratch() as folder:
+            path, file_format = await self._sources.fetch(
+                request.organization_id,
+                request.source,
+                folder,
+                prefix=prefix,
+                progress=progress,
+                beat=activity.heartbeat,
+            )
+            sealing = self._protection.of(request.organization_id)
+            guard = extract.Guard(sealing, configuration.security_config.pii_fields, folder)
+            done = await offload(_extract, folder, path, file_format, request, guard)
+            return await self._stage(request, prefix, done)
 
     async def _stage(self, request: EtlRequest, prefix: str, done: _Extracted) -> ExtractResult:
         staged: dict[Layer, list[DatasetRef]] = {Layer.RAW: [], Layer.STAGING: []}
@@ -141,8 +144,7 @@ class Etl:
     async def prepare(self, batch: EtlBatch) -> ProvisionResult:
         """Create the schemas and tables that are missing. Idempotent: yes, what exists is left as it is."""
         warehouse = await self._warehouse(batch)
-        async with beating():
-            return await warehouse.provision()
+        return await warehouse.provision()
 
     @activity.defn(name="etl.load_raw")
     async def load_raw(self, given: LoadLayerInput) -> LayerLoaded:
@@ -156,11 +158,10 @@ class Etl:
 
     async def _load(self, given: LoadLayerInput) -> LayerLoaded:
         warehouse = await self._warehouse(given.batch)
-        async with beating():
-            with self._staging.scratch() as folder:
-                files = [await self._fetch(ref, folder) for ref in given.staged.parts]
-                layer = LayerFiles(given.staged.layer, files, given.staged.rows, given.staged.digest)
-                return await warehouse.load_layer(given.batch, layer)
+        with self._staging.scratch() as folder:
+            files = [await self._fetch(ref, folder) for ref in given.staged.parts]
+            layer = LayerFiles(given.staged.layer, files, given.staged.rows, given.staged.digest)
+            return await warehouse.load_layer(given.batch, layer)
 
     async def _fetch(self, ref: DatasetRef, folder: Path) -> Path:
         try:
@@ -173,22 +174,19 @@ class Etl:
     async def load_marts(self, batch: EtlBatch) -> MartsLoaded:
         """Merge STAGING into dimensions and facts. Idempotent: yes, one transaction that is found again."""
         warehouse = await self._warehouse(batch)
-        async with beating():
-            return await warehouse.load_marts(batch)
+        return await warehouse.load_marts(batch)
 
     @activity.defn(name="etl.build_analytics")
     async def build_analytics(self, batch: EtlBatch) -> TablesBuilt:
         """Rebuild the ANALYTICS tables. Idempotent: yes, they are a function of the marts."""
         warehouse = await self._warehouse(batch)
-        async with beating():
-            return await warehouse.build_analytics(batch)
+        return await warehouse.build_analytics(batch)
 
     @activity.defn(name="etl.optimize")
     async def optimize(self, batch: EtlBatch) -> Optimized:
         """Arrange the marts for the usual queries. Idempotent: yes."""
         warehouse = await self._warehouse(batch)
-        async with beating():
-            return await warehouse.optimize(batch)
+        return await warehouse.optimize(batch)
 
     async def _warehouse(self, batch: EtlBatch) -> WarehouseConnector:
         return await self._access.connector(batch.organization_id, batch.integration_id, WarehouseConnector)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from temporalio import activity
@@ -16,6 +13,7 @@ from activities.health_round import Round
 from activities.storage.alarms import Alarm
 from activities.storage.connections import ConnectionStore, unknown_integration
 from activities.storage.incidents import IncidentStore
+from activities.storage.lost_messages import LostMessages
 from activities.storage.sync_runs import SyncRuns
 from activities.transform import volume
 from contracts.alerts import AlertKind, DueAlerts, Severity
@@ -32,8 +30,6 @@ from contracts.health import (
 from contracts.integration import IntegrationState, SyncObservation
 from contracts.sync import SyncStatus
 
-_BEAT_S = 5.0
-
 
 class Health:
     """The verbs of health checks.
@@ -44,6 +40,7 @@ class Health:
         rounds: makes many and remembers them.
         runs: the syncs that checks judge by.
         incidents: what became of it for people.
+        lost: messages that did not arrive, which people are told of in the same way.
     """
 
     def __init__(
@@ -53,12 +50,14 @@ class Health:
         rounds: Round,
         runs: SyncRuns,
         incidents: IncidentStore,
+        lost: LostMessages,
     ) -> None:
         self._connections = connections
         self._examiner = examiner
         self._round = rounds
         self._runs = runs
         self._incidents = incidents
+        self._lost = lost
 
     @activity.defn(name="health.page")
     async def page(self, request: HealthPageRequest) -> HealthPage:
@@ -110,10 +109,9 @@ class Health:
         Idempotent: yes, by the round's instant. The heartbeat says how far it is.
         """
         counted = CheckedBatch()
-        async with beating():
-            keys = await self._connections.shard(batch.part, batch.platform)
-            async for counted in self._round.run(keys, batch.round_at):
-                activity.heartbeat(counted)
+        keys = await self._connections.shard(batch.part, batch.platform)
+        async for counted in self._round.run(keys, batch.round_at):
+            activity.heartbeat(counted)
         return counted
 
     @activity.defn(name="health.observe_sync")
@@ -140,27 +138,14 @@ class Health:
     @activity.defn(name="health.due")
     async def due(self) -> DueAlerts:
         """Return the alerts that are due. Idempotent: yes, they stay due until they are noted as told."""
-        return DueAlerts(due=await self._incidents.collect(datetime.now(UTC)))
+        now = datetime.now(UTC)
+        return DueAlerts(due=[*await self._incidents.collect(now), *await self._lost.collect(now)])
 
     @activity.defn(name="health.told")
     async def told(self, told: DueAlerts) -> None:
         """Note that alerts are on their way. Idempotent: yes."""
         for one in told.due:
             metrics.alert(one.alert.kind, one.alert.severity)
-        await self._incidents.told(told.due, datetime.now(UTC))
-
-
-@asynccontextmanager
-async def beating() -> AsyncIterator[None]:
-    """Say every few seconds that the activity lives, while the block waits for vendors."""
-
-    async def beat() -> None:
-        while True:
-            await asyncio.sleep(_BEAT_S)
-            activity.heartbeat()
-
-    task = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        task.cancel()
+        now = datetime.now(UTC)
+        await self._incidents.told(told.due, now)
+        await self._lost.told(told.due, now)

@@ -9,7 +9,6 @@ from activities.ports.connector import OutboundRecord, RecordConnector
 from activities.ports.manifest import Capability
 from activities.storage.connections import ConnectionStore
 from activities.storage.receipts import Receipts, Scope
-from activities.sync_progress import beating
 from activities.transform.records import fingerprint
 from contracts.errors import InvalidInput
 from contracts.integration import IntegrationState
@@ -73,20 +72,19 @@ class Migrations:
         stored = await self._access.stored(key.organization_id, key.integration_id)
         names = [field.target for field in stored.configuration.data_mapping]
         found = VerifiedRecords()
-        async with beating(found) as pulse:
-            scope = Scope(key.organization_id, key.integration_id, connector.default_object())
-            after = ""
-            while batch := await self._receipts.page(scope, after, connector.manifest.batch_size):
-                held = await connector.read(scope.object_type, [receipt.record_id for receipt in batch])
-                for receipt in batch:
-                    values = held.get(receipt.record_id, {})
-                    ours = OutboundRecord(receipt.record_id, {name: values.get(name) for name in names})
-                    found = VerifiedRecords(
-                        asked=found.asked + 1,
-                        standing=found.standing + self._stands(connector, scope, ours, receipt.fingerprint),
-                    )
-                after = batch[-1].record_id
-                pulse.beat(found)
+        scope = Scope(key.organization_id, key.integration_id, connector.default_object())
+        after = ""
+        while batch := await self._receipts.page(scope, after, connector.manifest.batch_size):
+            held = await connector.read(scope.object_type, [receipt.record_id for receipt in batch])
+            for receipt in batch:
+                values = held.get(receipt.record_id, {})
+                ours = OutboundRecord(receipt.record_id, {name: values.get(name) for name in names})
+                found = VerifiedRecords(
+                    asked=found.asked + 1,
+                    standing=found.standing + self._stands(connector, scope, ours, receipt.fingerprint),
+                )
+            after = batch[-1].record_id
+            activity.heartbeat(found)
         return found
 
     def _stands(self, connector: RecordConnector, scope: Scope, ours: OutboundRecord, sent: str) -> bool:

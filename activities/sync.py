@@ -27,7 +27,7 @@ from activities.sync_dataset import build_dataset
 from activities.sync_extraction import Extraction
 from activities.sync_letters import LetterKeeping, outbox_of
 from activities.sync_parts import Parts, StagedRecord
-from activities.sync_progress import Push, beating, resume
+from activities.sync_progress import Push, resume
 from activities.sync_publication import published
 from activities.sync_push import PartPush
 from activities.sync_refusals import refuse_unfit
@@ -194,24 +194,24 @@ class Sync:
             InvalidInput: no such report or file, or a column is missing.
             Transient: the source does not answer.
         """
-        progress = resume(ExtractProgress)
+        pulse = resume(ExtractProgress)
+        progress = pulse.progress
         parts = Parts(self._staging, plan.organization_id, plan.run_id)
         with self._staging.scratch() as folder:
-            async with beating(progress) as pulse:
-                extraction = Extraction(plan, parts, folder, progress)
-                await extraction.restore()
-                source = self._source(plan)
-                if source is not None and not progress.done:
-                    since = None if plan.since is None else plan.since.isoformat()
-                    pages = source.pages(
-                        plan.report_id, cursor=progress.cursor, updated_since=since, record_ids=plan.record_ids
-                    )
-                    async for page in pages:
-                        pulse.beat(await extraction.take(page))
-                if plan.takes_letters and progress.retried is None:
-                    due = await self._letters.due(outbox_of(plan), datetime.now(UTC))
-                    pulse.beat(await extraction.take_letters(due))
-                return await extraction.close()
+            extraction = Extraction(plan, parts, folder, progress)
+            await extraction.restore()
+            source = self._source(plan)
+            if source is not None and not progress.done:
+                since = None if plan.since is None else plan.since.isoformat()
+                pages = source.pages(
+                    plan.report_id, cursor=progress.cursor, updated_since=since, record_ids=plan.record_ids
+                )
+                async for page in pages:
+                    pulse.beat(await extraction.take(page))
+            if plan.takes_letters and progress.retried is None:
+                due = await self._letters.due(outbox_of(plan), datetime.now(UTC))
+                pulse.beat(await extraction.take_letters(due))
+            return await extraction.close()
 
     def _source(self, plan: SyncPlan) -> SourceConnector | FileReports | None:
         if plan.source.kind is SourceKind.DEAD_LETTERS:
@@ -234,20 +234,19 @@ class Sync:
         mine = await parts.refs(job.parts, job.first, job.count)
         planned = None if job.planned is None else await parts.read(job.planned, PlannedChange)
         allowed = None if planned is None else {change.record_id: change for change in planned}
-        async with beating(resume(PushProgress)) as pulse:
-            push = Push(pulse)
-            for refs in groups(mine[push.done.parts_done :], job):
-                number = job.first + push.done.parts_done
-                bulk = None
-                if isinstance(connector, BulkRecordConnector):
-                    bulk = BulkPush(connector, job, parts, number, push.called)
-                pusher = PartPush(connector, self._receipts, job, self._key, push.called, bulk, allowed)
-                results = await pusher.push([row for ref in refs for row in await parts.read(ref, StagedRecord)])
-                push.refuse_held(pusher.waiting)
-                outcomes = await parts.write(f"outcomes/{number:06d}.ndjson", results)
-                push.pushed(len(refs), outcomes, results)
-            done = push.done
-            outcomes = await parts.join(f"outcomes/from-{job.first:06d}.ndjson", done.outcomes)
+        push = Push(resume(PushProgress))
+        for refs in groups(mine[push.done.parts_done :], job):
+            number = job.first + push.done.parts_done
+            bulk = None
+            if isinstance(connector, BulkRecordConnector):
+                bulk = BulkPush(connector, job, parts, number, push.called)
+            pusher = PartPush(connector, self._receipts, job, self._key, push.called, bulk, allowed)
+            results = await pusher.push([row for ref in refs for row in await parts.read(ref, StagedRecord)])
+            push.refuse_held(pusher.waiting)
+            outcomes = await parts.write(f"outcomes/{number:06d}.ndjson", results)
+            push.pushed(len(refs), outcomes, results)
+        done = push.done
+        outcomes = await parts.join(f"outcomes/from-{job.first:06d}.ndjson", done.outcomes)
         return PushedRecords(outcomes=outcomes, books=done.books, vendor_calls=done.vendor_calls)
 
     @activity.defn(name="sync.publish_dataset")
@@ -262,13 +261,11 @@ class Sync:
         connector = await self._access.connector(plan.organization_id, plan.integration_id, DatasetConnector)
         parts = Parts(self._staging, plan.organization_id, plan.run_id)
         with self._staging.scratch() as folder:
-            async with beating(PushProgress()):
-                files = [
-                    await self._staging.fetch(ref, folder)
-                    for ref in await parts.refs(given.parts, 0, given.parts.count)
-                ]
-                dataset = await asyncio.to_thread(build_dataset, files, given.columns, folder)
-                return await published(connector, plan, dataset, parts, folder)
+            files = [
+                await self._staging.fetch(ref, folder) for ref in await parts.refs(given.parts, 0, given.parts.count)
+            ]
+            dataset = await asyncio.to_thread(build_dataset, files, given.columns, folder)
+            return await published(connector, plan, dataset, parts, folder)
 
     @activity.defn(name="sync.finish")
     async def finish(self, given: FinishSync) -> FinishedSync:
@@ -276,22 +273,21 @@ class Sync:
         parts = Parts(self._staging, given.organization_id, given.run_id)
         keeping = None if given.plan is None else await LetterKeeping.of(self._letters, given.plan)
         books, details, last, letters, asked = Books(), list[RecordResult](), list[RecordStatus](), 0, 0
-        async with beating(given):
-            for ref in given.outcomes:
-                rows = await parts.read(ref, RecordResult)
-                statuses = [row.status for row in rows]
-                books = books.plus(counted(statuses))
-                asked += sum(bool(row.asks) for row in rows)
-                last = [*last, *statuses][-given.retried :] if given.retried else []
-                details += [row for row in rows if row.status in {RecordStatus.REJECTED, RecordStatus.HELD}]
-                del details[_DETAILS:]
-                if keeping is not None:
-                    keeping.follow(rows)
-            if keeping is not None and given.plan is not None:
-                letters = await keeping.close(parts, given.parts)
-                await self._know(given.plan, given.found_fields)
-            details_ref = await parts.join("details.ndjson", given.outcomes)
-            await parts.drop_parts()
+        for ref in given.outcomes:
+            rows = await parts.read(ref, RecordResult)
+            statuses = [row.status for row in rows]
+            books = books.plus(counted(statuses))
+            asked += sum(bool(row.asks) for row in rows)
+            last = [*last, *statuses][-given.retried :] if given.retried else []
+            details += [row for row in rows if row.status in {RecordStatus.REJECTED, RecordStatus.HELD}]
+            del details[_DETAILS:]
+            if keeping is not None:
+                keeping.follow(rows)
+        if keeping is not None and given.plan is not None:
+            letters = await keeping.close(parts, given.parts)
+            await self._know(given.plan, given.found_fields)
+        details_ref = await parts.join("details.ndjson", given.outcomes)
+        await parts.drop_parts()
         return FinishedSync(
             details_ref=details_ref,
             books=books,

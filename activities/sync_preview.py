@@ -14,11 +14,10 @@ from activities.storage.receipts import Receipts
 from activities.storage.staging import Staging
 from activities.sync_conflicts import Candidate, Judge, differing
 from activities.sync_parts import Parts, StagedRecord
-from activities.sync_progress import beating
 from activities.sync_push import PartPush
 from contracts.sync import RecordStatus
 from contracts.sync_plan import SHOWN, PlanCounts, PlannedAction, PlannedChange, PreviewedParts, hash_of
-from contracts.sync_steps import PushParts, PushProgress
+from contracts.sync_steps import PushParts
 
 _BLOCKED = frozenset({RecordStatus.REJECTED, RecordStatus.HELD})
 
@@ -52,13 +51,12 @@ class SyncPreviews:
         connector = await self._access.connector(job.organization_id, job.integration_id, RecordConnector)
         parts = Parts(self._staging, job.organization_id, job.run_id)
         changes, unchanged, calls = list[PlannedChange](), 0, Counter[str]()
-        async with beating(PushProgress()):
-            for ref in await parts.refs(job.parts, job.first, job.count):
-                rows = await parts.read(ref, StagedRecord)
-                found = await self._changes(connector, job, rows, calls)
-                changes += found
-                unchanged += len(rows) - len(found)
-            staged = await parts.write(f"plan/from-{job.first:06d}.ndjson", changes)
+        for ref in await parts.refs(job.parts, job.first, job.count):
+            rows = await parts.read(ref, StagedRecord)
+            found = await self._changes(connector, job, rows, calls)
+            changes += found
+            unchanged += len(rows) - len(found)
+        staged = await parts.write(f"plan/from-{job.first:06d}.ndjson", changes)
         actions = Counter(change.action for change in changes)
         counts = PlanCounts(unchanged=unchanged, **{action.value: actions[action] for action in PlannedAction})
         updates = [change for change in changes if change.action is PlannedAction.UPDATE]

@@ -2,65 +2,46 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
 from temporalio import activity
 
-from contracts.base import Contract
 from contracts.dataset import DatasetRef
 from contracts.errors import Owner, Permanent, Transient
 from contracts.sync import RecordResult
 from contracts.sync_steps import ExtractProgress, PushProgress, RemovalProgress, RetryBudget, counted
 
-C = TypeVar("C", bound=Contract)
 P = TypeVar("P", ExtractProgress, PushProgress, RemovalProgress)
 
-_BEAT_S = 5.0
 _HELD_ROUNDS = 3
 WITHOUT_PROGRESS = timedelta(hours=12)
 """How long a step is repeated that does not come any further; one that does has a longer time (`policies.SYNC`)."""
-_BUDGETED = (ExtractProgress, PushProgress, RemovalProgress)
 
 
-@dataclass
-class Pulse(Generic[C]):
-    """What the running activity last reported as its resume point."""
+class Pulse(Generic[P]):
+    """What the running activity last reported as its resume point.
 
-    progress: C
+    Args:
+        progress: the first one, reported at once, so that an attempt that comes no further is counted.
+    """
 
-    def beat(self, progress: C) -> None:
+    def __init__(self, progress: P) -> None:
+        self.progress: P = progress
+        activity.heartbeat(progress)
+
+    def beat(self, progress: P) -> None:
         """Report a new resume point."""
         self.progress = _renewed(self.progress, progress)
         activity.heartbeat(self.progress)
 
 
-@asynccontextmanager
-async def beating(progress: C) -> AsyncIterator[Pulse[C]]:
-    """Heartbeat every five seconds, so that a long vendor call is not taken for a dead worker."""
-    pulse = Pulse(progress)
-
-    async def _beat() -> None:
-        while True:
-            activity.heartbeat(pulse.progress)
-            await asyncio.sleep(_BEAT_S)
-
-    task = asyncio.create_task(_beat())
-    try:
-        yield pulse
-    finally:
-        task.cancel()
-
-
-def _renewed(before: C, now: C) -> C:
+def _renewed(before: P, now: P) -> P:
     """Return the resume point with a whole budget if it is ahead of the one before."""
-    if not isinstance(now, _BUDGETED) or not isinstance(before, _BUDGETED) or now.units <= before.units:
+    if now.units <= before.units:
         return now
-    return cast("C", now.model_copy(update={"budget": RetryBudget(progressed_at=datetime.now(UTC))}))
+    return now.model_copy(update={"budget": RetryBudget(progressed_at=datetime.now(UTC))})
 
 
 def spent(budget: RetryBudget, now: datetime) -> RetryBudget:
@@ -120,15 +101,15 @@ class Push:
         self._pulse.beat(self.done.model_copy(update=changes))
 
 
-def resume(model: type[P]) -> P:
-    """Return the resume point of an earlier attempt, or a fresh one.
+def resume(model: type[P]) -> Pulse[P]:
+    """Begin at the resume point of an earlier attempt, or afresh.
 
     Raises:
         Permanent: `no_progress`.
     """
     details = activity.info().heartbeat_details
     found = model.model_validate(details[0]) if details else model()
-    return found.model_copy(update={"budget": spent(found.budget, datetime.now(UTC))})
+    return Pulse(found.model_copy(update={"budget": spent(found.budget, datetime.now(UTC))}))
 
 
 def _still_held(waiting: int) -> Transient:

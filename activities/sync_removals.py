@@ -15,7 +15,7 @@ from activities.storage.receipts import Receipt, Receipts, Scope
 from activities.storage.staging import Staging
 from activities.sync_extraction import Seen
 from activities.sync_parts import Parts, StagedRecord
-from activities.sync_progress import beating, resume
+from activities.sync_progress import resume
 from activities.transform.records import record_id
 from contracts.dataset import SourceKind
 from contracts.sync import RecordResult, RecordStatus
@@ -58,13 +58,12 @@ class SyncRemovals:
         parts = Parts(self._staging, plan.organization_id, plan.run_id)
         gone, known, anonymous = list[Gone](), 0, 0
         with self._staging.scratch() as folder:
-            async with beating(given.parts):
-                present, anonymous = await _present(parts, given, folder)
-                async for receipt in self._brought(plan):
-                    known += 1
-                    if present.fresh(receipt.record_id):
-                        gone.append(Gone(id=receipt.record_id, run_id=receipt.run_id))
-                present.close()
+            present, anonymous = await _present(parts, given, folder)
+            async for receipt in self._brought(plan):
+                known += 1
+                if present.fresh(receipt.record_id):
+                    gone.append(Gone(id=receipt.record_id, run_id=receipt.run_id))
+            present.close()
         return FoundRemovals(
             gone=await parts.write("removals/gone.ndjson", gone),
             known=known,
@@ -83,11 +82,11 @@ class SyncRemovals:
         plan = given.plan
         connector = await self._access.connector(plan.organization_id, plan.integration_id, RemovingRecordConnector)
         gone = await Parts(self._staging, plan.organization_id, plan.run_id).read(given.gone, Gone)
-        async with beating(resume(RemovalProgress)) as pulse:
-            size = connector.manifest.batch_size
-            for start in range(pulse.progress.done, len(gone), size):
-                pulse.beat(await self._removed(connector, plan, gone[start : start + size], pulse.progress))
-            return pulse.progress
+        pulse = resume(RemovalProgress)
+        size = connector.manifest.batch_size
+        for start in range(pulse.progress.done, len(gone), size):
+            pulse.beat(await self._removed(connector, plan, gone[start : start + size], pulse.progress))
+        return pulse.progress
 
     async def _removed(
         self, connector: RemovingRecordConnector, plan: SyncPlan, gone: list[Gone], before: RemovalProgress

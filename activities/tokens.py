@@ -13,7 +13,6 @@ from activities.access import Access
 from activities.ports.manifest import Manifest, OAuth
 from activities.ports.secrets import SecretStore
 from activities.storage.connections import ConnectionStore
-from activities.sync_progress import beating
 from activities.transport.oauth import Grant, OAuthClient, OAuthClients, TokenEndpoint
 from contracts.errors import CREDENTIAL_REFUSED, AuthExpired, Owner, Permanent, Transient, WedSyncError
 from contracts.integration import CredentialRef, IntegrationConfiguration
@@ -72,8 +71,7 @@ class Tokens:
             return ObtainedToken(ref=wanted.ref, life_s=life_s)
         if not _renewable(values, manifest.oauth):
             return _kept(wanted, manifest)
-        async with beating(wanted):
-            grant = await self._request(stored.configuration, manifest, values)
+        grant = await self._request(stored.configuration, manifest, values)
         # From here on the vendor may honour nothing but this answer: no cancellation comes between it and the store.
         ref = await asyncio.shield(self._keep(wanted.ref, _granted(values, grant, wanted.ref)))
         return await self._adopt(wanted.ref, ref, grant.life_s)

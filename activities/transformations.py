@@ -9,7 +9,7 @@ from pathlib import Path
 
 from temporalio import activity
 
-from activities.source_progress import beating, resume
+from activities.source_progress import resume
 from activities.sources import Sources
 from activities.storage.staging import Staging
 from activities.sync_dataset import Dataset, build_dataset
@@ -69,9 +69,8 @@ class Transformations:
                 action="Use dataFilters on the field that tells when a record changed.",
             )
         Rules(request.transformation_rules)
-        async with beating():
-            with self._staging.scratch() as folder:
-                columns = await self._sources.columns(request.organization_id, request.source, folder)
+        with self._staging.scratch() as folder:
+            columns = await self._sources.columns(request.organization_id, request.source, folder)
         if columns is not None:
             compile_mapping(request.data_mapping, columns)
             Selection(request.data_filters).check(columns)
@@ -91,13 +90,17 @@ class Transformations:
         parts = Parts(self._staging, request.organization_id, request.transformation_id, _KIND)
         prefix = f"{request.organization_id}/{_KIND}/{request.transformation_id}".replace(":", "-")
         progress = resume()
-        async with beating(progress) as beat:
-            with self._staging.scratch() as folder:
-                path, file_format = await self._sources.fetch(
-                    request.organization_id, request.source, folder, prefix=prefix, progress=progress, beat=beat
-                )
-                dataset = await self._dataset(request, path, file_format, parts, folder)
-                return await self._stage(request, prefix, dataset, folder)
+        with self._staging.scratch() as folder:
+            path, file_format = await self._sources.fetch(
+                request.organization_id,
+                request.source,
+                folder,
+                prefix=prefix,
+                progress=progress,
+                beat=activity.heartbeat,
+            )
+            dataset = await self._dataset(request, path, file_format, parts, folder)
+            return await self._stage(request, prefix, dataset, folder)
 
     async def _dataset(
         self, request: DataTransformation, path: Path, file_format: SourceFormat, parts: Parts, folder: Path

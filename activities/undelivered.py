@@ -1,19 +1,22 @@
-"""Finding out what an undelivered effect was part of, from the run that routed it."""
+"""The verbs of undelivered effects: finding their place in line, noting those that nobody brings any more."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
 
 from temporalio import activity
 
 from activities.started_with import started_with
 from activities.storage.delivery_receipts import DeliveryReceiptStore
 from activities.storage.ledger import EffectLedger
+from activities.storage.lost_messages import LostMessages
 from activities.transform import rerouting
 from contracts.decisions import DecisionLog
 from contracts.effects import StandingEffect
 from contracts.names import WorkflowType, routing_workflow_id
 from contracts.notification import CrossSystemRouting
 from contracts.recall import RecallRequest
-from contracts.undelivered import Reroute, UndeliveredEffect
+from contracts.undelivered import LostMessage, Reroute, UndeliveredEffect
 
 
 class Undelivered:
@@ -22,11 +25,13 @@ class Undelivered:
     Args:
         ledger: says whether the effect still stands.
         receipts: say whether it was delivered after all.
+        lost: gathers what people are to be told of.
     """
 
-    def __init__(self, ledger: EffectLedger, receipts: DeliveryReceiptStore) -> None:
+    def __init__(self, ledger: EffectLedger, receipts: DeliveryReceiptStore, lost: LostMessages) -> None:
         self._ledger = ledger
         self._receipts = receipts
+        self._lost = lost
 
     @activity.defn(name="undelivered.find")
     async def find(self, told: UndeliveredEffect) -> Reroute:
@@ -54,6 +59,11 @@ class Undelivered:
             routing=rerouting.rest_of(routing, system_id) if system_id else None,
             reserved=rerouting.reserved(routing, decisions, effect),
         )
+
+    @activity.defn(name="undelivered.note")
+    async def note(self, lost: LostMessage) -> None:
+        """Have people told of a message, together with others of its integration. Idempotent: yes, by effect."""
+        await self._lost.note(lost, datetime.now(UTC))
 
 
 async def _routing_of(effect: StandingEffect) -> tuple[CrossSystemRouting, DecisionLog] | None:

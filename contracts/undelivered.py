@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from contracts.base import Contract, Instant, OpaqueId, ShortText
+from contracts.base import Contract, Instant, OpaqueId, ShortText, Text
 from contracts.effects import Reservation, StandingEffect
 from contracts.errors import ErrorDetail
 from contracts.notification import CrossSystemRouting, OverallStatus
@@ -58,3 +58,21 @@ class RerouteResult(Contract):
     outcome: RerouteOutcome
     rest: OverallStatus | None = None
     """What became of the rest of the line, where this run had it served."""
+
+
+class LostMessage(Contract):
+    """A message that was not delivered and that nobody is left to bring, of which people are to be told."""
+
+    effect_id: OpaqueId
+    organization_id: OpaqueId
+    integration_id: OpaqueId
+    system: ShortText
+    about: OpaqueId
+    """The notification, else the effect."""
+    wedding_id: OpaqueId | None = None
+    since: Instant
+    """When the message was planned."""
+    reason: Text
+    """The vendor's, without personal data."""
+    action: Text = ""
+    """What its reader can do about the reason."""

@@ -57,6 +57,7 @@ from activities.storage.imports import ImportStores
 from activities.storage.incidents import IncidentStore
 from activities.storage.ledger import EffectLedger
 from activities.storage.limits import LimitStore
+from activities.storage.lost_messages import LostMessages
 from activities.storage.paces import PaceStore
 from activities.storage.preferences import PreferenceStore
 from activities.storage.receipts import Receipts
@@ -113,11 +114,12 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     access = Access(connections, secrets, endpoint_resolver(settings), settings.outbound_rules(), admissions.of)
     reports = source_factory(settings)
     import_dirs = [Path("/")] if settings.import_dirs is None else settings.import_dirs
+    letters = DeadLetters(database, masters)
     sync = Sync(
         access,
         staging,
         Receipts(database),
-        DeadLetters(database, masters),
+        letters,
         ReportSchemas(database),
         wedsync=reports,
         import_dirs=import_dirs,
@@ -153,10 +155,10 @@ async def compose(settings: Settings) -> AsyncIterator[Parts]:
     keys = Keys(masters, roots, SealedRows(database, masters))
     migrations = Migrations(access, connections, Receipts(database), fingerprint_key=eldest.derive("fingerprints"))
     groups = [
-        *(Connect(access, connections, secrets), tokens, migrations, health, alerts),
+        *(Connect(access, connections, secrets, letters), tokens, migrations, health, alerts),
         *(bookings, days, Conflicts(access, connections)),
         *(notify, Digests(), recall, batches, states, emergency, WeddingRecall(access, ledger), Followers(access)),
-        Undelivered(ledger, DeliveryReceiptStore(database)),
+        Undelivered(ledger, DeliveryReceiptStore(database), LostMessages(database)),
         *(weather, automations, sync, removals, previews, etl, transformations, Analytics(access, staging), keys),
         WeddingSource(reports),
     ]
@@ -187,7 +189,8 @@ def build_health(
     headroom = StoredHeadroom(LimitStore(database))
     examiner = Examiner(access, connections, store, runs, rules, headroom)
     rounds = Round(examiner, store, rules, inform)
-    return Health(connections, examiner, rounds, runs, IncidentStore(database, rules, operator))
+    incidents = IncidentStore(database, rules, operator)
+    return Health(connections, examiner, rounds, runs, incidents, LostMessages(database))
 
 
 def verbs(group: object) -> Activities:

@@ -11,6 +11,7 @@ from temporalio.worker import Worker
 
 from activities.boundary import BoundaryInterceptor
 from activities.connectors.registry import CONNECTORS
+from activities.heartbeat import BEAT_S, HeartbeatInterceptor
 from contracts.names import DATA_QUEUE, EMERGENCY_QUEUE, ORCHESTRATION_QUEUE, system_queue
 from workers.composition import Parts
 from workers.sandbox import workflow_runner
@@ -70,9 +71,10 @@ _SYSTEM_SLOTS = 100
 """Vendor calls mostly wait: with a few at most for one connection, hanging ones leave slots for the healthy."""
 _WORKFLOW_SLOTS = 4
 _CACHED_WORKFLOWS = 500
-_STICKY = timedelta(seconds=10)
+_STICKY = timedelta(seconds=5)
+"""How long a run waits for the worker that knows it before another one takes it up."""
 _STICKY_OF_EMERGENCIES = timedelta(seconds=1)
-"""How long an emergency waits for the worker that knows it before another one takes it up."""
+"""How long an emergency does."""
 _SLOTS = {ORCHESTRATION_QUEUE: _ORCHESTRATION_SLOTS, DATA_QUEUE: _DATA_SLOTS}
 _SOURCES = {"wedsync"}
 _PACKAGE = "wedsync-orchestrator"
@@ -107,7 +109,7 @@ def _worker(client: Client, parts: Parts, queue: str) -> Worker:
         workflows=decisions,
         activities=parts.activities,
         workflow_runner=workflow_runner(),
-        interceptors=[BoundaryInterceptor(parts.watchers)],
+        interceptors=[BoundaryInterceptor(parts.watchers), HeartbeatInterceptor()],
         # The default hashes the bytecode of every loaded module, which delays a start by seconds.
         build_id=f"{_PACKAGE}@{version(_PACKAGE)}",
         max_concurrent_activities=_SLOTS.get(queue, _SYSTEM_SLOTS),
@@ -116,6 +118,6 @@ def _worker(client: Client, parts: Parts, queue: str) -> Worker:
         sticky_queue_schedule_to_start_timeout=_STICKY_OF_EMERGENCIES if queue == EMERGENCY_QUEUE else _STICKY,
         graceful_shutdown_timeout=GRACE,
         # Resume points are only as fresh as the last heartbeat that was really sent.
-        default_heartbeat_throttle_interval=timedelta(seconds=2),
-        max_heartbeat_throttle_interval=timedelta(seconds=5),
+        default_heartbeat_throttle_interval=timedelta(seconds=BEAT_S),
+        max_heartbeat_throttle_interval=timedelta(seconds=BEAT_S),
     )

@@ -19,14 +19,16 @@ from temporalio.runtime import (
 from temporalio.service import KeepAliveConfig, RPCError
 
 from activities.storage.root_keys import StoredRootKeys
+from activities.storage.staging import object_store
 from contracts.errors import Owner, Transient
 from workers.codec import SealingCodec
 from workers.converter import ContractPayloadConverter
+from workers.large_payloads import large_payloads
 from workers.settings import Settings
 
 
 def data_converter(settings: Settings) -> DataConverter:
-    """Return the converter every client, worker and replayer shares: pydantic, sealed, failures too."""
+    """Return the converter every client, worker and replayer shares: pydantic, sealed, the large ones kept apart."""
     return DataConverter(
         payload_converter_class=ContractPayloadConverter,
         payload_codec=SealingCodec(
@@ -35,6 +37,7 @@ def data_converter(settings: Settings) -> DataConverter:
             allow_plain=bool(settings.allow_plain_inputs),
         ),
         failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
+        external_storage=large_payloads(object_store(settings.staging_url)),
     )
 
 

@@ -57,13 +57,19 @@ INTERACTIVE = Policy(attempt=timedelta(seconds=30), total=timedelta(hours=12))
 RECALL = Policy(attempt=timedelta(seconds=30), total=timedelta(hours=2))
 """A look at a vendor, or taking something back, that ends in time for somebody to do it by hand."""
 
-BULK = Policy(attempt=timedelta(minutes=30), total=timedelta(hours=12), heartbeat=timedelta(seconds=45))
-"""Many vendor calls or much data; resumes from its heartbeat."""
+_SILENCE = timedelta(seconds=8)
+"""After so long without a beat, of which there is one every two seconds (`activities.heartbeat`), a worker is dead."""
 
-QUESTION = Policy(attempt=timedelta(minutes=12), total=timedelta(hours=1), heartbeat=timedelta(seconds=45))
+BULK = Policy(attempt=timedelta(minutes=30), total=timedelta(hours=12), heartbeat=_SILENCE)
+"""Much data, in a step that may be taken twice at once; resumes from its heartbeat."""
+
+MESSAGES = Policy(attempt=timedelta(minutes=30), total=timedelta(hours=12), heartbeat=timedelta(seconds=45))
+"""Many messages: a worker that is only slow to be heard may be sending yet, so its successor waits longer."""
+
+QUESTION = Policy(attempt=timedelta(minutes=12), total=timedelta(hours=1), heartbeat=_SILENCE)
 """A question to a warehouse, which ends it by itself after ten minutes at most."""
 
-SYNC = Policy(attempt=timedelta(minutes=30), total=timedelta(days=7), heartbeat=timedelta(seconds=20))
+SYNC = Policy(attempt=timedelta(minutes=30), total=timedelta(days=7), heartbeat=_SILENCE)
 """As BULK, for a step that ends itself after twelve hours without progress and may go on for a week with it."""
 
 READING = Policy(attempt=timedelta(minutes=10), total=timedelta(hours=12), heartbeat=timedelta(seconds=60))
@@ -90,7 +96,7 @@ TOKEN = Policy(
 STORE = Policy(attempt=timedelta(seconds=20), total=timedelta(hours=1))
 """Our own store."""
 
-REWRAP = Policy(attempt=timedelta(minutes=10), total=timedelta(hours=12), heartbeat=timedelta(seconds=15))
+REWRAP = Policy(attempt=timedelta(minutes=10), total=timedelta(hours=12), heartbeat=_SILENCE)
 """Many short transactions in our own store; resumes from its heartbeat."""
 
 LOCAL = Policy(attempt=timedelta(seconds=10), total=timedelta(minutes=10))

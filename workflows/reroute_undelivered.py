@@ -18,10 +18,13 @@ with workflow.unsafe.imports_passed_through():
     from contracts.names import WorkflowType, effect_id, routing_workflow_id
     from contracts.notification import CrossSystemRouting, OverallStatus, RoutingResult
     from contracts.sync import SyncPriority
-    from contracts.undelivered import Reroute, RerouteOutcome, RerouteResult, UndeliveredEffect
+    from contracts.undelivered import LostMessage, Reroute, RerouteOutcome, RerouteResult, UndeliveredEffect
     from workflows import policies
     from workflows.alerts import tell
     from workflows.visibility import detail_of, tag
+
+
+_TOGETHER = "told-together"
 
 
 @workflow.defn(name=WorkflowType.REROUTE_UNDELIVERED)
@@ -108,11 +111,14 @@ class RerouteUndelivered:
         return result
 
     async def _tell(self, told: UndeliveredEffect, found: Reroute) -> None:
-        """Tell the organisation once for a message and target; not of such a word that did not arrive itself."""
+        """Have the organisation told, with whatever else of the integration is lost; not of such a word itself."""
         effect = told.effect
         if found.notification_type == AlertKind.MESSAGE_UNDELIVERED:
             return
         about = effect.notification_id or effect.effect_id
+        if workflow.patched(_TOGETHER):
+            await self._note(told, found, about)
+            return
         await tell(
             Alert(
                 organization_id=effect.organization_id,
@@ -126,4 +132,24 @@ class RerouteUndelivered:
                 action=f"{told.error.action} Look with `wedsync explain {about}`.".strip(),
                 falls_back=False,
             )
+        )
+
+    async def _note(self, told: UndeliveredEffect, found: Reroute, about: str) -> None:
+        effect = told.effect
+        await workflow.execute_activity(
+            "undelivered.note",
+            LostMessage(
+                effect_id=effect.effect_id,
+                organization_id=effect.organization_id,
+                integration_id=effect.integration_id,
+                system=effect.system,
+                about=about,
+                wedding_id=effect.wedding_id,
+                since=found.began_at or effect.applied_at,
+                reason=f"{told.error.message} ({told.error.code})",
+                action=told.error.action,
+            ),
+            summary="Have people told, with what else was lost",
+            priority=policies.priority(SyncPriority.HIGH, effect.organization_id),
+            **policies.STORE.options(),
         )

@@ -176,7 +176,7 @@ class RouteNotificationBatch(WaitsForReconnection):
                 summary=f"{effects.system}: {effects.effects.rows} effects",
                 priority=policies.connection_priority(batch.priority, batch.organization_id, effects.integration_id),
                 cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-                **policies.BULK.options(),
+                **policies.MESSAGES.options(),
             )
             return outcome
 

@@ -96,7 +96,7 @@ class SyncNotificationStates(WaitsForReconnection):
                 task_queue=system_queue(target.system_type),
                 summary=f"{target.system_type}: {len(others)} states",
                 priority=policies.connection_priority(SyncPriority.LOW, sync.organization_id, target.integration_id),
-                **policies.BULK.options(),
+                **policies.MESSAGES.options(),
             )
             return carried
 

@@ -21,6 +21,7 @@ from sqlalchemy import (
     tuple_,
     update,
 )
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.security.keyring import MasterKeys
 from activities.security.records import Sealer
@@ -302,6 +303,13 @@ class ConnectionStore:
             health=HealthWord(record["health"]) if record["health"] else None,
             credential_expires_at=_utc(record["credential_expires_at"]),
         )
+
+
+async def is_disconnected(connection: AsyncConnection, organization_id: str, integration_id: str) -> bool:
+    """Return whether an integration is disconnected, which it does not become before the transaction ends."""
+    mine = _mine(organization_id, integration_id)
+    statement = select(connections.c.state).where(mine).with_for_update(read=True)
+    return (await connection.execute(statement)).scalar_one_or_none() == IntegrationState.DISCONNECTED.value
 
 
 def _mine(organization_id: str, integration_id: str) -> ColumnElement[bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
@@ -11,13 +12,17 @@ from typing import Any
 
 from sqlalchemy import Connection, MetaData, Table, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from contracts.errors import Owner, Transient
 
 metadata = MetaData()
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _ASYNC_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 _SYNC_DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}
+_DISK_FULL = "53100"
 
 
 class Database:
@@ -42,9 +47,18 @@ class Database:
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
-        """Yield a connection in a transaction that commits at the end."""
-        async with self.engine.begin() as connection:
-            yield connection
+        """Yield a connection in a transaction that commits at the end.
+
+        Raises:
+            Transient: `storage_full`, nothing of the transaction stands.
+        """
+        try:
+            async with self.engine.begin() as connection:
+                yield connection
+        except DBAPIError as error:
+            if _is_full(error.orig):
+                raise _storage_full() from error
+            raise
 
     def insert(self, table: Table) -> Any:
         """Return the dialect's INSERT, which knows ON CONFLICT."""
@@ -53,6 +67,21 @@ class Database:
     async def aclose(self) -> None:
         """Close all connections."""
         await self.engine.dispose()
+
+
+def _is_full(error: object) -> bool:
+    """Return whether a driver says that the disk took no more: SQLite by its primary code, PostgreSQL by its state."""
+    code = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF == sqlite3.SQLITE_FULL or getattr(error, "sqlstate", None) == _DISK_FULL
+
+
+def _storage_full() -> Transient:
+    return Transient(
+        "storage_full",
+        "The disk of the SQL store is full; what was being written is not there.",
+        owner=Owner.OPERATOR,
+        action="Make room on the disk of WEDSYNC_DATABASE_URL; what waits for it goes on by itself.",
+    )
 
 
 def utc(value: datetime) -> datetime:

@@ -28,6 +28,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from activities.security.keyring import MasterKeys
 from activities.security.records import Sealer, key_id_of
+from activities.storage.connections import is_disconnected
 from activities.storage.database import Database, metadata, utc
 from activities.storage.master_keys import refuse_retired
 from activities.storage.receipts import Scope
@@ -129,7 +130,10 @@ class DeadLetters:
         self._sealer = Sealer(keys, EARLIER)
 
     async def keep(self, outbox: Outbox, run_id: str, found: Sequence[Undelivered], now: datetime) -> None:
-        """Keep what a run could not bring over. Idempotent: yes, a run counts once however often it says so."""
+        """Keep what a run could not bring over, unless its integration was disconnected meanwhile.
+
+        Idempotent: yes, a run counts once however often it says so.
+        """
         for start in range(0, len(found), _CHUNK):
             some = {outbox.letter_id(item.key): item for item in found[start : start + _CHUNK]}
             async with self._database.begin() as connection:
@@ -148,6 +152,9 @@ class DeadLetters:
                 )
                 for sealed in {key_id_of(row["sealed"]): row["sealed"] for row in rows}.values():
                     await refuse_retired(self._database, connection, sealed)
+                scope = outbox.scope
+                if await is_disconnected(connection, scope.organization_id, scope.integration_id):
+                    await _drop(connection, scope.organization_id, scope.integration_id)
 
     async def record_ids(self, outbox: Outbox) -> set[str]:
         """Return the ids of the records that have a letter which a delivery settles."""
@@ -183,6 +190,11 @@ class DeadLetters:
             DueLetter(row.record_id, str(self._opened(row)["source"]), row.decision or "", row.asks or "")
             for row in rows
         ]
+
+    async def drop(self, organization_id: str, integration_id: str) -> None:
+        """Let go of every letter of an integration. Idempotent: yes."""
+        async with self._database.begin() as connection:
+            await _drop(connection, organization_id, integration_id)
 
     async def count(self, outbox: Outbox) -> int:
         """Return how many letters a report has."""
@@ -319,6 +331,10 @@ def next_attempt(now: datetime, attempts: int) -> datetime | None:
 def place_of(organization_id: str, letter_id: str) -> str:
     """Return what a sealed letter is bound to: it opens nowhere else."""
     return f"dead-letter|{organization_id}|{letter_id}"
+
+
+async def _drop(connection: AsyncConnection, organization_id: str, integration_id: str) -> None:
+    await connection.execute(delete(dead_letters).where(*_of(organization_id, integration_id, [])))
 
 
 def _of(organization_id: str, integration_id: str | None, letter_ids: Sequence[str]) -> list[ColumnElement[bool]]:

@@ -41,13 +41,8 @@ class Staging:
     """
 
     def __init__(self, url: str, keys: RootKeys, scratch_dir: Path) -> None:
-        self._directory = Path(url.removeprefix("file://")) if url.startswith("file://") else None
-        if self._directory is not None:
-            self._directory.mkdir(parents=True, exist_ok=True)
-            self._store: ObjectStore = LocalStore(self._directory)
-        else:
-            # Temporal repeats what fails.
-            self._store = from_url(url, retry_config={"max_retries": 0})
+        self._directory = _directory(url)
+        self._store = object_store(url)
         self._keys = keys
         self._scratch = _Scratch(scratch_dir)
 
@@ -141,10 +136,20 @@ class Staging:
         return target
 
     async def put_note(self, key: str, text: str) -> None:
-        """Seal a short text into the store under `key`. Idempotent: yes, a note of the same key is replaced."""
-        await asyncio.to_thread(
-            lambda: obstore.put(self._store, key, b"".join(self._sealed(io.BytesIO(text.encode()), key)))
-        )
+        """Seal a short text into the store under `key`.
+
+        Idempotent: yes, a note of the same key is replaced.
+
+        Raises:
+            Transient: the store is full or does not answer; nothing stands under `key` that did not before.
+        """
+        await asyncio.to_thread(self._put_note, key, text.encode())
+
+    def _put_note(self, key: str, text: bytes) -> None:
+        try:
+            obstore.put(self._store, key, b"".join(self._sealed(io.BytesIO(text), key)))
+        except (BaseError, OSError) as error:
+            raise self._not_stored(len(text)) from error
 
     async def note(self, key: str) -> str | None:
         """Return the text that stands under `key`, None where there is none."""
@@ -165,6 +170,20 @@ class Staging:
         if found:
             obstore.delete(self._store, found)
         return len(found)
+
+
+def object_store(url: str) -> ObjectStore:
+    """Return the store that a URL as `Staging` takes it names; a directory is made."""
+    directory = _directory(url)
+    if directory is None:
+        # Temporal repeats what fails.
+        return from_url(url, retry_config={"max_retries": 0})
+    directory.mkdir(parents=True, exist_ok=True)
+    return LocalStore(directory)
+
+
+def _directory(url: str) -> Path | None:
+    return Path(url.removeprefix("file://")) if url.startswith("file://") else None
 
 
 def _storage_full() -> Transient:

@@ -170,6 +170,13 @@ def tokens() -> list[Row]:
     ]
 
 
+def kills() -> list[Row]:
+    """Return how long a step waits for another worker when its own is killed."""
+    found = run("-m", "tests.benchmarks.bench_kill")
+    steps = {"push": "a push", "extract": "an extract", "load": "a load", "marts": "a merge into the marts"}
+    return [Row(f"worker killed in {name}: until another went on", found[key], 10, "s") for key, name in steps.items()]
+
+
 def measured(sizes: list[int]) -> Iterator[Row]:
     """Yield every row as it is measured."""
     yield from notify()
@@ -182,6 +189,7 @@ def measured(sizes: list[int]) -> Iterator[Row]:
     yield from emergency()
     yield from bulk()
     yield from keys()
+    yield from kills()
     yield from storm()
     plain, table = dlt()
     yield from table

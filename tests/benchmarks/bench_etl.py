@@ -28,6 +28,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Worker
 
 from activities.boundary import BoundaryInterceptor
+from activities.heartbeat import HeartbeatInterceptor
 from activities.ports.warehouse import LayerFiles, WarehouseConnector
 from activities.transform import extract, reading
 from contracts.dataset import SourceFormat
@@ -130,7 +131,13 @@ async def serve(system: str, address: str, place: Place, folder: Path) -> None:
     client = await connected(address)
     activities = house.activities()
     workers = [
-        Worker(client, task_queue=queue, activities=activities, interceptors=[BoundaryInterceptor()], build_id="bench")
+        Worker(
+            client,
+            task_queue=queue,
+            activities=activities,
+            interceptors=[BoundaryInterceptor(), HeartbeatInterceptor()],
+            build_id="bench",
+        )
         for queue in (DATA_QUEUE, system_queue(system))
     ]
     decider = Worker(

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from temporalio import activity
 from temporalio.client import Client
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
 from activities.storage.delivery_receipts import DeliveryReceiptStore
+from activities.storage.lost_messages import SETTLES, LostMessages
 from activities.undelivered import Undelivered
-from contracts.alerts import Alert, AlertKind, AlertPlan
+from contracts.alerts import Alert, AlertKind
 from contracts.effects import StandingEffect
 from contracts.errors import ErrorDetail, ErrorKind
 from contracts.names import (
@@ -75,7 +75,7 @@ class Scene:
     client: Client
     house: House
     store: DeliveryReceiptStore
-    alerts: list[Alert]
+    lost: LostMessages
     waits: bool = True
     """Whether a receipt is taken only once its run has ended."""
 
@@ -142,17 +142,16 @@ class Scene:
             for _ in range(times):
                 await self.receipts().not_delivered(effect, ERROR, AT)
 
+    async def told(self) -> list[Alert]:
+        """Return the alerts that are due once everything has settled."""
+        return [due.alert for due in await self.lost.collect(datetime.now(UTC) + SETTLES)]
+
     def activities(self) -> list[Any]:
-        find = Undelivered(self.house.ledger, self.store).find
-        return [*self.house.activities(), self.house.notify.give_back, find, self.plan_alert]
+        verbs = Undelivered(self.house.ledger, self.store, self.lost)
+        return [*self.house.activities(), self.house.notify.give_back, verbs.find, verbs.note]
 
     def workers(self) -> Any:
         return polling(self.client, WORKFLOWS, self.activities(), *QUEUES)
-
-    @activity.defn(name="alerts.plan")
-    async def plan_alert(self, alert: Alert) -> AlertPlan:
-        self.alerts.append(alert)
-        return AlertPlan()
 
 
 @asynccontextmanager
@@ -161,7 +160,8 @@ async def scene(folder: Path, server: Callable[[], Any] = time_skipping) -> Asyn
     async with house(folder) as standing, server() as environment:
         for system in MAKES:
             standing.vendors.connect(ORGANIZATION, f"{system}-main", system, Point.NOWHERE)
-        yield Scene(environment.client, standing, DeliveryReceiptStore(standing.ledger._database), [])
+        database = standing.ledger._database
+        yield Scene(environment.client, standing, DeliveryReceiptStore(database), LostMessages(database))
 
 
 @asynccontextmanager
@@ -174,8 +174,8 @@ async def test_the_next_of_the_line_gets_what_was_not_delivered_once_however_oft
     async with played(tmp_path) as here:
         await here.routed(routing(["chat", "mail", "book"]))
         await here.bounced("chat", times=3)
+        assert await here.told() == []
     assert here.made() == {"chat": 1, "mail": 1}
-    assert here.alerts == []
 
 
 async def test_a_receipt_that_comes_again_after_everything_was_started_anew_sends_nothing_again(tmp_path: Path):
@@ -194,10 +194,13 @@ async def test_a_line_is_followed_to_its_end_and_then_the_organisation_is_told_o
         await here.routed(routing(["chat", "mail", "book"]))
         for system in ("chat", "mail", "book"):
             await here.bounced(system, times=2)
+        [alert] = await here.told()
     assert here.made() == {"chat": 1, "mail": 1, "book": 1}
-    [alert] = here.alerts
-    assert (alert.kind, alert.parts) == (AlertKind.MESSAGE_UNDELIVERED, ["notif-route-1", "book"])
-    assert "not_delivered" in alert.sentence
+    assert (alert.kind, alert.integration_ids) == (AlertKind.MESSAGE_UNDELIVERED, ["book-main"])
+    assert alert.sentence.startswith(
+        "book did not deliver a message, and nobody is left to stand in: The phone is off."
+    )
+    assert "explain notif-route-1" in alert.action
 
 
 async def test_a_message_without_a_line_is_told_to_the_organisation_as_one_whatever_its_effects(tmp_path: Path):
@@ -205,7 +208,8 @@ async def test_a_message_without_a_line_is_told_to_the_organisation_as_one_whate
         await here.routed(routing(["crm"]))
         await here.bounced("crm", times=2)
         assert len(await here.effects("crm")) == 2
-    assert len({alert.alert_id for alert in here.alerts}) == 1
+        [alert] = await here.told()
+    assert "2 parts of a message" in alert.sentence
     assert here.made() == {"crm": 2}
 
 
@@ -214,7 +218,8 @@ async def test_a_line_whose_rest_fails_by_itself_is_told_to_the_organisation(tmp
         here.vendor("mail").point = Point.BEFORE
         await here.routed(routing(["chat", "mail"]))
         await here.bounced("chat")
-    assert [alert.parts for alert in here.alerts] == [["notif-route-1", "chat"]]
+        [alert] = await here.told()
+    assert "notif-route-1" in alert.action
 
 
 async def test_two_targets_with_one_stand_in_reach_it_once(tmp_path: Path):
@@ -222,8 +227,8 @@ async def test_two_targets_with_one_stand_in_reach_it_once(tmp_path: Path):
         await here.routed(routing(["chat", "mail"], ["book", "mail"]))
         for system in ("chat", "book"):
             await here.bounced(system)
+        assert await here.told() == []
     assert here.made() == {"chat": 1, "book": 1, "mail": 1}
-    assert here.alerts == []
 
 
 @pytest.mark.parametrize("first", ["delivered", "not_delivered"])
@@ -262,7 +267,7 @@ async def test_a_message_that_was_taken_back_is_not_rerouted(tmp_path: Path):
         [effect] = await here.effects("chat")
         await here.house.ledger.retracted(ORGANIZATION, effect.effect_id)
         await here.bounced("chat")
-    assert (here.made(), here.alerts) == ({"chat": 1}, [])
+        assert (here.made(), await here.told()) == ({"chat": 1}, [])
 
 
 @pytest.mark.parametrize(
@@ -299,15 +304,15 @@ async def test_a_message_whose_run_nobody_knows_any_more_is_told_to_the_organisa
         [effect] = await here.effects("chat")
         gone = effect.model_copy(update={"workflow_id": "route-notification-batch/lumen-studios/b-1"})
         await here.receipts().not_delivered(gone, ERROR, AT)
-    assert here.made() == {"chat": 1}
-    assert [alert.parts for alert in here.alerts] == [["notif-route-1", "chat-main"]]
+        [alert] = await here.told()
+    assert (here.made(), alert.integration_ids) == ({"chat": 1}, ["chat-main"])
 
 
 async def test_the_word_that_a_message_did_not_arrive_is_not_followed_by_another_such_word(tmp_path: Path):
     async with played(tmp_path) as here:
         await here.routed(routing(["chat"], type=AlertKind.MESSAGE_UNDELIVERED.value))
         await here.bounced("chat")
-    assert here.alerts == []
+        assert await here.told() == []
 
 
 async def test_f70_a_receipt_names_nothing_of_another_organisation(tmp_path: Path):
@@ -316,4 +321,4 @@ async def test_f70_a_receipt_names_nothing_of_another_organisation(tmp_path: Pat
         [effect] = await here.effects("chat")
         await here.receipts().not_delivered(effect.model_copy(update={"organization_id": OTHER}), ERROR, AT)
         mine = await here.store.of_notification(ORGANIZATION, "notif-route-1")
-    assert (here.made(), here.alerts, mine) == ({"chat": 1}, [], [])
+        assert (here.made(), await here.told(), mine) == ({"chat": 1}, [], [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,17 +11,26 @@ from uuid import uuid4
 
 import pytest
 from temporalio import activity
-from temporalio.client import WorkflowFailureError
+from temporalio.client import WorkflowFailureError, WorkflowHandle
 
+from activities.connectors.crm.hubspot import HubSpot
 from activities.storage.receipts import Receipt, Scope
 from contracts.errors import Transient
 from contracts.names import ORCHESTRATION_QUEUE
 from contracts.sync import Books, SyncStatus
 from contracts.sync_steps import ExtractedReport, SyncPlan
 from tests.contract.conftest import emulators, served_emulators  # noqa: F401 - fixtures
-from tests.orchestration.test_sync_report import FakeSync, asked, server, workers
-from tests.orchestration.test_sync_report_vendors import House, house, temporal_for, wedsync  # noqa: F401 - fixtures
+from tests.orchestration.test_sync_report import ORGANIZATION, FakeSync, asked, server, workers
+from tests.orchestration.test_sync_report_vendors import (  # noqa: F401 - fixtures
+    MAPPING,
+    House,
+    house,
+    temporal_for,
+    wedsync,
+)
 from tests.support.emulators import Emulators
+from tests.support.small_disk import filled, small_disk  # noqa: F401 - a fixture
+from tests.support.temporal import real_server
 from workflows.sync_report import SyncReport
 
 EMULATED = ("hubspot", "wedsync")
@@ -125,3 +135,43 @@ async def test_f55_a_hundred_parts_of_a_thousand_records_are_a_small_history() -
     assert len(fake.pushed) == 50
     assert len(history.events) < 500
     assert sum(event.ByteSize() for event in history.events) < 200_000
+
+
+async def why(handle: WorkflowHandle[Any, Any]) -> str:
+    """Return what the waiting activity of a run failed with, as the server has it."""
+    found = await handle.describe()
+    return "".join(str(one.last_failure) for one in found.raw_description.pending_activities)
+
+
+@pytest.mark.parametrize("full_from", ["the start", "the push"])
+async def test_f11_a_sync_waits_for_room_on_its_disk_and_then_brings_every_record_once(
+    small_disk: Path,  # noqa: F811
+    emulators: Emulators,  # noqa: F811
+    full_from: str,
+) -> None:
+    wedsync(emulators, "scenario", rows=300)
+    async with House.opened(emulators, small_disk) as crowded, real_server() as client:
+        await crowded.connect("hubspot", {"accessToken": "sandbox-hubspot-token"}, dataMapping=MAPPING)
+        await (await crowded.access.connector(ORGANIZATION, "hubspot-main", HubSpot)).provision()
+        extract, filler = crowded.sync.extract, small_disk / "filler"
+
+        @activity.defn(name="sync.extract")
+        async def extract_and_fill(plan: SyncPlan) -> ExtractedReport:
+            found = await extract(plan)
+            if full_from == "the push":
+                filled(small_disk)
+            return found
+
+        steps = [*(one for one in crowded.activities() if one != extract), extract_and_fill]
+        async with workers(client, steps, "hubspot"):
+            if full_from == "the start":
+                filled(small_disk)
+            handle = await client.start_workflow(
+                SyncReport.run, asked(), id=f"sync-{uuid4()}", task_queue=ORCHESTRATION_QUEUE
+            )
+            while "storage_full" not in await why(handle):  # noqa: ASYNC110 - the server tells nobody
+                await asyncio.sleep(0.1)
+            filler.unlink()
+            result = await handle.result()
+    created = Counter(one["objectId"] for one in emulators.effects("hubspot") if one["kind"] == "weddings.created")
+    assert (result.books, len(created), set(created.values())) == (Books(read=300, created=300), 300, {1})

@@ -320,7 +320,7 @@ async def correction_with_a_refusal() -> AsyncIterator[WorkflowHandle[Any, Any]]
 
 
 @asynccontextmanager
-async def undelivered_rerouted_and_told() -> AsyncIterator[WorkflowHandle[Any, Any]]:
+async def undelivered_and_told_together() -> AsyncIterator[WorkflowHandle[Any, Any]]:
     with TemporaryDirectory() as folder:
         async with rerouting.played(Path(folder)) as scene:
             scene.vendor("mail").point = Point.BEFORE
@@ -605,7 +605,7 @@ PLAYS: dict[str, Callable[[], AbstractAsyncContextManager[WorkflowHandle[Any, An
         sync_of_a_record_that_changed_again,
         sync_of_two_parts,
         sync_only_planned,
-        undelivered_rerouted_and_told,
+        undelivered_and_told_together,
         weather_over_a_wedding,
         wedding_asked_followed_and_reopened,
         wedding_moved_and_completed,

@@ -16,6 +16,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from activities.boundary import BoundaryInterceptor
+from activities.heartbeat import HeartbeatInterceptor
 from contracts.names import EMERGENCY_QUEUE, ORCHESTRATION_QUEUE, SearchAttribute
 from starters.skipped_clock import skipped_clock
 from workers.converter import ContractPayloadConverter
@@ -76,7 +77,7 @@ async def polling(
             workflows=workflows if queue in {ORCHESTRATION_QUEUE, EMERGENCY_QUEUE} else [],
             activities=[*activities, _missing],
             workflow_runner=workflow_runner(),
-            interceptors=[BoundaryInterceptor()],
+            interceptors=[BoundaryInterceptor(), HeartbeatInterceptor()],
             # The default hashes the bytecode of every loaded module.
             build_id="tests",
             # A busy machine may need more than the 2 s that the SDK gives a workflow to decide.

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -18,6 +15,7 @@ from activities.security.envelope import MasterKey
 from activities.storage.staging import Staging
 from contracts.errors import Permanent, Transient, WedSyncError
 from tests.support.damage import DAMAGE, damaged
+from tests.support.small_disk import small_disk  # noqa: F401 - a fixture
 
 TEXT = b"Amelia Hart,The Orangery\n" * 100_000
 
@@ -112,20 +110,6 @@ async def test_f12_no_damaged_object_is_ever_read_as_something_else(kind: str, w
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 12 MB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = shutil.which("mount")
-    if os.geteuid() != 0 or mount is None:
-        pytest.skip("Only root can mount a small disk.")
-    if subprocess.run([mount, "-t", "tmpfs", "-o", "size=12m", "tmpfs", place], check=False).returncode:
-        pytest.skip("This machine does not let root mount a small disk.")
-    yield place
-    subprocess.run(["umount", "--lazy", place], check=True)
-
-
-@pytest.fixture
 def large(tmp_path: Path) -> Path:
     path = tmp_path / "large.bin"
     path.write_bytes(os.urandom(16 << 20))
@@ -133,7 +117,10 @@ def large(tmp_path: Path) -> Path:
 
 
 async def test_f11_what_does_not_fit_on_the_stores_disk_leaves_the_old_object(
-    small_disk: Path, source: Path, large: Path, tmp_path: Path
+    small_disk: Path,  # noqa: F811
+    source: Path,
+    large: Path,
+    tmp_path: Path,
 ):
     staging = Staging(f"file://{small_disk}", MasterKey(b"k" * 32), tmp_path / "scratch")
     ref = await staging.put_file("lumen/run-1/part", source, 1)
@@ -145,7 +132,9 @@ async def test_f11_what_does_not_fit_on_the_stores_disk_leaves_the_old_object(
 
 
 async def test_f11_a_full_scratch_disk_is_said_to_be_full_by_whoever_finds_it(
-    small_disk: Path, large: Path, tmp_path: Path
+    small_disk: Path,  # noqa: F811
+    large: Path,
+    tmp_path: Path,
 ):
     staging = Staging(f"file://{tmp_path}/staging", MasterKey(b"k" * 32), small_disk)
     ref = await staging.put_file("lumen/run-1/part", large, 1)
