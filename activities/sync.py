@@ -274,15 +274,15 @@ class Sync:
         keeping = None if given.plan is None else await LetterKeeping.of(self._letters, given.plan)
         books, details, last, letters, asked = Books(), list[RecordResult](), list[RecordStatus](), 0, 0
         for ref in given.outcomes:
-            rows = await parts.read(ref, RecordResult)
-            statuses = [row.status for row in rows]
-            books = books.plus(counted(statuses))
-            asked += sum(bool(row.asks) for row in rows)
-            last = [*last, *statuses][-given.retried :] if given.retried else []
-            details += [row for row in rows if row.status in {RecordStatus.REJECTED, RecordStatus.HELD}]
-            del details[_DETAILS:]
-            if keeping is not None:
-                keeping.follow(rows)
+            async for rows in parts.slices(ref, RecordResult):
+                statuses = [row.status for row in rows]
+                books = books.plus(counted(statuses))
+                asked += sum(bool(row.asks) for row in rows)
+                last = [*last, *statuses][-given.retried :] if given.retried else []
+                details += [row for row in rows if row.status in {RecordStatus.REJECTED, RecordStatus.HELD}]
+                del details[_DETAILS:]
+                if keeping is not None:
+                    keeping.follow(rows)
         if keeping is not None and given.plan is not None:
             letters = await keeping.close(parts, given.parts)
             await self._know(given.plan, given.found_fields)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -15,6 +16,7 @@ from contracts.dataset import DatasetRef
 from contracts.sync_steps import MAX_INLINE_PARTS, PartList
 
 M = TypeVar("M", bound=BaseModel)
+_SLICE_ROWS = 10_000
 
 
 class StagedRecord(BaseModel):
@@ -74,6 +76,18 @@ class Parts:
         with self._staging.scratch() as folder:
             path = await self._staging.fetch(ref, folder)
             return await asyncio.to_thread(lambda: list(rows_of(path, model)))
+
+    async def slices(self, ref: DatasetRef, model: type[M]) -> AsyncIterator[list[M]]:
+        """Yield the rows of a staged object of any size, at most 10,000 at once.
+
+        Raises:
+            Transient: `staging_missing`.
+            Permanent: `staging_corrupt`.
+        """
+        with self._staging.scratch() as folder:
+            rows = rows_of(await self._staging.fetch(ref, folder), model)
+            while some := await asyncio.to_thread(lambda: list(islice(rows, _SLICE_ROWS))):
+                yield some
 
     async def join(self, name: str, refs: Sequence[DatasetRef]) -> DatasetRef:
         """Stage the rows of several objects as one object `name`. Idempotent: yes, by name."""

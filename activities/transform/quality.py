@@ -51,7 +51,7 @@ def _refuse_nameless(targets: Sequence[str], planned: Mapping[str, Compiled]) ->
         if attribute is not None and key.name not in planned:
             raise InvalidInput(
                 "key_not_mapped",
-                f"{attribute!r} is mapped and {key.name!r} is not, so the warehouse would keep it nowhere.",
+                f"{attribute!r} is mapped and {key.name!r} is not, so nothing in the marts would have it.",
                 action=f"Map {key.name} too; an expression over several columns may serve as one.",
             )
 

@@ -34,7 +34,7 @@ MAPPING: list[dict[str, Any]] = [
     {"target": "clientId", "source": "email", "protection": "token"},
     {"target": "clientName", "expression": "concat(first, ' ', last)", "protection": "encrypt"},
     {"target": "referralSource", "source": "phone", "protection": "drop"},
-    {"target": "venueName", "source": "venue"},
+    {"target": "venueId", "source": "venue"},
 ]
 CONFIGURATION: dict[str, Any] = {
     "integrationId": "warehouse",
