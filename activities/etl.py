@@ -206,7 +206,7 @@ def _window(source: DataSource) -> extract.Window | None:
 def _extract(
     folder: Path, path: Path, file_format: SourceFormat, request: EtlRequest, guard: extract.Guard
 ) -> _Extracted:
-    with extract.engine(folder, path, file_format) as connection:
+    with extract.engine(folder, path) as connection:
         names = reading.columns_of(connection, path, file_format)
         judgement = extract.judge(
             connection, path, file_format, names, request.data_mapping, guard, _window(request.source)

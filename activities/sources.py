@@ -131,7 +131,7 @@ def _format(source: DataSource) -> SourceFormat:
 
 
 def _columns(folder: Path, path: Path, file_format: SourceFormat) -> list[str]:
-    with extract.engine(folder, path, file_format) as connection:
+    with extract.engine(folder, path) as connection:
         return reading.columns_of(connection, path, file_format)
 
 

@@ -80,7 +80,7 @@ def bare(system: str, place: Place, sources: Sequence[Path], folder: Path) -> fl
 
 def _staging_file(source: Path, folder: Path) -> tuple[Path, int]:
     folder.mkdir()
-    with extract.engine(folder, source, SourceFormat.CSV) as connection:
+    with extract.engine(folder, source) as connection:
         names = reading.columns_of(connection, source, SourceFormat.CSV)
         extract.judge(connection, source, SourceFormat.CSV, names, EtlRequest.model_validate(EXAMPLE).data_mapping)
         parts = list(extract.write_parts(connection, folder, source.stem, datetime.now(UTC), part_rows=10_000_000))

@@ -37,7 +37,7 @@ def judged(rows, mapping=(), folder=None, text=None):
                 writer.writerows(rows)
         else:
             source.write_text(text, encoding="utf-8")
-        with extract.engine(place, source, SourceFormat.CSV) as connection:
+        with extract.engine(place, source) as connection:
             names = reading.columns_of(connection, source, SourceFormat.CSV)
             judgement = extract.judge(connection, source, SourceFormat.CSV, names, list(mapping))
             parts = list(extract.write_parts(connection, place, "etl-1", datetime(2027, 1, 1, tzinfo=UTC)))
@@ -148,7 +148,7 @@ def test_a_line_that_is_no_object_takes_no_other_rows_number(tmp_path):
     source = tmp_path / "source.ndjson"
     lines = [json.dumps({**GOOD, "wedding_id": "w-1"}), "[]", json.dumps({**GOOD, "guest_count": "x"})]
     source.write_text("\n".join(lines), encoding="utf-8")
-    with extract.engine(tmp_path, source, SourceFormat.NDJSON) as connection:
+    with extract.engine(tmp_path, source) as connection:
         names = reading.columns_of(connection, source, SourceFormat.NDJSON)
         extract.judge(connection, source, SourceFormat.NDJSON, names, [])
         assert connection.execute("SELECT __row FROM judged ORDER BY 1").fetchall() == [(1,), (3,), (4,)]
@@ -159,7 +159,7 @@ def test_rows_keep_the_numbers_of_their_lines_though_two_threads_work_on_them(tm
     heading, values = ",".join(GOOD), ",".join(list(GOOD.values())[1:])
     padding = "x" * 200
     source.write_text(f"{heading},padding\n" + "".join(f"{n},{values},{padding}\n" for n in range(1, 150_001)))
-    with extract.engine(tmp_path, source, SourceFormat.CSV) as connection:
+    with extract.engine(tmp_path, source) as connection:
         names = reading.columns_of(connection, source, SourceFormat.CSV)
         extract.judge(connection, source, SourceFormat.CSV, names, [])
         parts = list(extract.write_parts(connection, tmp_path, "etl-1", datetime(2027, 1, 1, tzinfo=UTC)))
@@ -174,7 +174,7 @@ def test_records_that_do_not_fit_into_memory_are_the_tenants_to_shorten(tmp_path
     source.write_text(line * 400)
     with (
         pytest.raises(InvalidInput) as caught,
-        extract.engine(tmp_path, source, SourceFormat.NDJSON) as connection,
+        extract.engine(tmp_path, source) as connection,
     ):
         reading.columns_of(connection, source, SourceFormat.NDJSON)
     assert caught.value.detail.code == "records_too_large"
@@ -185,7 +185,7 @@ def test_a_file_of_another_format_is_not_readable(tmp_path):
     source.write_text("wedding_id\nw-1\n")
     with (
         pytest.raises(InvalidInput) as caught,
-        extract.engine(tmp_path, source, SourceFormat.PARQUET) as connection,
+        extract.engine(tmp_path, source) as connection,
     ):
         reading.columns_of(connection, source, SourceFormat.PARQUET)
     assert caught.value.detail.code == "file_unreadable"
@@ -201,7 +201,7 @@ def test_every_row_is_loaded_or_rejected_with_a_reason(rows):
         place = Path(temporary)
         source = place / "source.ndjson"
         source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        with extract.engine(place, source, SourceFormat.NDJSON) as connection:
+        with extract.engine(place, source) as connection:
             names = reading.columns_of(connection, source, SourceFormat.NDJSON)
             judgement = extract.judge(connection, source, SourceFormat.NDJSON, names, [])
             parts = list(extract.write_parts(connection, place, "etl-1", datetime(2027, 1, 1, tzinfo=UTC)))
