@@ -192,9 +192,8 @@ def test_a_worker_killed_while_an_automation_waits_for_the_chat_doubles_nothing(
     assert [studio.messages(f"{number} of {fresh}") for number in range(3)] == [1, 1, 1]
 
 
-@pytest.mark.parametrize("statement", ["COPY INTO", "MERGE INTO WEDDING_MARTS.FACT_WEDDINGS"])
 def test_f1_f3_a_worker_killed_in_the_middle_of_a_load_loses_and_doubles_no_row(
-    stack: RunningStack, api: httpx.Client, emulators: Emulators, tmp_path: Path, fresh: str, statement: str
+    stack: RunningStack, api: httpx.Client, emulators: Emulators, tmp_path: Path, fresh: str
 ) -> None:
     file = tmp_path / "weddings.parquet"
     size = ["--rows", str(ROWS), "--dirty-ratio", str(DIRTY / ROWS), "--seed", "7"]
@@ -202,11 +201,11 @@ def test_f1_f3_a_worker_killed_in_the_middle_of_a_load_loses_and_doubles_no_row(
     connect(api, "snowflake")
     before = counts(stack)
     asked = max((item["seq"] for item in emulators.requests("snowflake")), default=0)
-    emulators.hang(statement)
+    emulators.hang(f"MERGE INTO {TABLES[1]}")
     location = load(api, fresh, {"kind": "file", "uri": file.as_uri(), "format": "parquet"})
     until_hanging(emulators, asked)
     kill_worker(stack)
-    emulators.abort_abandoned("snowflake")
+    assert emulators.abort_abandoned("snowflake") == 1
     view = ended(api, location)
     after = counts(stack)
     assert view["status"] == "completed"
@@ -251,7 +250,7 @@ def test_f1_f2_a_worker_killed_in_the_middle_of_an_extract_asks_for_no_staged_pa
     view = ended(api, location)
     after = counts(stack)
     assert view["status"] == "completed"
-    assert {name: after[name] - before.get(name, 0) for name in TABLES} == dict.fromkeys(TABLES, 1_000 * pages)
+    assert view["result"]["books"]["read"] == after[TABLES[0]] - before.get(TABLES[0], 0) == 1_000 * pages
     # The last segment was not staged yet: of it alone pages are asked for twice.
     assert len(emulators.requests("wedsync", asked)) <= pages + (pages - staged)
 
