@@ -117,7 +117,7 @@ def main() -> None:
                 loopback_client(stack.ready["emulators"]) as vendors,
                 patient_client(stack.ready["api"], headers) as api,
             ):
-                figures = asyncio.run(measure(stack, api, Emulators(vendors)))
+                figures = measure(stack, api, Emulators(vendors))
         finally:
             stack.stop()
     print(json.dumps({name: round(value, 2) for name, value in figures.items()}))  # noqa: T201 - the result
