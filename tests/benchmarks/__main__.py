@@ -173,7 +173,7 @@ def tokens() -> list[Row]:
 def kills() -> list[Row]:
     """Return how long a step waits for another worker when its own is killed."""
     found = run("-m", "tests.benchmarks.bench_kill")
-    steps = {"push": "a push", "extract": "an extract", "load": "a load", "marts": "a merge into the marts"}
+    steps = {"push": "a push", "extract": "an extract", "marts": "a merge into the marts"}
     return [Row(f"worker killed in {name}: until another went on", found[key], 10, "s") for key, name in steps.items()]
 
 
