@@ -224,6 +224,16 @@ def tokens() -> list[Row]:
     ]
 
 
+def transform() -> list[Row]:
+    """Return the figures of a report filtered, judged by a CEL rule and mapped."""
+    found = run("-m", "tests.benchmarks.bench_transform")
+    name = f"{found['rows']:,} weddings transformed"
+    return [
+        Row(f"{name}: ours", found["ours_s"], 20, "s"),
+        Row(f"{name}: plain DuckDB script", found["bare_s"], None, "s"),
+    ]
+
+
 def dlt() -> list[Row]:
     """Return the figures of dlt, which brings the same weddings into one table and judges none of them."""
     found = run("-m", "tests.benchmarks.bench_dlt")
@@ -247,6 +257,7 @@ def measured(sizes: list[int]) -> Iterator[Row]:
     yield from bulk()
     yield from keys()
     yield from dlt()
+    yield from transform()
     yield from storm()
     peaks = []
     for rows in sizes:
