@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from activities.transform.expression import Compiled, listed
 from activities.transform.identifiers import literal, quote, resolve
 from activities.transform.mapping import compile_mapping, missing_column
-from activities.transform.star import FIELDS, FINGERPRINTS, Field, FieldType
+from activities.transform.star import CLIENT, FIELDS, FINGERPRINTS, SUPPLIER, VENUE, Field, FieldType
 from contracts.errors import InvalidInput
 from contracts.integration import FieldMapping, FieldProtection
 
@@ -26,7 +26,8 @@ def plan_fields(mapping: Sequence[FieldMapping], columns: Sequence[str]) -> dict
         columns: names of the source's columns.
 
     Raises:
-        InvalidInput: a target is unknown, an expression is refused, or a required field has no column.
+        InvalidInput: a target is unknown, an expression is refused, a required field has no column, or what a mapping
+            says of a supplier, client or venue has no id to stand under.
     """
     named = named_fields(mapping)
     planned = dict(compile_mapping(named, columns))
@@ -40,7 +41,19 @@ def plan_fields(mapping: Sequence[FieldMapping], columns: Sequence[str]) -> dict
             planned[field.name] = Compiled(quote(found), columns=(found,))
         elif field.required:
             raise missing_column(field.column.lower(), columns, field.name)
+    _refuse_nameless([item.target for item in named], planned)
     return planned
+
+
+def _refuse_nameless(targets: Sequence[str], planned: Mapping[str, Compiled]) -> None:
+    for key, *rest in (SUPPLIER, CLIENT, VENUE):
+        attribute = next((field.name for field in rest if field.name in targets), None)
+        if attribute is not None and key.name not in planned:
+            raise InvalidInput(
+                "key_not_mapped",
+                f"{attribute!r} is mapped and {key.name!r} is not, so the warehouse would keep it nowhere.",
+                action=f"Map {key.name} too; an expression over several columns may serve as one.",
+            )
 
 
 def named_fields(mapping: Sequence[FieldMapping]) -> list[FieldMapping]:

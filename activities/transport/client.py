@@ -7,7 +7,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Self
 
 import httpcore
 import httpx
@@ -169,6 +169,32 @@ class VendorClient:
         self._error_word = error_word
         self._admit = admit
         self._owner = owner
+
+    @classmethod
+    def opened(
+        cls,
+        connection: Connection,
+        timeout_s: float,
+        headers: Mapping[str, str] | None = None,
+        *,
+        base_url: str | None = None,
+        error_word: Callable[[JsonValue], str] = vendor_word,
+        owner: Owner = Owner.VENDOR,
+    ) -> Self:
+        """Return a client of the connection's vendor, under the outbound policy and the connection's limit.
+
+        Raises:
+            InvalidInput: `url_not_allowed`, the base URL is not written as one.
+        """
+        client = open_client(connection, base_url=base_url, headers=headers, timeout_s=timeout_s)
+        return cls(
+            connection.platform,
+            client,
+            timeout_s=timeout_s,
+            error_word=error_word,
+            admit=connection.admit,
+            owner=owner,
+        )
 
     async def aclose(self) -> None:
         """Close the sockets."""

@@ -29,6 +29,7 @@ from workers.settings import Settings
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PATIENCE_S = 240
+WAITING = 10
 
 
 def example(name: str) -> dict[str, Any]:
@@ -107,7 +108,7 @@ def test_f58_with_every_other_worker_at_a_standstill_and_its_queue_full_an_emerg
     others = psutil.Process(reachable.parts()["worker"])
     others.suspend()
     try:
-        for number in range(20):
+        for number in range(WAITING):
             reachable.json("notify", reachable.file(routing(f"{fresh}-{number}")), "--no-wait")
         reachable.json("emergency", reachable.file(alert(fresh, within="PT60S")), "--no-wait")
         until(lambda: posted(emulators, "slack", f"Lightning {fresh}"))
@@ -116,6 +117,8 @@ def test_f58_with_every_other_worker_at_a_standstill_and_its_queue_full_an_emerg
     finally:
         others.resume()
     assert answer["accepted"]
+    # What comes after this test counts messages too.
+    until(lambda: posted(emulators, "slack", f"moved to 15:30 ({fresh}") == WAITING)
 
 
 def test_an_emergency_worker_that_has_stopped_is_noticed_by_another_process_and_told_once(

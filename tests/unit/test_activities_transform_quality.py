@@ -123,6 +123,16 @@ def test_a_missing_required_column_is_named_with_the_columns_there_are():
     assert "wedding_id, day" in caught.value.detail.action
 
 
+def test_what_is_mapped_of_a_venue_without_its_id_is_refused_instead_of_kept_nowhere():
+    rows = [{"wedding_id": "w", "wedding_date": "2027-06-12", "country": "PRT"}]
+    region = FieldMapping(target="venueRegion", expression="country")
+    with pytest.raises(InvalidInput) as caught:
+        judged(rows, [region])
+    assert caught.value.detail.code == "key_not_mapped"
+    judgement, _, _ = judged(rows, [region, FieldMapping(target="venueId", expression="country")])
+    assert judgement.failed == 0
+
+
 def test_a_file_with_a_heading_only_is_refused():
     with pytest.raises(InvalidInput) as caught:
         judged([], text="wedding_id,wedding_date\n")

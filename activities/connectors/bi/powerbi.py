@@ -13,7 +13,7 @@ from activities.connectors.bi.powerbi_workspace import SYSTEM, Workspace, error_
 from activities.ports.connection import Connection
 from activities.ports.connector import PublishAnswer, PublishRequest
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, OAuth, RateLimit
-from activities.transport.client import JsonClient, open_client
+from activities.transport.client import JsonClient
 from activities.transport.offload import offload_to
 from contracts.base import JsonObject
 from contracts.errors import InvalidInput, Permanent, Transient
@@ -78,17 +78,8 @@ class PowerBi:
         self._group_id = connection.setting("groupId")
         self._route = connection.setting("route", _PUSH)
         self._table = connection.setting("table", _TABLE)
-        self._http = JsonClient(
-            SYSTEM,
-            open_client(
-                connection,
-                headers={"Authorization": f"Bearer {connection.secret('accessToken')}"},
-                timeout_s=_TIMEOUT_S,
-            ),
-            timeout_s=_TIMEOUT_S,
-            error_word=error_word,
-            admit=connection.admit,
-        )
+        headers = {"Authorization": f"Bearer {connection.secret('accessToken')}"}
+        self._http = JsonClient.opened(connection, _TIMEOUT_S, headers, error_word=error_word)
 
     async def aclose(self) -> None:
         """Release the sockets."""

@@ -15,7 +15,7 @@ from activities.connectors.bi.sap_rows import VERSION, Columns, Sent, bodies
 from activities.ports.connection import Connection
 from activities.ports.connector import PublishAnswer, PublishRequest
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, OAuth, RateLimit
-from activities.transport.client import JsonClient, open_client
+from activities.transport.client import JsonClient
 from activities.transport.offload import offload_to
 from contracts.base import JsonObject
 from contracts.errors import Permanent, Transient
@@ -91,12 +91,7 @@ class SapAnalyticsCloud:
         self._version = connection.setting("version")
         headers = {"Authorization": f"Bearer {connection.secret('accessToken')}", "x-sap-sac-custom-auth": "true"}
         base_url = self.manifest.address_of(connection.base_url, connection.settings)
-        self._http = JsonClient(
-            SYSTEM,
-            open_client(connection, base_url=base_url, headers=headers, timeout_s=_TIMEOUT_S),
-            timeout_s=_TIMEOUT_S,
-            admit=connection.admit,
-        )
+        self._http = JsonClient.opened(connection, _TIMEOUT_S, headers, base_url=base_url)
 
     async def aclose(self) -> None:
         """Release the sockets."""

@@ -18,7 +18,7 @@ from activities.connectors.booking.tave_resources import STAGES, holds, merged
 from activities.ports.bookings import Row
 from activities.ports.connection import Connection
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
-from activities.transport.client import JsonClient, open_client
+from activities.transport.client import JsonClient
 from contracts.base import JsonObject
 from contracts.effects import Delivery, EffectOutcome, EffectStep, StandingEffect
 from contracts.errors import InvalidInput, OutcomeUnknown, Permanent, Transient
@@ -75,14 +75,8 @@ class Tave:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._http = JsonClient(
-            self.manifest.system,
-            open_client(
-                connection, headers={"X-API-KEY": connection.secret("apiKey")}, timeout_s=self.manifest.timeout_s
-            ),
-            timeout_s=self.manifest.timeout_s,
-            admit=connection.admit,
-        )
+        headers = {"X-API-KEY": connection.secret("apiKey")}
+        self._http = JsonClient.opened(connection, self.manifest.timeout_s, headers)
         self._bookings = BookingReader(
             self._read, self.manifest.page_size, connection.setting("timeZone", default="UTC")
         )

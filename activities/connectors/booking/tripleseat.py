@@ -16,7 +16,7 @@ from activities.connectors.booking.tripleseat_plan import NOTE, STATUS, Planner,
 from activities.ports.connection import Connection
 from activities.ports.connector import BusySlot
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, OAuth, RateLimit
-from activities.transport.client import JsonClient, open_client
+from activities.transport.client import JsonClient
 from contracts.base import JsonObject
 from contracts.effects import Delivery, EffectOutcome, EffectStep, StandingEffect
 from contracts.errors import InvalidInput, OutcomeUnknown, Permanent, Transient
@@ -71,16 +71,8 @@ class Tripleseat:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._http = JsonClient(
-            self.manifest.system,
-            open_client(
-                connection,
-                headers={"Authorization": f"Bearer {connection.secret('accessToken')}"},
-                timeout_s=self.manifest.timeout_s,
-            ),
-            timeout_s=self.manifest.timeout_s,
-            admit=connection.admit,
-        )
+        headers = {"Authorization": f"Bearer {connection.secret('accessToken')}"}
+        self._http = JsonClient.opened(connection, self.manifest.timeout_s, headers)
 
     async def aclose(self) -> None:
         """Release the sockets."""

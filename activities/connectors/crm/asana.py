@@ -14,7 +14,7 @@ from pydantic import JsonValue
 from activities.connectors.crm.asana_plan import STORY, TASK, Planner, invalid, reference
 from activities.ports.connection import Connection
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, OAuth, RateLimit
-from activities.transport.client import JsonClient, open_client
+from activities.transport.client import JsonClient
 from contracts.base import JsonObject
 from contracts.effects import Delivery, DeliveryIntent, EffectOutcome, EffectStep, StandingEffect
 from contracts.errors import OutcomeUnknown, Permanent, Transient
@@ -76,16 +76,8 @@ class Asana:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._http = JsonClient(
-            self.manifest.system,
-            open_client(
-                connection,
-                headers={"Authorization": f"Bearer {connection.secret('accessToken')}"},
-                timeout_s=self.manifest.timeout_s,
-            ),
-            timeout_s=self.manifest.timeout_s,
-            admit=connection.admit,
-        )
+        headers = {"Authorization": f"Bearer {connection.secret('accessToken')}"}
+        self._http = JsonClient.opened(connection, self.manifest.timeout_s, headers)
 
     async def aclose(self) -> None:
         """Release the sockets."""

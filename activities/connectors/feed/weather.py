@@ -10,7 +10,7 @@ from activities.connectors.feed import nws, open_meteo
 from activities.ports.connection import Connection
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
 from activities.transform.weather import forecast_alerts
-from activities.transport.client import JsonClient, open_client
+from activities.transport.client import JsonClient
 from activities.transport.outbound import vet
 from contracts.errors import InvalidInput
 from contracts.integration import ConnectionProbe, IntegrationType, ProvisionResult
@@ -61,10 +61,8 @@ class Weather:
         self._forecasts = self._client(self._forecast_url(), agent)
 
     def _client(self, base_url: str, agent: str) -> JsonClient:
-        client = open_client(
-            self._connection, base_url=base_url, headers={"User-Agent": agent}, timeout_s=self.manifest.timeout_s
-        )
-        return JsonClient("weather", client, timeout_s=self.manifest.timeout_s, admit=self._connection.admit)
+        headers = {"User-Agent": agent}
+        return JsonClient.opened(self._connection, self.manifest.timeout_s, headers, base_url=base_url)
 
     def _forecast_url(self) -> str:
         """The forecast's own host; an address of the tenant's own serves both."""

@@ -11,7 +11,7 @@ from pydantic import JsonValue, ValidationError
 from activities.connectors.payments.square_orders import UPDATE, invalid, sparse, stands, wanted
 from activities.ports.connection import Connection
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
-from activities.transport.client import JsonClient, open_client
+from activities.transport.client import JsonClient
 from contracts.base import JsonObject
 from contracts.effects import Delivery, EffectOutcome, EffectStep, StandingEffect
 from contracts.errors import OutcomeUnknown, Permanent, Transient
@@ -61,13 +61,7 @@ class Square:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         headers = {"Authorization": f"Bearer {connection.secret('accessToken')}", "Square-Version": _VERSION}
-        self._http = JsonClient(
-            self.manifest.system,
-            open_client(connection, headers=headers, timeout_s=self.manifest.timeout_s),
-            timeout_s=self.manifest.timeout_s,
-            error_word=_error_code,
-            admit=connection.admit,
-        )
+        self._http = JsonClient.opened(connection, self.manifest.timeout_s, headers, error_word=_error_code)
 
     async def aclose(self) -> None:
         """Release the sockets."""

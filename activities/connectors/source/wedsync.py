@@ -14,7 +14,7 @@ from pydantic.alias_generators import to_camel
 from activities.ports.connection import Connection
 from activities.ports.connector import SourcePage
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
-from activities.transport.client import JsonClient, open_client
+from activities.transport.client import JsonClient
 from contracts.base import Contract, Instant
 from contracts.errors import InvalidInput, Owner, Permanent, Transient
 from contracts.facts import FactStamp
@@ -52,10 +52,7 @@ class WedSyncReports:
 
     def __init__(self, connection: Connection) -> None:
         headers = {"Authorization": f"Bearer {connection.secret('token')}"}
-        client = open_client(connection, headers=headers, timeout_s=self.manifest.timeout_s)
-        self._client = JsonClient(
-            SYSTEM, client, timeout_s=self.manifest.timeout_s, owner=Owner.OPERATOR, admit=connection.admit
-        )
+        self._client = JsonClient.opened(connection, self.manifest.timeout_s, headers, owner=Owner.OPERATOR)
         organization = f"/v1/organizations/{quote(connection.organization_id, safe='')}"
         self._reports, self._weddings = f"{organization}/reports", f"{organization}/weddings"
 

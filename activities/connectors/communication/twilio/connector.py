@@ -28,7 +28,7 @@ from activities.ports.connection import Connection
 from activities.ports.inbound import Inbound
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
 from activities.transform import phones
-from activities.transport.client import JsonClient, open_client
+from activities.transport.client import JsonClient
 from contracts.base import JsonObject
 from contracts.effects import Delivery, EffectOutcome, EffectStep, StandingEffect
 from contracts.errors import (
@@ -88,13 +88,8 @@ class Twilio:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._account = f"{_VERSION}/Accounts/{connection.secret('accountSid')}"
-        self._http = JsonClient(
-            "twilio",
-            open_client(connection, headers={"Authorization": _basic(connection)}, timeout_s=self.manifest.timeout_s),
-            timeout_s=self.manifest.timeout_s,
-            error_word=code_of,
-            admit=connection.admit,
-        )
+        headers = {"Authorization": _basic(connection)}
+        self._http = JsonClient.opened(connection, self.manifest.timeout_s, headers, error_word=code_of)
 
     async def aclose(self) -> None:
         """Close the sockets."""

@@ -13,7 +13,7 @@ from activities.ports.connection import Connection
 from activities.ports.inbound import Inbound
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
 from activities.transform import phones
-from activities.transport.client import JsonClient, open_client
+from activities.transport.client import JsonClient
 from contracts.base import JsonObject
 from contracts.effects import Delivery, EffectOutcome, EffectStep
 from contracts.errors import WedSyncError
@@ -60,14 +60,8 @@ class WhatsApp:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._number = f"/{_VERSION}/{connection.setting('phoneNumberId')}"
-        token = connection.secret("accessToken")
-        self._http = JsonClient(
-            "whatsapp",
-            open_client(connection, headers={"Authorization": f"Bearer {token}"}, timeout_s=self.manifest.timeout_s),
-            timeout_s=self.manifest.timeout_s,
-            error_word=code_of,
-            admit=connection.admit,
-        )
+        headers = {"Authorization": f"Bearer {connection.secret('accessToken')}"}
+        self._http = JsonClient.opened(connection, self.manifest.timeout_s, headers, error_word=code_of)
 
     async def aclose(self) -> None:
         """Close the sockets."""
