@@ -313,7 +313,8 @@ class Mapper:
         targets = list(self._expressions)
         wanted = [self._expressions[target] for target in targets]
         self._sandbox = self._sandbox or _sandbox()
-        self._sandbox.register("page", _table(records, self._columns))
+        read = list(dict.fromkeys(name for compiled in wanted for name in compiled.columns)) or self._columns[:1]
+        self._sandbox.register("page", _table(records, read))
         rows = self._sandbox.execute(f"SELECT {', '.join(map(_pair, wanted))} FROM page").fetchall()
         self._sandbox.unregister("page")
         return [_row(targets, row) for row in rows]

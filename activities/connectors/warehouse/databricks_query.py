@@ -103,8 +103,7 @@ async def _ended(http: JsonClient, query: AnalyticsQuery, body: dict[str, JsonVa
             left = until - time.monotonic()
             if left <= 0:
                 raise overdue(_SYSTEM, "Databricks", query.timeout_s)
-            # The service tells nobody that a statement has ended.
-            await asyncio.sleep(min(left, max(_LOOK_EVERY_S, query.timeout_s / _LOOKS)))
+            await _looked_later(min(left, max(_LOOK_EVERY_S, query.timeout_s / _LOOKS)))
             answer = await _asked(http, "GET", path)
     except (WedSyncError, asyncio.CancelledError):
         with suppress(WedSyncError):
@@ -113,6 +112,11 @@ async def _ended(http: JsonClient, query: AnalyticsQuery, body: dict[str, JsonVa
     if state_of(answer) not in ENDED_WELL:
         raise failure(answer, "query")
     return answer
+
+
+async def _looked_later(seconds: float) -> None:
+    """Let time pass between two looks at a statement, because the service tells nobody that one has ended."""
+    await asyncio.wait({asyncio.get_running_loop().create_future()}, timeout=seconds)
 
 
 async def _rows(http: JsonClient, answer: dict[str, Any]) -> list[Sequence[str | None]]:
