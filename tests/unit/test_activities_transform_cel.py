@@ -61,6 +61,12 @@ def _environment() -> Any:
     return celpy.Environment()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _recursion():
+    """Let celpy raise the limit of recursion before hypothesis looks at it."""
+    _environment()
+
+
 def interpreted(condition: str, record: dict[str, Any]) -> bool | None:
     program = _environment().program(_environment().compile(condition))
     try:
