@@ -102,6 +102,12 @@ class QuestionSuite:
         _, tricked = await asked(connected, tmp_path, question(statement, id="x' OR '1' = '1", most=100, sk=1))
         assert (sorted(found), tricked) == ([["wed-0"], ["wed-3"]], [["wed-3"]])
 
+    async def test_a_day_given_as_text_is_compared_as_a_day(self, connected, tmp_path):
+        """As the published example does."""
+        statement = f"SELECT COUNT(*) FROM {FACTS} WHERE WEDDING_DATE >= :since"
+        found = [await asked(connected, tmp_path, question(statement, since=f"2027-06-{day}")) for day in (12, 13)]
+        assert [rows for _, rows in found] == [[[4]], [[0]]]
+
     async def test_a_text_arrives_as_it_was_given(self, connected, tmp_path):
         text = "O'Brien \\' \"50%\" ? :id @p0 $1 -- é"
         statement = f"SELECT CONCAT(WEDDING_ID, :text) FROM {FACTS} WHERE GUEST_COUNT = 80"
