@@ -107,7 +107,7 @@ class Transformations:
     ) -> Dataset:
         source = request.source.model_copy(update={"format": file_format})
         plan = _Plan(source, request.data_filters, request.transformation_rules, request.data_mapping)
-        extraction = Extraction(plan, parts, folder, ExtractProgress())
+        extraction = Extraction(plan, parts, folder, ExtractProgress(), resumable=False)
         async for page in FileReports(path, file_format).pages(""):
             await extraction.take(page)
         extracted = await extraction.close()

@@ -64,6 +64,9 @@ def _parameter(node: exp.Expr, types: dict[str, str]) -> exp.Expr:
     name = str(node.this)
     if name not in types:
         raise RefusedError("UNBOUND_SQL_PARAMETER", "42P02", f"The parameter {name} has no value.")
+    if types[name].upper() == "STRING":
+        # Databricks casts a text implicitly to what it is compared with (SQL data type rules), as DuckDB a bare value.
+        return node
     try:
         return exp.cast(node.copy(), exp.DataType.build(types[name], dialect="databricks"))
     except SqlglotError:

@@ -135,8 +135,7 @@ class Statements:
             self._running.pop(record["id"], None)
 
     def _succeed(self, record: Body, done: Done, asked: Body) -> None:
-        limit = asked.get("row_limit")
-        table = done.rows if limit is None else done.rows.slice(0, int(limit))
+        table = _limited(done.rows, asked.get("row_limit"), asked.get("byte_limit"))
         with self._emulator.transaction():
             if done.effect is not None:
                 verb, kind, name, rows = done.effect
@@ -224,6 +223,13 @@ class Statements:
         with pa.ipc.open_stream(self._directory / f"{record['id']}.arrow") as stream:
             table = stream.read_all()
         return table.slice(number * _ROWS_PER_CHUNK, _ROWS_PER_CHUNK)
+
+
+def _limited(table: pa.Table, most_rows: int | None, most_bytes: int | None) -> pa.Table:
+    kept = table if most_rows is None else table.slice(0, int(most_rows))
+    while most_bytes is not None and kept.num_rows and kept.nbytes > int(most_bytes):
+        kept = kept.slice(0, kept.num_rows // 2)
+    return kept
 
 
 def _length(rows: int, number: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import count
 from typing import cast
 
 import sqlglot
@@ -21,6 +22,13 @@ MAX_TOKENS = 2_000
 MAX_NESTING = 50
 _PLACE = "__wedsync_value_"
 _PLACES = re.compile(_PLACE + r"(\d+)__")
+_TEXT = re.compile(r"[^\\'\x00-\x1f]*")
+"""What an engine reads as the parser does; a text with anything else is bound."""
+_NAME = re.compile(r"[^\\'\"`\[\]\x00-\x1f]*")
+_WORDS = re.compile(r"(?:[\w .+]|-(?!-))*", re.ASCII)
+"""What may be written as it is: kinds of joins, ends of windows, numbers."""
+_WORD = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+"""A table, a unit of time."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,7 @@ def bind(query: AnalyticsQuery, dialect: str, mark: Callable[[int], str], escape
     Args:
         query: the tenant's.
         dialect: sqlglot's word for the warehouse's SQL.
-        mark: number of a value, from 0 -> how the driver marks its place.
+        mark: number of a value in the order of the text, from 0 -> how the driver marks its place.
         escape: a character that marks values and is doubled elsewhere, where there are values.
 
     Raises:
@@ -47,13 +55,18 @@ def bind(query: AnalyticsQuery, dialect: str, mark: Callable[[int], str], escape
     for node in tree.walk():
         if type(node) not in _ALLOWED:
             raise _refused("query_not_allowed", f"uses `{_shown(node)}`, which is not allowed")
+        if not _is_plain(node):
+            raise _refused("query_not_allowed", "holds a name or a word that could be read as more than one")
     _refuse_tables(tree)
     values = _values(tree, query)
     _limit(tree, query.max_rows + 1)
     sql = tree.sql(dialect=dialect, comments=False)
     if escape and values:
         sql = sql.replace(escape, escape * 2)
-    return BoundQuery(_PLACES.sub(lambda found: mark(int(found[1])), sql), values)
+    # A driver that counts marks takes the values in the order of the text, which the generator decides.
+    order = [int(number) for number in _PLACES.findall(sql)]
+    marks = count()
+    return BoundQuery(_PLACES.sub(lambda _: mark(next(marks)), sql), tuple(values[number] for number in order))
 
 
 def _parsed(statement: str, dialect: str) -> exp.Query:
@@ -72,6 +85,14 @@ def _parsed(statement: str, dialect: str) -> exp.Query:
     return cast("exp.Query", trees[0])
 
 
+def _is_plain(node: exp.Expr) -> bool:
+    """Return whether what the generator writes of a node as it is cannot be read as anything else."""
+    if isinstance(node, exp.Literal) and node.is_string:
+        return node.arg_key != "unit" or _WORD.fullmatch(node.name) is not None
+    pattern = _NAME if isinstance(node, exp.Identifier) else _WORD if isinstance(node, exp.Var) else _WORDS
+    return all(pattern.fullmatch(text) for text in node.args.values() if isinstance(text, str))
+
+
 def _refuse_tables(tree: exp.Query) -> None:
     try:
         tables = [source for scope in traverse_scope(tree) for source in scope.sources.values()]
@@ -81,23 +102,36 @@ def _refuse_tables(tree: exp.Query) -> None:
     except (SqlglotError, RecursionError, ValueError):
         raise _refused("query_unparsable", "is not SQL that we can read") from None
     for table in [*named, *loose]:
-        if table.catalog or table.db.upper() not in READABLE or not isinstance(table.this, exp.Identifier):
+        if table.catalog or table.db.upper() not in READABLE or not _is_named(table):
             raise _refused("table_not_allowed", f"reads `{_shown(table)}`, which is not a table for reading")
 
 
-def _values(tree: exp.Query, query: AnalyticsQuery) -> tuple[ParameterValue, ...]:
-    """Put a mark of our own in the place of each parameter and return the values in the order of the text."""
-    used: list[str] = []
-    for place in list(tree.find_all(exp.Placeholder)):
-        name = place.this if isinstance(place.this, str) else ""
-        if name not in query.parameters:
-            raise _refused("parameter_missing", f"names the parameter {name[:60]!r}, which has no value")
-        place.replace(exp.Var(this=f"{_PLACE}{len(used)}__"))
-        used.append(name)
-    unused = sorted(set(query.parameters) - set(used))
+def _is_named(table: exp.Table) -> bool:
+    """Return whether a table is called by a plain name: no function, and no set of tables or view of the catalog."""
+    return isinstance(table.this, exp.Identifier) and _WORD.fullmatch(table.name) is not None
+
+
+def _values(tree: exp.Query, query: AnalyticsQuery) -> list[ParameterValue]:
+    """Put a numbered mark of our own in the place of each value and return the values."""
+    values: list[ParameterValue] = []
+    used: set[str] = set()
+    for place in list(tree.find_all(exp.Placeholder, exp.Literal)):
+        value: ParameterValue = place.name
+        if isinstance(place, exp.Placeholder):
+            name = place.this if isinstance(place.this, str) else ""
+            if name not in query.parameters:
+                raise _refused("parameter_missing", f"names the parameter {name[:60]!r}, which has no value")
+            used.add(name)
+            value = query.parameters[name]
+        elif not place.is_string or _TEXT.fullmatch(place.name):
+            continue
+        # A NULL has no type that a driver could name.
+        place.replace(exp.Null() if value is None else exp.Var(this=f"{_PLACE}{len(values)}__"))
+        values.append(value)
+    unused = sorted(set(query.parameters) - used)
     if unused:
         raise _refused("parameter_unused", f"does not use the parameter {unused[0]!r}")
-    return tuple(query.parameters[name] for name in used)
+    return values
 
 
 def _limit(tree: exp.Query, most: int) -> None:

@@ -7,6 +7,8 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import date, datetime
 from datetime import time as time_of_day
 from decimal import Decimal, InvalidOperation
@@ -20,6 +22,8 @@ from celpy.celparser import CELParseError
 from celpy.evaluation import CELEvalError
 from pydantic import JsonValue
 
+from activities.transform.cel import Condition, plain
+from activities.transform.cel_values import Unsure
 from activities.transform.expression import Compiled
 from activities.transform.identifiers import resolve
 from activities.transform.mapping import compile_mapping, missing_column
@@ -34,6 +38,8 @@ ID_FIELDS = ("weddingId", "wedding_id", "id")
 Record = Mapping[str, JsonValue]
 _OPAQUE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:\-]{0,63}")
 _MEMO_SIZE = 50_000
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str)
+_SURROGATE = b"\\ud"
 _UNBOUNDED_CEL = frozenset({"matches"})
 
 
@@ -49,11 +55,20 @@ def record_id(record: Record) -> str | None:
 
 def digest(record: Record) -> str:
     """Return 16 hex digits that tell two contents of a record apart."""
-    return hashlib.blake2b(_canonical(record), digest_size=8).hexdigest()
+    return _digest(_canonical(record))
 
 
-def writable(record: Record) -> bool:
-    """Return whether all text of the record can be written as UTF-8; a lone surrogate cannot."""
+def content(record: Record) -> tuple[str, bool]:
+    """Return the digest, and whether all text of the record can be written as UTF-8; a lone surrogate cannot."""
+    canonical = _canonical(record)
+    return _digest(canonical), _SURROGATE not in canonical or _writable(record)
+
+
+def _digest(canonical: bytes) -> str:
+    return hashlib.blake2b(canonical, digest_size=8).hexdigest()
+
+
+def _writable(record: Record) -> bool:
     try:
         json.dumps(record, ensure_ascii=False, default=str).encode()
     except UnicodeEncodeError:
@@ -95,7 +110,7 @@ def _word(value: JsonValue) -> str:
 
 
 def _canonical(record: Record) -> bytes:
-    return json.dumps(record, sort_keys=True, separators=(",", ":"), default=str).encode()
+    return _CANONICAL.encode(record).encode()
 
 
 class Selection:
@@ -169,34 +184,52 @@ class Rules:
     def __init__(self, rules: Sequence[TransformationRule]) -> None:
         # Building the grammar costs about a second, and most integrations have no rules.
         environment = celpy.Environment() if rules else None
-        self._rules = [(rule, *_compiled_rule(environment, rule)) for rule in rules]
+        self._rules = [_compiled_rule(environment, rule) for rule in rules]
         self._memo: dict[tuple[str, bytes], bool | None] = {}
 
     def objection(self, record: Record) -> str:
         """Return why a rule drops the record, empty when every condition holds."""
-        for rule, program, names in self._rules:
-            holds = self._evaluated(rule, program, {name: record[name] for name in names if name in record})
+        for compiled in self._rules:
+            rule, holds = compiled.rule, self._evaluated(compiled, record)
             if holds is None:
                 return f"rule {rule.rule_id} could not be decided"
             if not holds:
                 return f"rule {rule.rule_id}: {rule.reason or 'its condition does not hold'}"
         return ""
 
-    def _evaluated(self, rule: TransformationRule, program: Any, given: Record) -> bool | None:
-        # Interpreting CEL costs milliseconds; records that agree in the fields a condition names share the answer.
-        key = (rule.rule_id, _canonical(given))
+    def _evaluated(self, compiled: _Rule, record: Record) -> bool | None:
+        if compiled.plain is not None:
+            with suppress(Unsure):
+                found = compiled.plain(record)
+                return found if isinstance(found, bool) else None
+        given = {name: record[name] for name in compiled.names if name in record}
+        # Interpreting CEL costs long; records that agree in the fields a condition names share the answer.
+        key = (compiled.rule.rule_id, _canonical(given))
         if key not in self._memo:
             if len(self._memo) >= _MEMO_SIZE:
                 self._memo.clear()
-            try:
-                answer = program.evaluate({name: json_to_cel(value) for name, value in given.items()})
-            except CELEvalError:
-                answer = None
-            self._memo[key] = bool(answer) if isinstance(answer, celpy.celtypes.BoolType) else None
+            self._memo[key] = _interpreted(compiled.program, given)
         return self._memo[key]
 
 
-def _compiled_rule(environment: Any, rule: TransformationRule) -> tuple[Any, frozenset[str]]:
+@dataclass(frozen=True)
+class _Rule:
+    rule: TransformationRule
+    program: Any
+    names: frozenset[str]
+    plain: Condition | None
+
+
+def _interpreted(program: Any, given: Record) -> bool | None:
+    try:
+        answer = program.evaluate({name: json_to_cel(value) for name, value in given.items()})
+    except (CELEvalError, IndexError):
+        # The library ends in an IndexError where it writes an error about two errors down.
+        return None
+    return bool(answer) if isinstance(answer, celpy.celtypes.BoolType) else None
+
+
+def _compiled_rule(environment: Any, rule: TransformationRule) -> _Rule:
     try:
         tree = environment.compile(rule.condition)
     except CELParseError:
@@ -212,7 +245,7 @@ def _compiled_rule(environment: Any, rule: TransformationRule) -> tuple[Any, fro
             f"The condition of the rule {rule.rule_id!r} uses matches(), whose running time has no bound.",
             action="Use ==, in, startsWith(), endsWith() or contains().",
         )
-    return environment.program(tree), names
+    return _Rule(rule, environment.program(tree), names, plain(tree))
 
 
 class _AnyColumns(tuple[str, ...]):
@@ -253,6 +286,7 @@ class Mapper:
             field.target: resolve(field.source, columns) or "" for field in mapping if field.source is not None
         }
         self._expressions = {field.target: compiled[field.target] for field in mapping if field.expression is not None}
+        self._sandbox: duckdb.DuckDBPyConnection | None = None
 
     def map(self, records: Sequence[Record]) -> list[tuple[dict[str, JsonValue], str]]:
         """Return properties by target, and the reason for a rejection (empty when there is none), per record."""
@@ -278,10 +312,11 @@ class Mapper:
     def _computed(self, records: Sequence[Record]) -> list[tuple[dict[str, JsonValue], str]]:
         targets = list(self._expressions)
         wanted = [self._expressions[target] for target in targets]
-        with _sandbox() as connection:
-            connection.register("page", _table(records, self._columns))
-            connection.execute("SET lock_configuration = true")
-            rows = connection.execute(f"SELECT {', '.join(map(_pair, wanted))} FROM page").fetchall()
+        self._sandbox = self._sandbox or _sandbox()
+        read = list(dict.fromkeys(name for compiled in wanted for name in compiled.columns)) or self._columns[:1]
+        self._sandbox.register("page", _table(records, read))
+        rows = self._sandbox.execute(f"SELECT {', '.join(map(_pair, wanted))} FROM page").fetchall()
+        self._sandbox.unregister("page")
         return [_row(targets, row) for row in rows]
 
 
@@ -301,7 +336,9 @@ def _sandbox() -> duckdb.DuckDBPyConnection:
         "threads": "1",
         "memory_limit": "256MB",
     }
-    return duckdb.connect(":memory:", config=limits)
+    connection = duckdb.connect(":memory:", config=limits)
+    connection.execute("SET lock_configuration = true")
+    return connection
 
 
 def _table(records: Sequence[Record], columns: Sequence[str]) -> Any:

@@ -73,7 +73,8 @@ def holds(condition: str, facts: Mapping[str, JsonValue], *, name: str) -> bool:
             action="Nest fewer lists, and compare instead of building texts.",
             operation="rules.evaluate",
         ) from None
-    except CELEvalError as error:
+    except (CELEvalError, IndexError) as error:
+        # The library ends in an IndexError where it writes an error about two errors down.
         raise InvalidInput(
             "condition_unevaluable",
             f"The condition of {name} reads something the notification does not have.",

@@ -22,6 +22,7 @@ from starlette.routing import Mount
 
 from emulators.bigquery.control import control_routes
 from emulators.bigquery.edge import Edge, render_error
+from emulators.bigquery.limits import Limits
 from emulators.control import Control, EmulatorApp
 from emulators.core import Emulator, State
 from emulators.faults import FaultMiddleware
@@ -55,11 +56,12 @@ async def _started(directory: Path, host: str, _ports: Ports) -> AsyncIterator[t
     vendor = create_app(context)
     state = State(directory / "emulator.db")
     emulator = Emulator("bigquery", state, routes=lambda _: [], seed=lambda _: None, render_error=render_error)
-    edge = Edge(vendor, context, emulator)
+    limits = Limits()
+    edge = Edge(vendor, context, emulator, limits)
     try:
         # The vendor stays at the root: bqemulator tells clients where to upload, and knows no prefix.
         routes = [
-            *control_routes(emulator, context, vendor),
+            *control_routes(emulator, context, vendor, limits),
             *Control([emulator], {}).routes(),
             Mount("/", app=FaultMiddleware(edge, emulator)),
         ]

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
+    from emulators.bigquery.limits import Limits
     from emulators.core import Emulator
 
 PROJECTS = ("wedsync", "harbour")
 
 
-def control_routes(emulator: Emulator, context: AppContext, vendor: ASGIApp) -> list[BaseRoute]:
+def control_routes(emulator: Emulator, context: AppContext, vendor: ASGIApp, limits: Limits) -> list[BaseRoute]:
     """Routes below `/_emulators/bigquery`: `objects/{project.dataset.table}` are its rows, `reset` forgets all."""
     client = httpx.AsyncClient(transport=httpx.ASGITransport(app=vendor), base_url="http://bigquery/bigquery/v2")
 
@@ -48,10 +49,12 @@ def control_routes(emulator: Emulator, context: AppContext, vendor: ASGIApp) -> 
                 (await client.delete(path, params={"deleteContents": "true"})).raise_for_status()
             for job in context.catalog.list_jobs(project, max_results=100_000):
                 context.catalog.delete_job(project, job.job_id, not_found_ok=True)
+        limits.reset()
         emulator.reset()
         return JSONResponse({"ok": True})
 
     return [
+        *limits.routes(),
         Route("/_emulators/bigquery/objects/{name:path}", rows),
         Route("/_emulators/bigquery/reset", reset, methods=["POST"]),
         Route("/_emulators/reset", reset, methods=["POST"]),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bqemulator.api.dependencies import AppContext
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from emulators.bigquery.limits import Limits
     from emulators.core import Emulator
     from emulators.faults import Fault
 
@@ -49,9 +50,9 @@ def render_error(status: int, _fault: Fault | None) -> Response:
 class Edge:
     """ASGI around bqemulator's application."""
 
-    def __init__(self, app: ASGIApp, context: AppContext, emulator: Emulator) -> None:
+    def __init__(self, app: ASGIApp, context: AppContext, emulator: Emulator, limits: Limits) -> None:
         """Serve nothing yet."""
-        self._app, self._context, self._emulator = app, context, emulator
+        self._app, self._context, self._emulator, self._limits = app, context, emulator, limits
         self._one_job = asyncio.Lock()
         self._uploads: dict[str, str] = {}
 
@@ -60,6 +61,10 @@ class Edge:
         request = Request(scope, receive)
         if not self._known(request):
             await _refusal(401, "Request had invalid authentication credentials.")(scope, receive, send)
+            return
+        lasting = await self._limits.answer(request)
+        if lasting is not None:
+            await lasting(scope, receive, send)
             return
         job = _JOBS.search(request.url.path)
         if request.method not in {"POST", "PUT"} or job is None or request.url.path.endswith("/cancel"):
@@ -80,6 +85,10 @@ class Edge:
         async with self._one_job:
             if wanted and self._context.catalog.get_job(project, wanted) is not None:
                 await _refusal(409, f"Already Exists: Job {project}:US.{wanted}")(request.scope, request.receive, send)
+                return
+            bounded = self._limits.inserted(project, _json(raw))
+            if bounded is not None:
+                await bounded(request.scope, request.receive, send)
                 return
             # Google's own client says so of a file it sends, and bqemulator takes it for no file.
             start, body = await self._answered(request.scope, raw.replace(_ANY, _FILE, 1))

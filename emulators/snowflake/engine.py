@@ -86,6 +86,11 @@ class Engine:
         if connection := fakesnow_server.sessions.pop(token, None):
             connection.close()
 
+    def interrupt(self, token: str) -> None:
+        """Have the statement that a session is running fail."""
+        if connection := fakesnow_server.sessions.get(token):
+            connection._duck_conn.interrupt()
+
     def abort_abandoned(self, idle_s: float) -> int:
         """Roll back the transactions of sessions that have been silent for so many seconds; returns how many."""
         aborted = 0

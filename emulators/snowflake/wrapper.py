@@ -36,6 +36,7 @@ class Compatibility:
         self._faults = faults
         self._answers: OrderedDict[str, asyncio.Future[Answer]] = OrderedDict()
         self._sessions = 0
+        self._limits: dict[str, float] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
@@ -101,9 +102,17 @@ class Compatibility:
         path = scope["path"]
         if path == _LOGIN and (refused := _refused(body)):
             return refused
-        status, headers, content = await _call(self._inner, scope, body)
+        called = asyncio.ensure_future(_call(self._inner, scope, body))
+        limit = self._limits.get(_token(scope)) if path == _QUERY else None
+        await asyncio.wait({called}, timeout=limit)
+        if not called.done():
+            self._engine.interrupt(_token(scope))
+            await called
+            return _failure(200, "000630", f"Statement reached its timeout of {limit:.0f} second(s) and was canceled.")
+        status, headers, content = called.result()
         if path == "/session" and b"delete=true" in scope["query_string"]:
             self._engine.close_session(_token(scope))
+            self._limits.pop(_token(scope), None)
         if path.startswith(_UPLOAD) and status == 200:
             name = path.removeprefix(_UPLOAD)
             self._ledger.effects([Effect("put", "file", name, {"rows": None, "bytes": len(body)})])
@@ -111,7 +120,7 @@ class Compatibility:
             return status, headers, content
         answer = json.loads(content)
         if path == _LOGIN:
-            self._complete_login(answer)
+            self._complete_login(answer, json.loads(body)["data"].get("SESSION_PARAMETERS") or {})
         elif isinstance(answer.get("data"), dict) and "stageInfo" in answer["data"]:
             if _WILDCARD.search(answer["data"]["src_locations"][0]):
                 # One signed URL serves one file: the driver would write every file over the one before.
@@ -120,8 +129,11 @@ class Compatibility:
             _complete_upload(answer["data"])
         return status, *_json(answer)
 
-    def _complete_login(self, answer: dict[str, Any]) -> None:
+    def _complete_login(self, answer: dict[str, Any], parameters: dict[str, Any]) -> None:
         data = answer["data"]
+        # Zero is the longest there is: Snowflake, Parameters, STATEMENT_TIMEOUT_IN_SECONDS.
+        if seconds := float(parameters.get("STATEMENT_TIMEOUT_IN_SECONDS") or 0):
+            self._limits[data["token"]] = seconds
         self._sessions += 1
         data.update(
             masterToken="m-" + data["token"],

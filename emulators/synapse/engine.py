@@ -17,6 +17,8 @@ from emulators.synapse.values import Column
 
 POOLS = {"dev": "sandbox", "second": "second", "uncommitted": "sandbox"}
 """Pool -> the login that may use it; a login's password is its name."""
+READERS = {"dev": "reader"}
+"""Pool -> a login that may only read of it."""
 UNCOMMITTED = "uncommitted"
 """The pool that has READ_COMMITTED_SNAPSHOT off, as every pool has until somebody turns it on."""
 _ERRORS: tuple[tuple[type[duckdb.Error], str, int, str], ...] = (
@@ -139,6 +141,10 @@ class Session:
         except Refusal:
             self._is_doomed = self.in_transaction
             raise
+
+    def interrupt(self) -> None:
+        """Have the statement that is running fail."""
+        self._connection.interrupt()
 
     def close(self) -> None:
         """End the session; an open transaction is rolled back."""

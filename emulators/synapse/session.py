@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 from emulators.synapse import packets, tokens
 from emulators.synapse.dialect import Statement, translate
-from emulators.synapse.engine import POOLS, Engine, Result, Session
+from emulators.synapse.engine import POOLS, READERS, Engine, Result, Session
 from emulators.synapse.refusals import Refusal
 from emulators.warehouses.process import cut
 
@@ -44,6 +44,8 @@ class Connection:
         self._reader, self._writer = reader, writer
         self._session: Session | None = None
         self._pending: list[tuple[Statement, int | None]] = []
+        self._only_reads = False
+        self._next: asyncio.Task[tuple[int, bytes]] | None = None
 
     async def serve(self) -> None:
         """Answer until the client leaves or a fault cuts the connection."""
@@ -51,9 +53,11 @@ class Connection:
             while self._session is None:
                 if not await self._greet(*await packets.read(self._reader)):
                     return
-            while await self._answer(*await packets.read(self._reader)):
+            while await self._answer(*await self._message()):
                 pass
         finally:
+            if self._next is not None:
+                self._next.cancel()
             if self._session is not None:
                 await asyncio.to_thread(self._session.close)
 
@@ -82,6 +86,7 @@ class Connection:
             await self._send(tokens.error(refusal.number, refusal.message, 14) + tokens.done(failed=True))
             return False
         self._session = self._engine.session(login.database.lower())
+        self._only_reads = login.user in READERS.values()
         await self._send(tokens.login_acknowledged(login.database))
         return True
 
@@ -140,12 +145,17 @@ class Connection:
         *,
         is_lost: bool,
     ) -> int:
+        if self._only_reads and statement.verb in _CHANGES:
+            await self._refuse(Refusal(229, f"The {statement.verb.upper()} permission was denied on the object."), done)
+            return 403
         session = self._open
         try:
-            result = await asyncio.to_thread(session.run, statement, values)
+            result = await self._unless_cancelled(asyncio.to_thread(session.run, statement, values))
         except Refusal as refusal:
             await self._refuse(refusal, done)
             return 400
+        if result is None:
+            return 499
         self._account(statement, result)
         if is_lost:
             cut(self._writer)
@@ -154,6 +164,29 @@ class Connection:
         before = tokens.transaction_changed(statement.verb) if statement.verb in _TRANSACTIONS else b""
         await self._send(before + rows + done(result.count, open_transaction=session.in_transaction))
         return 200
+
+    async def _message(self) -> tuple[int, bytes]:
+        """The next message, whose reading may have begun while a statement ran."""
+        reading, self._next = self._next or asyncio.create_task(packets.read(self._reader)), None
+        return await reading
+
+    async def _unless_cancelled(self, running: Coroutine[Any, Any, Result]) -> Result | None:
+        """A statement's result, or None when an attention came first and has been answered."""
+        task = asyncio.create_task(running)
+        self._next = self._next or asyncio.create_task(packets.read(self._reader))
+        await asyncio.wait({task, self._next}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        self._open.interrupt()
+        try:
+            # One that ended before it heard is answered as ever, and the attention after it.
+            return await task
+        except Refusal:
+            kind, _ = await self._message()
+            if kind != packets.ATTENTION:
+                raise ConnectionError("a message came before the answer to the last one") from None
+        await self._send(tokens.cancelled())
+        return None
 
     def _account(self, statement: Statement, result: Result) -> None:
         """Enter what a statement changed in the ledger, at once or when its transaction commits."""
@@ -189,9 +222,11 @@ def serving(emulator: Emulator, engine: Engine) -> Callable[..., object]:
 
 
 def _judged(login: packets.Login) -> Refusal | None:
-    if login.user not in POOLS.values() or login.password != login.user:
+    logins = (*POOLS.values(), *READERS.values())
+    if login.user not in logins or login.password != login.user:
         return Refusal(18456, f"Login failed for user '{login.user}'.")
-    if POOLS.get(login.database.lower()) != login.user:
+    pool = login.database.lower()
+    if login.user not in {POOLS.get(pool), READERS.get(pool)}:
         return Refusal(4060, f'Cannot open database "{login.database}" requested by the login. The login failed.')
     return None
 

@@ -177,6 +177,16 @@ def kills() -> list[Row]:
     return [Row(f"worker killed in {name}: until another went on", found[key], 10, "s") for key, name in steps.items()]
 
 
+def transform() -> list[Row]:
+    """Return the figures of a report filtered, judged by a CEL rule and mapped."""
+    found = run("-m", "tests.benchmarks.bench_transform")
+    name = f"{found['rows']:,} weddings transformed"
+    return [
+        Row(f"{name}: ours", found["ours_s"], 20, "s"),
+        Row(f"{name}: plain DuckDB script", found["bare_s"], None, "s"),
+    ]
+
+
 def measured(sizes: list[int]) -> Iterator[Row]:
     """Yield every row as it is measured."""
     yield from notify()
@@ -190,6 +200,7 @@ def measured(sizes: list[int]) -> Iterator[Row]:
     yield from bulk()
     yield from keys()
     yield from kills()
+    yield from transform()
     yield from storm()
     plain, table = dlt()
     yield from table

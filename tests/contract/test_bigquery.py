@@ -11,15 +11,19 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from activities.connectors.warehouse import bigquery_query
 from activities.connectors.warehouse.bigquery import BigQuery
 from activities.connectors.warehouse.model import FACT_TABLE, RAW_TABLE
 from activities.connectors.warehouse.sql_warehouse import WarehouseSession
 from activities.ports.connection import Connection
+from activities.transform.analytics_sql import BoundQuery
 from contracts.errors import AuthExpired, InvalidInput, Permanent, RateLimited, Transient
 from contracts.etl import Layer
 from tests.support.admissions import Counting
 from tests.support.bigquery_project import BigQueryProcess, service_account_key
 from tests.support.loopback import IN_DEVELOPMENT
+from tests.support.question_suite import QuestionSuite, question
+from tests.support.question_suite import asked as question_asked
 from tests.support.warehouse_suite import CHANGED, WEDDINGS, WarehouseSuite, batch, layer, load
 
 pytestmark = pytest.mark.timeout(600)
@@ -203,3 +207,42 @@ async def test_marts_without_their_tables_name_the_missing_object(stand):
 async def test_f64_a_hostile_name_in_the_settings_reaches_no_statement(stand, setting):
     with pytest.raises(InvalidInput):
         await bigquery_at(stand, **{setting: "x`; DROP TABLE T"}).probe()
+
+
+class TestBigQueryQuestions(QuestionSuite):
+    """BigQuery answers questions as every warehouse does, and stops a job by itself, or when it is told to."""
+
+    endless = f"SELECT COUNT(*) FROM {FACT_TABLE.name}"
+
+    def connector(self, stand: Project) -> BigQuery:
+        return bigquery_at(stand)
+
+    def reached(self, stand: Project) -> int:
+        return len(stand.control.requests("bigquery"))
+
+    def delayed(self, stand: Project) -> None:
+        stand.process.lasting()
+
+    async def ended(self, stand: Project) -> bool:
+        return [status["state"] for status in stand.process.lasted()] == ["DONE"]
+
+    async def test_a_job_that_does_not_stop_by_itself_is_cancelled(self, connected, stand, tmp_path, monkeypatch):
+        monkeypatch.setattr(bigquery_query, "_GRACE_S", 0)
+        stand.process.lasting(deaf=True)
+        with pytest.raises(Permanent) as caught:
+            await question_asked(connected, tmp_path, question(self.endless, timeout_s=1))
+        assert caught.value.detail.code == "query_timeout"
+        assert await self.ended(stand)
+
+    async def test_a_question_that_would_cost_more_than_is_allowed_is_refused(self, connected, stand, tmp_path):
+        frugal = bigquery_at(stand, maximumBytesBilled="1000")
+        with pytest.raises(Permanent) as caught:
+            await question_asked(frugal, tmp_path, question(f"SELECT WEDDING_ID FROM {FACT_TABLE.name}"))
+        assert caught.value.detail.code == "query_too_expensive"
+
+    async def test_what_bigquery_takes_for_no_query_is_planned_and_not_run(self, connected, stand, tmp_path):
+        bound = BoundQuery(f"DELETE FROM {FACT_TABLE.name} WHERE TRUE", ())
+        with pytest.raises(InvalidInput) as caught:
+            bigquery_query.ask(connected._connection, question("SELECT 1"), bound, tmp_path / "rows.ndjson")
+        assert caught.value.detail.code == "query_not_a_select"
+        assert len(stand.rows(FACT_TABLE.name)) == 4

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from activities.connectors.warehouse import databricks_session
+from activities.connectors.warehouse import databricks_query, databricks_session
 from activities.connectors.warehouse.databricks import Databricks
 from activities.connectors.warehouse.databricks_failures import failure
 from activities.connectors.warehouse.model import FACT_TABLE, RAW_TABLE
@@ -22,7 +22,8 @@ from contracts.errors import AuthExpired, InvalidInput, OutcomeUnknown, Permanen
 from contracts.etl import Layer
 from tests.support.admissions import Counting
 from tests.support.emulators import Emulators
-from tests.support.loopback import IN_DEVELOPMENT
+from tests.support.loopback import IN_DEVELOPMENT, loopback_client
+from tests.support.question_suite import QuestionSuite, asked, question
 from tests.support.warehouse_suite import CHANGED, WEDDINGS, WarehouseSuite, batch, content, layer, load
 
 EMULATED = ("databricks",)
@@ -239,3 +240,26 @@ async def test_f64_a_hostile_name_in_the_settings_reaches_no_statement(stand, se
 def test_a_failed_statement_is_told_by_its_code_and_state(code, state, expected):
     status = {"state": "FAILED", "error": {"error_code": code, "message": "whatever"}, "sql_state": state}
     assert failure({"status": status}, "facts.merge").detail.code == expected
+
+
+class TestDatabricksQuestions(QuestionSuite):
+    """Databricks answers questions as every warehouse does, and cancels a statement when it is told to."""
+
+    def connector(self, stand: Catalog) -> Databricks:
+        return databricks_at(stand)
+
+    def reached(self, stand: Catalog) -> int:
+        return len(stand.emulators.requests("databricks"))
+
+    async def ended(self, stand: Catalog) -> bool:
+        [told] = [one["path"] for one in stand.emulators.requests("databricks") if one["path"].endswith("/cancel")]
+        statement = told.removesuffix("/cancel").rpartition("/")[2]
+        with loopback_client(stand.url) as client:
+            path = f"/api/2.0/sql/statements/{statement}"
+            answer = client.get(path, headers={"Authorization": f"Bearer {TOKEN}"}).raise_for_status().json()
+        return answer["status"]["state"] == "CANCELED"
+
+    async def test_an_answer_of_too_many_bytes_is_cut_and_told(self, connected, tmp_path, monkeypatch):
+        monkeypatch.setattr(databricks_query, "_MOST_BYTES", 64)
+        answer, rows = await asked(connected, tmp_path, question(f"SELECT * FROM {FACT_TABLE.name}"))
+        assert (answer.truncated, len(rows) < 4) == (True, True)

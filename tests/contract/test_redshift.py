@@ -16,6 +16,7 @@ from contracts.errors import AuthExpired, InvalidInput, Permanent, Transient
 from contracts.etl import Layer
 from tests.support.admissions import Counting
 from tests.support.loopback import IN_DEVELOPMENT
+from tests.support.question_suite import QuestionSuite
 from tests.support.warehouse_stand_ins import StandIn, Standing
 from tests.support.warehouse_suite import CHANGED, WEDDINGS, WarehouseSuite, batch, layer, load
 
@@ -250,3 +251,23 @@ async def test_optimising_tells_the_figures_before_and_after(cluster: StandIn, t
     done = (await connector.optimize(batch())).optimizations
     renewed = next(one for one in done if (one.table, one.action) == (FACT_TABLE.name, "statistics renewed"))
     assert (renewed.before["statisticsOffPercent"], renewed.after["statisticsOffPercent"]) == (100, 0)
+
+
+class TestRedshiftQuestions(QuestionSuite):
+    """Redshift answers questions as every warehouse does, and ends a statement by itself."""
+
+    def connector(self, stand: Standing) -> Redshift:
+        return redshift_at(stand.stand_in)
+
+    def reached(self, stand: Standing) -> int:
+        return statements(stand.stand_in)
+
+    async def test_the_cluster_itself_lets_a_question_write_nothing(self, connected, stand):
+        session = connected._open("wedsync:test")
+        try:
+            with pytest.raises(Permanent) as caught:
+                session.read("query", f"DELETE FROM {FACT_TABLE.name}", (), 60)
+        finally:
+            session.close()
+        assert caught.value.detail.code == "statement_refused"
+        assert len(stand.rows(FACT_TABLE.name)) == 4

@@ -15,6 +15,7 @@ from contracts.errors import AuthExpired, InvalidInput, Permanent, Transient
 from contracts.etl import Layer
 from tests.support.admissions import Counting
 from tests.support.loopback import IN_DEVELOPMENT
+from tests.support.question_suite import FACTS, QuestionSuite, asked, question
 from tests.support.snowflake_account import Account
 from tests.support.warehouse_suite import WEDDINGS, WarehouseSuite, batch, layer, load
 
@@ -138,3 +139,20 @@ async def test_f21_a_lost_answer_to_the_commit_of_the_marts_keeps_the_counts_of_
 def test_f64_a_name_outside_the_allow_list_is_no_identifier(name):
     with pytest.raises(InvalidInput):
         name_of(name)
+
+
+class TestSnowflakeQuestions(QuestionSuite):
+    """Snowflake answers questions as every warehouse does, and ends a statement by itself."""
+
+    def connector(self, stand: Account) -> Snowflake:
+        return snowflake_at(stand)
+
+    def reached(self, stand: Account) -> int:
+        return stand.calls()
+
+    async def test_a_question_leaves_no_session_for_loads_to_find(self, connected, stand, tmp_path):
+        await connected.aclose()
+        logins = stand.logins()
+        await asked(connected, tmp_path, question(f"SELECT 1 FROM {FACTS}"))
+        await connected.probe()
+        assert stand.logins() == logins + 2

@@ -14,11 +14,14 @@ from pydantic import JsonValue, SecretStr
 
 from activities.connectors.warehouse.model import FACT_TABLE, METRICS_TABLE, RAW_TABLE, STAGING_TABLE, SUPPLIERS
 from activities.connectors.warehouse.synapse import Synapse
+from activities.connectors.warehouse.synapse_query import reader_of
+from activities.connectors.warehouse.synapse_session import Session
 from activities.ports.connection import Connection
 from contracts.errors import AuthExpired, InvalidInput, Permanent, Transient
 from contracts.etl import Layer
 from tests.support.admissions import Counting
 from tests.support.loopback import IN_DEVELOPMENT
+from tests.support.question_suite import QuestionSuite, asked, question
 from tests.support.warehouse_stand_ins import StandIn, Standing
 from tests.support.warehouse_suite import CHANGED, WEDDINGS, WarehouseSuite, batch, layer, load
 
@@ -250,3 +253,43 @@ async def test_the_signature_stands_in_no_error_and_no_log(pool: StandIn, tmp_pa
     with caplog.at_level(logging.INFO), pytest.raises(Permanent) as caught:
         await connector.load_layer(batch(), layer(tmp_path, Layer.RAW, WEDDINGS))
     assert "sig=" not in str(caught.value) + caplog.text + str(pool.requests())
+
+
+def read_only_synapse(pool: StandIn) -> Synapse:
+    """Return the connector with a login for questions beside the one for loads."""
+    made = synapse_at(pool)
+    reader = {name: SecretStr("reader") for name in ("queryUser", "queryPassword")}
+    made._connection = replace(made._connection, credential={**made._connection.credential, **reader})
+    return made
+
+
+class TestSynapseQuestions(QuestionSuite):
+    """Synapse answers questions as every warehouse does, and ends a statement when it is told to."""
+
+    def connector(self, stand: Standing) -> Synapse:
+        return read_only_synapse(stand.stand_in)
+
+    def reached(self, stand: Standing) -> int:
+        return statements(stand.stand_in)
+
+    async def ended(self, stand: Standing) -> bool:
+        return stand.stand_in.requests()[-1]["status"] == 499
+
+    async def test_a_question_is_put_by_the_login_that_only_reads(self, connected, stand, tmp_path):
+        await asked(connected, tmp_path, question(f"SELECT WEDDING_ID FROM {FACT_TABLE.name}"))
+        logins = [request["path"] for request in stand.stand_in.requests() if request["method"] == "LOGIN"]
+        assert logins == ["sandbox", "reader"]
+
+    async def test_the_pool_itself_lets_that_login_write_nothing(self, connected, stand):
+        session = Session(reader_of(connected._connection))
+        try:
+            with pytest.raises(Permanent) as caught:
+                session.read("query", f"DELETE FROM {FACT_TABLE.name}", ())
+        finally:
+            session.close()
+        assert caught.value.detail.code == "missing_permission"
+        assert len(stand.rows(FACT_TABLE.name)) == 4
+
+    async def test_without_that_login_the_one_for_loads_asks(self, connected, stand, tmp_path):
+        answer, _ = await asked(synapse_at(stand.stand_in), tmp_path, question(f"SELECT 1 FROM {FACT_TABLE.name}"))
+        assert answer.rows == 4

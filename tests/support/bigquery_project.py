@@ -6,6 +6,7 @@ import json
 import subprocess
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -47,6 +48,14 @@ class BigQueryProcess:
         assert self._process.stdout is not None
         self._process.stdout.close()
         self._client.close()
+
+    def lasting(self, *, deaf: bool = False) -> None:
+        """Have the next query go on until it is stopped; a deaf one does not heed the time it was given."""
+        self._client.post("/_emulators/bigquery/lasting", json={"deaf": deaf}).raise_for_status()
+
+    def lasted(self) -> list[dict[str, Any]]:
+        """Return the status of every query that went on."""
+        return self._client.get("/_emulators/bigquery/lasting").raise_for_status().json()
 
 
 @cache

@@ -16,7 +16,10 @@ from contracts.errors import InvalidInput
 FACTS = "WEDDING_MARTS.FACT_WEDDINGS"
 
 
-def bound(statement: str, *, max_rows: int = 100, **parameters: Any) -> BoundQuery:
+DIALECTS = ["snowflake", "bigquery", "redshift", "databricks", "tsql"]
+
+
+def bound(statement: str, *, max_rows: int = 100, dialect: str = "snowflake", **parameters: Any) -> BoundQuery:
     query = AnalyticsQuery.model_validate(
         {
             "queryId": "q-1",
@@ -27,7 +30,7 @@ def bound(statement: str, *, max_rows: int = 100, **parameters: Any) -> BoundQue
             "maxRows": max_rows,
         }
     )
-    return bind(query, "snowflake", lambda _: "%s", escape="%")
+    return bind(query, dialect, lambda _: "%s", escape="%")
 
 
 def refusal(statement: str, **parameters: Any) -> str:
@@ -128,13 +131,97 @@ def test_no_value_ever_stands_in_the_statement(value: str):
     assert bound(f"SELECT * FROM {FACTS} WHERE A = :a", a=value[:40]).sql == plain.sql
 
 
-@given(st.text("SELECT FROM*(),;'\"-/@$:WEDDING_RAW.x1 ", max_size=60))
-def test_whatever_is_written_reads_from_nothing_but_readable_tables(text: str):
+@pytest.mark.parametrize("dialect", DIALECTS)
+@given(text=st.text("SELECT FROM*(),;'\"-/@$:WEDDING_RAW.x1 ", max_size=60))
+def test_whatever_is_written_reads_from_nothing_but_readable_tables(dialect: str, text: str):
     try:
-        sql = bound(f"SELECT 1 FROM {FACTS} {text}").sql
+        sql = bound(f"SELECT 1 FROM {FACTS} {text}", dialect=dialect).sql
     except InvalidInput:
         return
-    tree = sqlglot.parse_one(sql.replace("%%", "%").replace("%s", "1"), read="snowflake")
+    tree = sqlglot.parse_one(sql.replace("%%", "%").replace("%s", "1"), read=dialect)
     assert {table.db.upper() for table in tree.find_all(sqlglot.exp.Table) if table.db} <= {
         "WEDDING_MARTS", "WEDDING_ANALYTICS",
     }  # fmt: skip
+
+
+def test_values_follow_the_text_however_deep_they_stand():
+    found = bound(f"SELECT * FROM {FACTS} WHERE (A = :x OR (B = :y AND D < :w)) AND C = :z", x=1, y=2, w=3, z=4)
+    assert found.values == (1, 2, 3, 4)
+
+
+def test_a_null_is_written_because_no_driver_knows_its_type():
+    found = bound(f"SELECT * FROM {FACTS} WHERE COALESCE(A, :b) = :a", a=None, b=2)
+    assert (found.sql.count("NULL"), found.values) == (1, (2,))
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("text", ["QUOTE", "back\\\\slash", "new\nline"])
+def test_a_text_that_two_engines_read_differently_is_bound(dialect: str, text: str):
+    text = text.replace("QUOTE", "it\\'s" if dialect in {"bigquery", "databricks"} else "it''s")
+    found = bound(f"SELECT * FROM {FACTS} WHERE C = '{text}' AND D = :d", dialect=dialect, d=1)
+    assert len(found.values) == 2
+    assert "'" not in found.sql
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("text", ["month) FROM WEDDING_RAW.WEDDINGS --", "day, A, B), (SELECT 1", "mon th"])
+def test_a_unit_of_time_is_one_word(dialect: str, text: str):
+    unit = f"'{text}'"
+    calls = [f"DATE_TRUNC({unit}, WEDDING_DATE)", f"DATEDIFF({unit}, BOOKING_DATE, WEDDING_DATE)"]
+    if dialect == "bigquery":
+        calls = [f"DATE_TRUNC(WEDDING_DATE, {unit})", f"DATE_DIFF(WEDDING_DATE, BOOKING_DATE, {unit})"]
+    for call in calls:
+        with pytest.raises(InvalidInput):
+            bound(f"SELECT {call} FROM {FACTS}", dialect=dialect)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("name", ['"a""b"', "`a\\`b`", "[a]]b]", '"a\'b"'])
+def test_a_name_that_could_end_early_is_refused(dialect: str, name: str):
+    with pytest.raises(InvalidInput):
+        bound(f"SELECT 1 AS {name} FROM {FACTS}", dialect=dialect)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "source"),
+    [
+        ("bigquery", "WEDDING_MARTS.INFORMATION_SCHEMA.TABLES"),
+        ("bigquery", "`WEDDING_MARTS.FACT_*`"),
+        ("bigquery", "`other-project.WEDDING_MARTS.FACT_WEDDINGS`"),
+        ("bigquery", f"{FACTS} FOR SYSTEM_TIME AS OF TIMESTAMP '2027-01-01'"),
+        ("bigquery", "EXTERNAL_QUERY('c', 'SELECT 1')"),
+        ("redshift", "pg_catalog.pg_user"),
+        ("redshift", "svv_table_info"),
+        ("databricks", "parquet.`/Volumes/wedsync/raw/x`"),
+        ("databricks", "read_files('/Volumes/x')"),
+        ("databricks", f"{FACTS} VERSION AS OF 3"),
+        ("databricks", "IDENTIFIER('WEDDING_RAW.WEDDINGS')"),
+        ("tsql", "OPENROWSET(BULK 'x', FORMAT = 'CSV') AS r"),
+        ("tsql", "sys.databases"),
+        ("tsql", f"{FACTS} WITH (NOLOCK)"),
+        ("tsql", "[WEDDING_RAW].[WEDDINGS]"),
+    ],
+)
+def test_what_an_engine_reads_besides_its_tables_is_refused(dialect: str, source: str):
+    with pytest.raises(InvalidInput):
+        bound(f"SELECT * FROM {source}", dialect=dialect)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "statement"),
+    [
+        ("tsql", f"SELECT 1 INTO #x FROM {FACTS}"),
+        ("tsql", f"SELECT 1 FROM {FACTS} OPTION (LABEL = 'x')"),
+        ("tsql", "EXEC sp_who"),
+        ("redshift", f"SELECT 1 INTO x FROM {FACTS}"),
+        ("redshift", f"SELECT pg_sleep(100) FROM {FACTS}"),
+        ("redshift", f"SELECT 1 FROM {FACTS} FOR UPDATE"),
+        ("bigquery", f"SELECT @@project_id FROM {FACTS}"),
+        ("bigquery", f"SELECT SESSION_USER() FROM {FACTS}"),
+        ("databricks", f"SELECT ai_query('m', 'x') FROM {FACTS}"),
+        ("databricks", f"SELECT secret('a', 'b') FROM {FACTS}"),
+    ],
+)
+def test_what_an_engine_does_besides_reading_is_refused(dialect: str, statement: str):
+    with pytest.raises(InvalidInput):
+        bound(statement, dialect=dialect)

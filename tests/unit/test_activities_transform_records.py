@@ -209,3 +209,7 @@ def test_a_mapping_that_asks_for_protection_is_refused_where_there_is_none(prote
     with pytest.raises(InvalidInput) as caught:
         check_mapping([field("email", source="email", protection=protection)])
     assert caught.value.detail.code == "protection_unsupported"
+
+
+def test_a_rule_on_which_the_interpreter_itself_fails_cannot_be_decided():
+    assert "could not be decided" in rule("status && !([])").objection({})

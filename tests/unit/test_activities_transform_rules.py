@@ -25,7 +25,11 @@ def test_a_condition_is_true_or_false_of_the_facts(condition: str, expected: obj
 
 
 @pytest.mark.parametrize(
-    "condition", ["notification.", "wedding.venueName == 'Barn'", "1 + 1", "'a' > 1", "x" * 3_000, "", "open('/etc')"]
+    "condition",
+    [
+        *("notification.", "wedding.venueName == 'Barn'", "wedding.a && !([])"),
+        *("1 + 1", "'a' > 1", "x" * 3_000, "", "open('/etc')"),
+    ],
 )
 def test_an_unusable_condition_is_one_sentence_that_names_the_rule_and_no_value(condition: str):
     with pytest.raises(InvalidInput) as caught:

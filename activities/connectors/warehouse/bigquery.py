@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
+from activities.connectors.warehouse.bigquery_query import MOST_BYTES, PAGE_ROWS, ask
 from activities.connectors.warehouse.bigquery_session import Session
 from activities.connectors.warehouse.dialect import Dialect
 from activities.connectors.warehouse.model import Column, Table, Type
 from activities.connectors.warehouse.sql_warehouse import SqlWarehouse
+from activities.ports.analytics import QueryAnswer
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
+from activities.transform.analytics_sql import bind
+from activities.transport.offload import offload_to
+from contracts.analytics import AnalyticsQuery
 from contracts.integration import IntegrationType
+
+_QUERY_CALLS = 8
+_SECONDS_PER_LOOK = 5
+"""The client looks twice in ten seconds after a job that goes on."""
+_SYSTEM = "bigquery"
 
 
 class GoogleSql(Dialect):
@@ -83,7 +94,7 @@ class BigQuery(SqlWarehouse):
     """
 
     manifest: ClassVar[Manifest] = Manifest(
-        system="bigquery",
+        system=_SYSTEM,
         title="BigQuery",
         family=IntegrationType.DATA_WAREHOUSE,
         api_version="v2",
@@ -95,12 +106,13 @@ class BigQuery(SqlWarehouse):
         guarantee=EffectGuarantee.IDEMPOTENCY_KEY,
         rate_limit=RateLimit(requests=6_000, per_s=60.0),
         required_settings=("project",),
-        optional_settings=("location",),
+        optional_settings=("location", MOST_BYTES),
         batch_size=250_000,
         timeout_s=1_500.0,
         notes=(
             "serviceAccountKey is the whole JSON of the key file; it signs the tokens, no address in it is called.",
             "location is that of the datasets, US when absent; it cannot be changed once they exist.",
+            "maximumBytesBilled bounds what one analytics query may read, 10 GiB when absent.",
             "A project takes 1,500 load jobs per table and day; a load makes one per file.",
             "100 requests per second and user is the API's limit; a step's are counted when it begins.",
         ),
@@ -111,3 +123,10 @@ class BigQuery(SqlWarehouse):
 
     def _open(self, query_tag: str) -> Session:
         return Session(self._connection, query_tag)
+
+    async def query(self, query: AnalyticsQuery, into: Path) -> QueryAnswer:
+        """Run a tenant's question, once every part of it is known to be allowed."""
+        bound = bind(query, _SYSTEM, lambda at: f"@p{at}")
+        looks, pages = query.timeout_s // _SECONDS_PER_LOOK, query.max_rows // PAGE_ROWS
+        await self._connection.admission.admit(_QUERY_CALLS + looks + pages)
+        return await offload_to(_SYSTEM, ask, self._connection, query, bound, into)

@@ -9,10 +9,12 @@ from google.api_core.exceptions import GoogleAPICallError
 from google.auth.exceptions import GoogleAuthError
 from requests.exceptions import ConnectTimeout  # noqa: TID251 - the client's transport
 
+from activities.transport.bounds import AnswerTooLargeError, too_large
 from activities.transport.tls import tls_error
 from contracts.errors import (
     CREDENTIAL_REFUSED,
     AuthExpired,
+    InvalidInput,
     OutcomeUnknown,
     Owner,
     Permanent,
@@ -39,6 +41,8 @@ def classify(error: Exception, operation: str, *, writes: bool) -> WedSyncError:
     Source: cloud.google.com/bigquery/docs/error-messages.
     """
     where: dict[str, Any] = {"system": _SYSTEM, "operation": operation}
+    if isinstance(error, AnswerTooLargeError):
+        return too_large(_SYSTEM, operation, writes=writes)
     if isinstance(error, GoogleAPICallError):
         return _refusal(error, where, writes=writes)
     distrust = tls_error(_SYSTEM, operation, error)
@@ -103,6 +107,28 @@ def unended(operation: str, seconds: int) -> OutcomeUnknown:
         f"BigQuery had not ended {operation} after {seconds} s.",
         system=_SYSTEM,
         operation=operation,
+    )
+
+
+def not_a_select() -> InvalidInput:
+    """Return the error for a question that BigQuery takes for something other than a query."""
+    return InvalidInput(
+        "query_not_a_select",
+        "The query is not one SELECT in BigQuery's eyes; it was not run.",
+        action="Write one SELECT.",
+        operation="query.plan",
+    )
+
+
+def too_expensive() -> Permanent:
+    """Return the error for a question that would read more than the integration pays for; it costs nothing."""
+    return Permanent(
+        "query_too_expensive",
+        "BigQuery would bill the query for more bytes than the integration allows; it was not run.",
+        owner=Owner.TENANT,
+        action="Ask for fewer columns or a shorter time, or raise the integration's maximumBytesBilled.",
+        system=_SYSTEM,
+        operation="query",
     )
 
 

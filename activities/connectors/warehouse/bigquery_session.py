@@ -33,7 +33,8 @@ _REQUEST_TIMEOUT_S = 120.0
 _LIMITS = Limits(total_s=_REQUEST_TIMEOUT_S)
 _NAMES = 20
 """Ids a load is tried under."""
-_FAILURES = (GoogleAPICallError, GoogleAuthError, RequestException)
+FAILURES = (GoogleAPICallError, GoogleAuthError, RequestException, AnswerTooLargeError)
+"""What the client raises, and our bound on an answer inside of it."""
 _LOADED = {
     Type.TEXT: "STRING",
     Type.INTEGER: "INT64",
@@ -114,24 +115,36 @@ class Session:
             OutcomeUnknown: the job may have been taken, and was not found again.
             WedSyncError: otherwise classified by status and reason.
         """
+        job = self.start(operation, sql, writes=writes)
+        try:
+            rows = list(job.result(retry=None, job_retry=None, timeout=JOB_TIMEOUT_S))
+        except TimeoutError:
+            raise unended(operation, JOB_TIMEOUT_S) from None
+        except FAILURES as error:
+            raise classify(error, operation, writes=writes) from None
+        return [tuple(row.values()) for row in rows]
+
+    def start(self, operation: str, sql: str, *, writes: bool, **options: Any) -> Any:
+        """Insert one statement, or one script, as a job and return it.
+
+        Args:
+            operation: what is done.
+            sql: the statement.
+            writes: whether a lost answer leaves the outcome open.
+            options: of the job, as QueryJobConfig names them.
+
+        Raises:
+            WedSyncError: as `run`.
+        """
         job_id = f"wedsync-{uuid.uuid4()}"
-        config = bigquery.QueryJobConfig(use_query_cache=False, labels={"wedsync": self._label})
+        config = bigquery.QueryJobConfig(use_query_cache=False, labels={"wedsync": self._label}, **options)
 
         def insert() -> Any:
             return self._client.query(
                 sql, config, job_id=job_id, retry=None, job_retry=None, timeout=_REQUEST_TIMEOUT_S
             )
 
-        job = self._inserted(operation, job_id, insert, writes=writes)
-        try:
-            rows = list(job.result(retry=None, job_retry=None, timeout=JOB_TIMEOUT_S))
-        except AnswerTooLargeError:
-            raise too_large(_SYSTEM, operation, writes=writes) from None
-        except TimeoutError:
-            raise unended(operation, JOB_TIMEOUT_S) from None
-        except _FAILURES as error:
-            raise classify(error, operation, writes=writes) from None
-        return [tuple(row.values()) for row in rows]
+        return self._inserted(operation, job_id, insert, writes=writes)
 
     @contextmanager
     def transaction(self, operation: str) -> Iterator[None]:
@@ -177,7 +190,7 @@ class Session:
             try:
                 job.result(retry=None, timeout=JOB_TIMEOUT_S)
                 self._client.get_table(f"{self._project}.{work.name}", retry=None, timeout=_REQUEST_TIMEOUT_S)
-            except _FAILURES as error:
+            except FAILURES as error:
                 if known is not None and (known.error_result or isinstance(error, NotFound)):
                     continue
                 raise classify(error, operation, writes=True) from None
@@ -211,7 +224,7 @@ class Session:
             return insert()
         except AnswerTooLargeError:
             raise too_large(_SYSTEM, operation, writes=writes) from None
-        except _FAILURES as error:
+        except FAILURES as error:
             if isinstance(error, GoogleAPICallError) and not isinstance(error, Conflict | ServerError):
                 raise classify(error, operation, writes=writes) from None
             found = self._found(operation, job_id, writes=writes)
@@ -224,7 +237,7 @@ class Session:
             return self._client.get_job(job_id, location=self._location, retry=None, timeout=_REQUEST_TIMEOUT_S)
         except NotFound:
             return None
-        except _FAILURES as error:
+        except FAILURES as error:
             raise classify(error, operation, writes=writes) from None
 
 

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
+from activities.connectors.warehouse.databricks_query import CALLS, ask
 from activities.connectors.warehouse.databricks_session import Session
 from activities.connectors.warehouse.dialect import Dialect
 from activities.connectors.warehouse.model import Column, Table, Type
 from activities.connectors.warehouse.sql_warehouse import SqlWarehouse
+from activities.ports.analytics import QueryAnswer
 from activities.ports.connection import Connection
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, OAuth, RateLimit
+from activities.transform.analytics_sql import bind
+from contracts.analytics import AnalyticsQuery
 from contracts.integration import IntegrationType
+
+_SYSTEM = "databricks"
 
 
 class DatabricksSql(Dialect):
@@ -59,7 +66,7 @@ class Databricks(SqlWarehouse):
     """
 
     manifest: ClassVar[Manifest] = Manifest(
-        system="databricks",
+        system=_SYSTEM,
         title="Databricks",
         family=IntegrationType.DATA_WAREHOUSE,
         api_version="Statement Execution API 2.0",
@@ -98,3 +105,9 @@ class Databricks(SqlWarehouse):
 
     def _open(self, query_tag: str) -> Session:
         return Session(self._connection, query_tag)
+
+    async def query(self, query: AnalyticsQuery, into: Path) -> QueryAnswer:
+        """Run a tenant's question, once every part of it is known to be allowed."""
+        bound = bind(query, _SYSTEM, lambda at: f":p{at}")
+        async with self._connection.together(CALLS):
+            return await ask(self._connection, query, bound, into)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,14 +27,14 @@ T = TypeVar("T")
 
 STATEMENT_TIMEOUT_S = 1_500
 _SYSTEM = "databricks"
-_STATEMENTS = "/api/2.0/sql/statements"
+STATEMENTS = "/api/2.0/sql/statements"
 _VOLUME = f"{RAW}.ETL_FILES"
 _WAIT_S = 50
 """The longest that one request may wait for a statement."""
 _REQUEST_TIMEOUT_S = 120.0
 _LOOK_EVERY_S = 2.0
-_RUNNING = frozenset({"PENDING", "RUNNING"})
-_ENDED_WELL = frozenset({"SUCCEEDED", "CLOSED"})
+RUNNING = frozenset({"PENDING", "RUNNING"})
+ENDED_WELL = frozenset({"SUCCEEDED", "CLOSED"})
 
 
 class Session:
@@ -58,9 +58,7 @@ class Session:
         self._closed = threading.Event()
         # The step runs in a thread of its own, and its requests on a loop of its own.
         self._runner = asyncio.Runner()
-        headers = {"Authorization": f"Bearer {_token(connection)}"}
-        client = open_client(connection, headers=headers, timeout_s=_REQUEST_TIMEOUT_S)
-        self._http = JsonClient(_SYSTEM, client, timeout_s=_REQUEST_TIMEOUT_S, error_word=error_word)
+        self._http = workspace(connection)
 
     def tag(self, query_tag: str) -> None:
         """Keep another tag with the statements from here on."""
@@ -82,7 +80,7 @@ class Session:
             WedSyncError: otherwise classified by HTTP status, error code and SQL state.
         """
         answer = self._execute(operation, sql, writes=writes)
-        if _state(answer) not in _ENDED_WELL:
+        if state_of(answer) not in ENDED_WELL:
             raise failure(answer, operation)
         return self._rows(operation, answer)
 
@@ -136,10 +134,10 @@ class Session:
             "on_wait_timeout": "CONTINUE",
             "query_tags": [{"key": "wedsync", "value": self._tag}],
         }
-        answer = self._ask("POST", _STATEMENTS, operation, body, writes=writes)
+        answer = self._ask("POST", STATEMENTS, operation, body, writes=writes)
         until = time.monotonic() + STATEMENT_TIMEOUT_S
-        while _state(answer) in _RUNNING:
-            path = f"{_STATEMENTS}/{quote(str(answer['statement_id']))}"
+        while state_of(answer) in RUNNING:
+            path = f"{STATEMENTS}/{quote(str(answer['statement_id']))}"
             if time.monotonic() >= until:
                 with suppress(WedSyncError):
                     self._ask("POST", f"{path}/cancel", operation, {}, writes=True)
@@ -153,7 +151,7 @@ class Session:
         chunk = answer.get("result") or {}
         rows = [tuple(row) for row in chunk.get("data_array") or []]
         while (following := chunk.get("next_chunk_index")) is not None:
-            path = f"{_STATEMENTS}/{quote(str(answer['statement_id']))}/result/chunks/{int(following)}"
+            path = f"{STATEMENTS}/{quote(str(answer['statement_id']))}/result/chunks/{int(following)}"
             chunk = self._ask("GET", path, operation)
             rows += [tuple(row) for row in chunk.get("data_array") or []]
         return rows
@@ -172,6 +170,25 @@ class Session:
             raise refusal(error) from None
 
 
+async def admitted() -> None:
+    """Let a request of a step pass that has been admitted as a whole."""
+
+
+def workspace(connection: Connection, admit: Callable[[], Awaitable[None]] = admitted) -> JsonClient:
+    """Return a client of the workspace.
+
+    Args:
+        connection: the workspace and its credential.
+        admit: asked before every request; a step is admitted as a whole.
+
+    Raises:
+        AuthExpired: the credential holds no token.
+    """
+    headers = {"Authorization": f"Bearer {_token(connection)}"}
+    client = open_client(connection, headers=headers, timeout_s=_REQUEST_TIMEOUT_S)
+    return JsonClient(_SYSTEM, client, timeout_s=_REQUEST_TIMEOUT_S, error_word=error_word, admit=admit)
+
+
 def _token(connection: Connection) -> str:
     if "accessToken" not in connection.credential:
         raise AuthExpired(
@@ -183,5 +200,6 @@ def _token(connection: Connection) -> str:
     return connection.secret("accessToken")
 
 
-def _state(answer: dict[str, Any]) -> str:
+def state_of(answer: dict[str, Any]) -> str:
+    """Return the state of a statement, as its answer says it."""
     return str((answer.get("status") or {}).get("state"))

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 from activities.connectors.warehouse.dialect import Dialect
+from activities.connectors.warehouse.redshift_query import ask
 from activities.connectors.warehouse.redshift_session import ADDRESS, Session
 from activities.connectors.warehouse.redshift_sql import RedshiftSql
 from activities.connectors.warehouse.sql_warehouse import SqlWarehouse
+from activities.ports.analytics import QueryAnswer
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
+from activities.transform.analytics_sql import bind
+from activities.transport.offload import offload_to
+from contracts.analytics import AnalyticsQuery
 from contracts.integration import IntegrationType
+
+_QUERY_CALLS = 6
+_SYSTEM = "redshift"
 
 
 class Redshift(SqlWarehouse):
@@ -20,7 +29,7 @@ class Redshift(SqlWarehouse):
     """
 
     manifest: ClassVar[Manifest] = Manifest(
-        system="redshift",
+        system=_SYSTEM,
         title="Amazon Redshift",
         family=IntegrationType.DATA_WAREHOUSE,
         api_version="redshift_connector 2.2",
@@ -50,3 +59,9 @@ class Redshift(SqlWarehouse):
 
     def _open(self, query_tag: str) -> Session:
         return Session(self._connection, query_tag)
+
+    async def query(self, query: AnalyticsQuery, into: Path) -> QueryAnswer:
+        """Run a tenant's question, once every part of it is known to be allowed."""
+        bound = bind(query, _SYSTEM, lambda _: "?")
+        await self._connection.admission.admit(_QUERY_CALLS)
+        return await offload_to(_SYSTEM, ask, self._connection, query, bound, into)

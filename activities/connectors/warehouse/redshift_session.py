@@ -13,6 +13,7 @@ from typing import Any
 import redshift_connector
 from redshift_connector import error as errors
 
+from activities.connectors.warehouse.answers import overdue
 from activities.connectors.warehouse.dialect import name_of, word
 from activities.connectors.warehouse.model import Table
 from activities.connectors.warehouse.redshift_bucket import Bucket
@@ -35,7 +36,8 @@ _FAILURES = (errors.Error, OSError, struct.error)
 """What the driver raises; a message that is cut short reaches its unpacking."""
 _SERIALIZATION = "1023"
 """What Redshift sends as the whole message of a serialisable isolation violation, whose SQLSTATE is its general one."""
-_LOCKED_OR_CANCELLED = frozenset({"40001", "40P01", "55P03", "57014"})
+_CANCELLED = "57014"
+_LOCKED_OR_CANCELLED = frozenset({"40001", "40P01", "55P03", _CANCELLED})
 _FULL = frozenset({"53100", "53200"})
 _MISSING = frozenset({"3D000", "3F000", "42P01"})
 _GENERAL = "XX000"
@@ -117,6 +119,27 @@ class Session:
                 return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
         except _FAILURES as error:
             raise classify(error, operation, writes=writes) from None
+
+    def read(self, operation: str, sql: str, values: Sequence[object], timeout_s: int) -> tuple[Any, list[Any]]:
+        """Return the columns and rows of a SELECT whose values stand as `?`; its transaction ends with the session.
+
+        Source: Amazon Redshift Database Developer Guide, BEGIN (READ ONLY) and statement_timeout.
+
+        Raises:
+            Permanent: `query_timeout`, the cluster has ended it.
+            WedSyncError: otherwise classified by the driver's error class and the SQLSTATE.
+        """
+        self.run(operation, f"SET statement_timeout TO {1_000 * timeout_s}", writes=False)
+        self.run(operation, "BEGIN READ ONLY", writes=False)
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.paramstyle = "qmark"
+                cursor.execute(sql, tuple(values))
+                return cursor.description, list(cursor.fetchall())
+        except _FAILURES as error:
+            if _state(error) == _CANCELLED:
+                raise overdue(_SYSTEM, "Redshift", timeout_s) from None
+            raise classify(error, operation, writes=False) from None
 
     def stage(self, operation: str, directory: str, files: Sequence[Path]) -> None:
         """Put the files and a manifest of exactly them into the tenant's bucket."""
@@ -212,8 +235,7 @@ def classify(error: BaseException, operation: str, *, writes: bool) -> WedSyncEr
     of an isolation violation: Amazon Redshift Database Developer Guide, "Serializable isolation".
     """
     where: dict[str, Any] = {"system": _SYSTEM, "operation": operation}
-    fields = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
-    state = str(fields.get("C", ""))
+    fields, state = _fields(error), _state(error)
     if state.startswith("28"):
         return AuthExpired(
             "credential_refused",
@@ -235,6 +257,14 @@ def classify(error: BaseException, operation: str, *, writes: bool) -> WedSyncEr
         )
     kind = OutcomeUnknown if writes and not state else Transient
     return kind("vendor_unavailable", f"Redshift did not answer {operation}.", **where)
+
+
+def _fields(error: BaseException) -> dict[str, Any]:
+    return error.args[0] if error.args and isinstance(error.args[0], dict) else {}
+
+
+def _state(error: BaseException) -> str:
+    return str(_fields(error).get("C", ""))
 
 
 _GRANT = "Grant the user what the integration's description lists, then start the load again."

@@ -17,7 +17,7 @@ from activities.transport.offload import offload_to
 from contracts.analytics import AnalyticsQuery
 from contracts.integration import IntegrationType
 
-_QUERY_CALLS = 3
+_QUERY_CALLS = 5
 _SYSTEM = "snowflake"
 
 

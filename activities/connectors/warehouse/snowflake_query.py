@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from activities.connectors.warehouse.answers import column, written
 from activities.connectors.warehouse.snowflake_session import Session
 from activities.ports.analytics import QueryAnswer
 from activities.ports.connection import Connection
 from activities.transform.analytics_sql import BoundQuery
-from activities.transform.records import json_value
-from contracts.analytics import AnalyticsQuery, QueryColumn
+from contracts.analytics import AnalyticsQuery
 
 QUERY_ROLE = "queryRole"
 """The setting that names a role which can only read."""
@@ -34,19 +31,8 @@ def ask(connection: Connection, query: AnalyticsQuery, bound: BoundQuery, into: 
         connection = replace(connection, settings={**connection.settings, "role": role})
     session = Session(connection, f"wedsync:query:{query.query_id}", {"STATEMENT_TIMEOUT_IN_SECONDS": query.timeout_s})
     try:
-        with session.reading("query", bound.sql, bound.values) as cursor, into.open("w", encoding="utf-8") as file:
-            columns = [QueryColumn(name=one[0][:255], type=_TYPES.get(one[1], "other")) for one in cursor.description]
-            written, found = 0, 0
-            while page := cursor.fetchmany(_PAGE):
-                found += len(page)
-                kept = page[: query.max_rows - written]
-                _write(file, kept)
-                written += len(kept)
+        with session.reading("query", bound.sql, bound.values, query.timeout_s) as cursor:
+            columns = [column(one[0], _TYPES.get(one[1], "other")) for one in cursor.description]
+            return written(columns, iter(lambda: cursor.fetchmany(_PAGE), []), query.max_rows, into)
     finally:
         session.close()
-    return QueryAnswer(columns, written, truncated=found > written)
-
-
-def _write(file: Any, rows: Sequence[Sequence[Any]]) -> None:
-    for row in rows:
-        file.write(json.dumps([json_value(value) for value in row], ensure_ascii=False) + "\n")

@@ -13,6 +13,7 @@ from typing import Any
 import snowflake.connector
 from snowflake.connector import errors
 
+from activities.connectors.warehouse.answers import overdue
 from activities.connectors.warehouse.dialect import name_of, path_part, word
 from activities.connectors.warehouse.model import RAW, Table
 from activities.ports.connection import Connection
@@ -145,7 +146,7 @@ class Session:
             self.run(operation, f"REMOVE @{_STAGE}/{directory}/{path_part(name)}")
 
     @contextmanager
-    def reading(self, operation: str, sql: str, values: Sequence[object]) -> Iterator[Any]:
+    def reading(self, operation: str, sql: str, values: Sequence[object], timeout_s: int) -> Iterator[Any]:
         """Yield the cursor of a SELECT whose values stand as `%s`.
 
         Raises:
@@ -157,14 +158,7 @@ class Session:
                 yield cursor
         except errors.Error as error:
             if error.errno in _ENDED:
-                raise Permanent(
-                    "query_timeout",
-                    f"Snowflake ended {operation} because it took longer than it may.",
-                    owner=Owner.TENANT,
-                    action="Ask for less, or raise timeoutS.",
-                    system=_SYSTEM,
-                    operation=operation,
-                ) from None
+                raise overdue(_SYSTEM, "Snowflake", timeout_s) from None
             raise self._failure(error, operation, writes=False) from None
 
     @contextmanager

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 from activities.connectors.warehouse.dialect import Dialect
 from activities.connectors.warehouse.sql_warehouse import SqlWarehouse
+from activities.connectors.warehouse.synapse_query import QUERY_LOGIN, ask
 from activities.connectors.warehouse.synapse_session import ADDRESS, HOSTS, Session
 from activities.connectors.warehouse.synapse_sql import SynapseSql
+from activities.ports.analytics import QueryAnswer
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
+from activities.transform.analytics_sql import bind
+from activities.transport.offload import offload_to
+from contracts.analytics import AnalyticsQuery
 from contracts.integration import IntegrationType
+
+_QUERY_CALLS = 4
+_SYSTEM = "synapse"
 
 
 class Synapse(SqlWarehouse):
@@ -19,12 +28,13 @@ class Synapse(SqlWarehouse):
     """
 
     manifest: ClassVar[Manifest] = Manifest(
-        system="synapse",
+        system=_SYSTEM,
         title="Azure Synapse Analytics",
         family=IntegrationType.DATA_WAREHOUSE,
         api_version="TDS 7.4",
         documentation_url="https://learn.microsoft.com/azure/synapse-analytics/sql-data-warehouse/",
         credential_fields=("user", "password", "sasToken"),
+        optional_credential_fields=QUERY_LOGIN,
         default_base_url="",
         hosts=HOSTS,
         ports=(1433,),
@@ -37,6 +47,7 @@ class Synapse(SqlWarehouse):
         batch_size=250_000,
         timeout_s=1_500.0,
         notes=(
+            "queryUser and queryPassword are a login that can only read, for analytics queries; else user asks them.",
             "Never run against a real pool: COPY INTO inside a transaction, distributions and collations are unproven.",
             "A load is found again by its id and digest inside the transaction that would repeat it.",
             "The pool needs READ_COMMITTED_SNAPSHOT, because its readers see what is not committed otherwise.",
@@ -49,3 +60,9 @@ class Synapse(SqlWarehouse):
     def _open(self, query_tag: str) -> Session:
         del query_tag
         return Session(self._connection)
+
+    async def query(self, query: AnalyticsQuery, into: Path) -> QueryAnswer:
+        """Run a tenant's question, once every part of it is known to be allowed."""
+        bound = bind(query, "tsql", lambda _: "%s", escape="%")
+        await self._connection.admission.admit(_QUERY_CALLS)
+        return await offload_to(_SYSTEM, ask, self._connection, query, bound, into)

@@ -15,6 +15,7 @@ from pytds.row_strategies import tuple_row_strategy
 from pytds.tds_base import TDS_ODBC_ON, PreLoginEnc, _TdsLogin
 from pytds.tds_socket import _TdsSocket
 
+from activities.connectors.warehouse.answers import overdue
 from activities.connectors.warehouse.dialect import name_of
 from activities.connectors.warehouse.model import Table
 from activities.connectors.warehouse.synapse_container import Container
@@ -43,6 +44,7 @@ class Session:
 
     Args:
         connection: the pool, credential and settings.
+        answer_timeout_s: how long the pool may be silent before it is told to end a statement.
 
     Raises:
         AuthExpired: the credential is refused.
@@ -51,8 +53,9 @@ class Session:
         Transient: the pool does not answer.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, answer_timeout_s: float = _ANSWER_TIMEOUT_S) -> None:
         self._connection, self._dialect = connection, SynapseSql()
+        self._answer_timeout_s = answer_timeout_s
         self._container = Container(connection)
         with ExitStack() as undone:
             undone.callback(self._container.close)
@@ -90,6 +93,26 @@ class Session:
                 return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
         except _FAILURES as error:
             raise classify(error, operation, writes=writes) from None
+
+    def read(self, operation: str, sql: str, values: Sequence[object]) -> tuple[Any, list[Any]]:
+        """Return the columns and rows of a SELECT whose values stand as `%s`.
+
+        A pool has no limit for one statement: the driver sends an attention when the answer is overdue.
+
+        Source: [MS-TDS], section 2.2.1.7 (attention); Microsoft Learn, sp_executesql.
+
+        Raises:
+            Permanent: `query_timeout`.
+            WedSyncError: otherwise classified by the number of SQL Server's error.
+        """
+        try:
+            with self._session.cursor() as cursor:
+                cursor.execute(sql, tuple(values) or None)
+                return cursor.description, list(cursor.fetchall())
+        except TimeoutError:
+            raise overdue(_SYSTEM, "Synapse", int(self._answer_timeout_s)) from None
+        except _FAILURES as error:
+            raise classify(error, operation, writes=False) from None
 
     def stage(self, operation: str, directory: str, files: Sequence[Path]) -> None:
         """Put the files into the tenant's container."""
@@ -137,7 +160,7 @@ class Session:
                 transport.close()
                 raise classify(error, "session.open", writes=False) from None
             if route is None:
-                transport.settimeout(_ANSWER_TIMEOUT_S)
+                transport.settimeout(self._answer_timeout_s)
                 return NonMarsConnection(pooling=False, key=None, tds_socket=driver)
             transport.close()
             target = _routed(target, route)
@@ -152,7 +175,7 @@ class Session:
         login.database = name_of(self._connection.setting("database"))
         login.enc_flag = PreLoginEnc.ENCRYPT_NOT_SUP
         login.option_flag2, login.bytes_to_unicode = TDS_ODBC_ON, True
-        login.query_timeout = _ANSWER_TIMEOUT_S
+        login.query_timeout = self._answer_timeout_s
         return login
 
 
