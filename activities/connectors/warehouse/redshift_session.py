@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 import struct
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from activities.connectors.warehouse.dialect import name_of, word
 from activities.connectors.warehouse.model import Table
 from activities.connectors.warehouse.redshift_bucket import Bucket
 from activities.connectors.warehouse.redshift_sql import RedshiftSql
+from activities.connectors.warehouse.transactions import committed
 from activities.ports.connection import Connection
 from activities.transport.outbound import Target, dial_blocking, parse
 from activities.transport.relay import Relay
@@ -177,23 +178,9 @@ class Session:
         del operation
         self._bucket.remove(directory, names)
 
-    @contextmanager
-    def transaction(self, operation: str) -> Iterator[None]:
-        """Commit what the block did, or roll all of it back.
-
-        Raises:
-            OutcomeUnknown: the answer to the commit was lost.
-        """
-        self.run(operation, "BEGIN")
-        try:
-            yield
-        except BaseException:
-            try:
-                self.run(operation, "ROLLBACK")
-            except WedSyncError:
-                self.close()
-            raise
-        self.run(operation, "COMMIT")
+    def transaction(self, operation: str) -> AbstractContextManager[None]:
+        """Return a context that commits what its block did, or rolls all of it back."""
+        return committed(self, operation)
 
 
 def _secured(connection: Connection, target: Target) -> socket.socket:

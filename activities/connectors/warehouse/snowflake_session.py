@@ -6,7 +6,7 @@ import base64
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from snowflake.connector import errors
 from activities.connectors.warehouse.answers import overdue
 from activities.connectors.warehouse.dialect import name_of, path_part, word
 from activities.connectors.warehouse.model import RAW, Table
+from activities.connectors.warehouse.transactions import committed
 from activities.ports.connection import Connection
 from activities.transport.gate import Gate
 from activities.transport.outbound import Target, parse
@@ -161,23 +162,9 @@ class Session:
                 raise overdue(_SYSTEM, "Snowflake", timeout_s) from None
             raise self._failure(error, operation, writes=False) from None
 
-    @contextmanager
-    def transaction(self, operation: str) -> Iterator[None]:
-        """Commit what the block did, or roll all of it back.
-
-        Raises:
-            OutcomeUnknown: the answer to the commit was lost.
-        """
-        self.run(operation, "BEGIN")
-        try:
-            yield
-        except BaseException:
-            try:
-                self.run(operation, "ROLLBACK")
-            except WedSyncError:
-                self.close()
-            raise
-        self.run(operation, "COMMIT")
+    def transaction(self, operation: str) -> AbstractContextManager[None]:
+        """Return a context that commits what its block did, or rolls all of it back."""
+        return committed(self, operation)
 
 
 def address_of(connection: Connection) -> Target:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -47,7 +48,7 @@ class WarehouseSession(SqlSession, Protocol):
         ...
 
 
-class SqlWarehouse:
+class SqlWarehouse(ABC):
     """A connector whose steps are SQL; a subclass gives manifest, dialect and sessions."""
 
     manifest: ClassVar[Manifest]
@@ -59,13 +60,13 @@ class SqlWarehouse:
         self._connection = connection
         self._idle: deque[tuple[float, WarehouseSession]] = deque()
 
+    @abstractmethod
     def _open(self, query_tag: str) -> WarehouseSession:
         """Open a session, in a thread.
 
         Raises:
             WedSyncError: the warehouse refuses the credential or does not answer.
         """
-        raise NotImplementedError
 
     async def probe(self) -> ConnectionProbe:
         """Log in, which an idle session would not prove, and select a constant."""

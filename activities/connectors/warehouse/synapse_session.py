@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,11 @@ from activities.connectors.warehouse.synapse_container import Container
 from activities.connectors.warehouse.synapse_failures import classify, dirty_reads, without_tls
 from activities.connectors.warehouse.synapse_sql import SynapseSql
 from activities.connectors.warehouse.synapse_tls import NoTlsError, SecuredSocket
+from activities.connectors.warehouse.transactions import committed
 from activities.ports.connection import Connection
 from activities.transport.outbound import Target, dial_blocking, is_among, parse, refused
 from activities.transport.tls import tls_context, tls_error
-from contracts.errors import Transient, WedSyncError
+from contracts.errors import Transient
 
 ADDRESS = "https://{host}:1433"
 HOSTS = ("*.sql.azuresynapse.net", "*.database.windows.net")
@@ -129,23 +130,9 @@ class Session:
         del operation
         self._container.remove(directory, names)
 
-    @contextmanager
-    def transaction(self, operation: str) -> Iterator[None]:
-        """Commit what the block did, or roll all of it back.
-
-        Raises:
-            OutcomeUnknown: the answer to the commit was lost.
-        """
-        self.run(operation, "BEGIN TRANSACTION")
-        try:
-            yield
-        except BaseException:
-            try:
-                self.run(operation, "ROLLBACK TRANSACTION")
-            except WedSyncError:
-                self.close()
-            raise
-        self.run(operation, "COMMIT TRANSACTION")
+    def transaction(self, operation: str) -> AbstractContextManager[None]:
+        """Return a context that commits what its block did, or rolls all of it back."""
+        return committed(self, operation, "TRANSACTION")
 
     def _opened(self, target: Target) -> NonMarsConnection:
         """Log in, following the pool's own word where to; each place is dialled by us and under our TLS."""
