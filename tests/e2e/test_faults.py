@@ -227,6 +227,8 @@ def test_a_worker_killed_while_the_crm_works_on_its_job_doubles_no_record(
     file = tmp_path / "weddings.parquet"
     assert write_weddings(["--rows", str(ROWS), "--format", "parquet", "--out", str(file)]) == 0
     assert api.post(f"{BASE}/integrations", json=SALESFORCE).is_success
+    # The weddings another test has left there are the first of these, and equal to them.
+    held = len(emulators.objects("salesforce", "Wedding__c"))
     since = max((item["seq"] for item in emulators.effects("salesforce")), default=0)
     asked = max((item["seq"] for item in emulators.requests("salesforce")), default=0)
     emulators.fault("salesforce", "hang", method="GET", path="jobs/ingest/", delayS=60, count=1)
@@ -243,7 +245,7 @@ def test_a_worker_killed_while_the_crm_works_on_its_job_doubles_no_record(
     view = ended(api, location)
     assert view["outcome"] == "success"
     found = Counter(item["kind"] for item in emulators.effects("salesforce", since))
-    assert found == {"job.created": 1, "Wedding__c.created": ROWS}
+    assert found == {"job.created": 1, "Wedding__c.created": ROWS - held}
 
 
 def test_f1_f2_a_worker_killed_in_the_middle_of_a_push_sends_at_most_its_open_batches_again(
