@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from activities.transform.identifiers import literal, quote
 from activities.transform.reading import broken_lines, numbered_rows, reading
 from activities.transform.star import FIELDS
 from contracts.dataset import SourceFormat
-from contracts.errors import InvalidInput
+from contracts.errors import InvalidInput, Owner, Permanent
 from contracts.etl import Layer
 from contracts.integration import FieldMapping
 
@@ -71,7 +72,7 @@ def engine(scratch: Path, path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """Yield a database that spills to `scratch` and can open nothing else but the file's directory.
 
     Raises:
-        InvalidInput: the file is not of that format, or its records do not fit into memory.
+        Permanent: `memory_exceeded`, rows that could be read do not fit into memory.
     """
     with duckdb.connect() as connection:
         # Work is shared out by row groups: small ones let two threads work on a load of usual size.
@@ -99,10 +100,11 @@ def engine(scratch: Path, path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         try:
             yield connection
         except duckdb.OutOfMemoryException:
-            raise InvalidInput(
-                "records_too_large",
-                "The source's records are too long to be read within a load's memory.",
-                action="Shorten their longest fields, or send the file as CSV or Parquet.",
+            raise Permanent(
+                "memory_exceeded",
+                f"The rows could be read, but not be worked on within the {_MEMORY} of a load.",
+                owner=Owner.ENGINEER,
+                action="Load a part of the rows at a time, by changedSince and changedBefore, until this is mended.",
             ) from None
 
 
@@ -209,12 +211,26 @@ def write_parts(
 
 
 def write_quarantine(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
-    """Write the rejected rows as NDJSON {rowNumber, reasons, record}; returns their number."""
-    select = (
-        f"SELECT {quality.ROW} AS \"rowNumber\", string_split({quality.REASONS}, ',') AS reasons, record "
-        f"FROM rejected ORDER BY 1"
-    )
-    return _copy(connection, select, path, "FORMAT JSON")
+    """Write the rejected rows as NDJSON {rowNumber, reasons, record} in the order of their numbers; returns how many.
+
+    A few at a time: records are as long as their sources make them, and are sorted in memory.
+    """
+    slices = connection.execute(
+        f"SELECT {quality.ROW} // {_GROUP_ROWS} AS slice FROM rejected GROUP BY slice ORDER BY slice"
+    ).fetchall()
+    written = 0
+    piece = path.with_name(f"{path.name}.piece")
+    with path.open("wb") as whole:
+        for (number,) in slices:
+            first = int(number) * _GROUP_ROWS
+            select = (
+                f"SELECT {quality.ROW} AS \"rowNumber\", string_split({quality.REASONS}, ',') AS reasons, record "
+                f"FROM rejected WHERE {quality.ROW} BETWEEN {first} AND {first + _GROUP_ROWS - 1} ORDER BY 1"
+            )
+            written += _copy(connection, select, piece, "FORMAT JSON")
+            with piece.open("rb") as part:
+                shutil.copyfileobj(part, whole)
+    return written
 
 
 def _copy(connection: duckdb.DuckDBPyConnection, select: str, path: Path, options: str) -> int:

@@ -19,15 +19,19 @@ _DELIMITERS = (",", ";", "\t", "|")
 
 @contextmanager
 def reading(file_format: SourceFormat) -> Iterator[None]:
-    """Say of a file that DuckDB cannot read that it is not of its format.
+    """Say of a file that DuckDB cannot read why that is.
 
     Raises:
-        InvalidInput: `file_unreadable`.
+        InvalidInput: `file_unreadable`, it is not of its format, or `records_too_large` for the memory of a load.
     """
     try:
         yield
     except duckdb.OutOfMemoryException:
-        raise
+        raise InvalidInput(
+            "records_too_large",
+            "The source's records are too long to be read within a load's memory.",
+            action="Shorten their longest fields, or send the file as CSV or Parquet.",
+        ) from None
     except (duckdb.Error, csv.Error, UnicodeError):
         raise _not_readable(file_format) from None
 

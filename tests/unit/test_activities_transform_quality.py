@@ -180,6 +180,20 @@ def test_records_that_do_not_fit_into_memory_are_the_tenants_to_shorten(tmp_path
     assert caught.value.detail.code == "records_too_large"
 
 
+def test_long_rejected_records_are_kept_in_the_order_of_their_rows_though_together_they_exceed_the_memory(tmp_path):
+    source, quarantine = tmp_path / "source.csv", tmp_path / "quarantine.ndjson"
+    values, padding = ",".join(list({**GOOD, "total_revenue": "-1"}.values())[1:]), "x" * 4_000
+    with source.open("w") as file:
+        file.write(f"{','.join(GOOD)},padding\n")
+        file.writelines(f"{n},{values},{padding}\n" for n in range(1, 120_001))
+    with extract.engine(tmp_path, source) as connection:
+        names = reading.columns_of(connection, source, SourceFormat.CSV)
+        extract.judge(connection, source, SourceFormat.CSV, names, [])
+        assert extract.write_quarantine(connection, quarantine) == 120_000
+    with quarantine.open() as lines:
+        assert [json.loads(line)["rowNumber"] for line in lines] == list(range(1, 120_001))
+
+
 def test_a_file_of_another_format_is_not_readable(tmp_path):
     source = tmp_path / "source.parquet"
     source.write_text("wedding_id\nw-1\n")
