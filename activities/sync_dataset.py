@@ -12,6 +12,7 @@ import duckdb
 
 from activities.ports.connector import DatasetColumn
 from activities.transform.identifiers import literal, quote
+from activities.transform.memory import within
 from contracts.errors import InvalidInput
 from contracts.sync import Books, RecordResult, RecordStatus
 
@@ -27,6 +28,9 @@ _SQL_TYPES = {
 _FITTING_SHARE = 0.95
 """A column has a type when at least this share of its values reads as that type; the others are misfits."""
 _ROWS = 5_000
+_MEMORY = "192MB"
+_GROUP_ROWS = 20_480
+"""Rows of a Parquet row group, which is whole in memory before it is written."""
 _ID, _REJECTED, _REASON = '"~id"', '"~rejected"', '"~reason"'
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -51,22 +55,27 @@ def build_dataset(parts: Sequence[Path], columns: Sequence[str], folder: Path) -
 
     Raises:
         InvalidInput: no column, or a column name with control characters.
+        Permanent: `memory_exceeded`.
     """
     if not columns or any(_UNSAFE.search(name) for name in columns):
         raise InvalidInput("columns_missing", "The report has no columns to publish.", action="Check the report's id.")
     limits: dict[str, str | bool | int | float | list[str]] = {
         "threads": "2",
-        "memory_limit": "256MB",
+        "memory_limit": _MEMORY,
         "temp_directory": str(folder / "spill"),
     }
-    with closing(duckdb.connect(":memory:", config=limits)) as connection:
+    with (
+        within(_MEMORY, "Publish a part of the report, by dataFilters, meanwhile."),
+        closing(duckdb.connect(":memory:", config=limits)) as connection,
+    ):
         connection.execute(_view(parts, columns))
         types = _types(connection, columns)
         connection.execute(_typed(columns, types))
         target = folder / "dataset.parquet"
         shown = ", ".join(quote(name) for name in columns)
         connection.execute(
-            f"COPY (SELECT {shown} FROM typed WHERE {_REASON} = '') TO {literal(str(target))} (FORMAT parquet)"
+            f"COPY (SELECT {shown} FROM typed WHERE {_REASON} = '') TO {literal(str(target))} "
+            f"(FORMAT parquet, ROW_GROUP_SIZE {_GROUP_ROWS})"
         )
         outcomes = folder / "outcomes.ndjson"
         books = _outcomes(connection, outcomes)

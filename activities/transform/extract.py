@@ -13,10 +13,11 @@ import duckdb
 
 from activities.transform import protection, quality
 from activities.transform.identifiers import literal, quote
+from activities.transform.memory import within
 from activities.transform.reading import broken_lines, numbered_rows, reading
 from activities.transform.star import FIELDS
 from contracts.dataset import SourceFormat
-from contracts.errors import InvalidInput, Owner, Permanent
+from contracts.errors import InvalidInput
 from contracts.etl import Layer
 from contracts.integration import FieldMapping
 
@@ -97,15 +98,8 @@ def engine(scratch: Path, path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
             "lock_configuration = true",
         ):
             connection.execute(f"SET {setting}")
-        try:
+        with within(_MEMORY, "Load the rows a part at a time, by changedSince and changedBefore, meanwhile."):
             yield connection
-        except duckdb.OutOfMemoryException:
-            raise Permanent(
-                "memory_exceeded",
-                f"The rows could be read, but not be worked on within the {_MEMORY} of a load.",
-                owner=Owner.ENGINEER,
-                action="Load a part of the rows at a time, by changedSince and changedBefore, until this is mended.",
-            ) from None
 
 
 def judge(

@@ -12,10 +12,10 @@ from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import JsonValue
 
 from activities.ports.connector import SourcePage
+from activities.transform.parquet import batches
 from activities.transform.records import json_value
 from contracts.dataset import DataSource, SourceFormat
 from contracts.errors import InvalidInput
@@ -134,10 +134,9 @@ def _object(line: str, number: int) -> Row:
 
 
 def _parquet(path: Path) -> Iterator[Row]:
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=PAGE_ROWS):
-            for row in batch.to_pylist():
-                yield {name: _plain(value) for name, value in row.items()}
+    for batch in batches(path, PAGE_ROWS):
+        for row in batch.to_pylist():
+            yield {name: _plain(value) for name, value in row.items()}
 
 
 def _plain(value: Any) -> JsonValue:

@@ -45,6 +45,18 @@ def bulk() -> list[Row]:
     ]
 
 
+def memory() -> list[Row]:
+    """Return the figures of the worker of one large sync."""
+    found = run("-m", "tests.benchmarks.bench_memory")
+    name = f"{found['rows']:,} weddings into Tableau"
+    return [
+        Row(f"{name}: worker's peak memory", found["peak_mb"], 512, "MB"),
+        Row(f"{name}: worker's memory before", found["resting_mb"], None, "MB"),
+        Row(f"{name}: rows missing", found["missing"], 0, "rows"),
+        Row(f"{name}: ours", found["seconds"], None, "s"),
+    ]
+
+
 def notify() -> list[Row]:
     """Return the figures of one notification to three systems."""
     found = run("-m", "tests.benchmarks.bench_notify")
@@ -198,6 +210,7 @@ def measured(sizes: list[int]) -> Iterator[Row]:
     yield from fairness()
     yield from emergency()
     yield from bulk()
+    yield from memory()
     yield from keys()
     yield from kills()
     yield from transform()
@@ -211,14 +224,13 @@ def measured(sizes: list[int]) -> Iterator[Row]:
         found, table = snowflake(rows)
         loads.append(found)
         yield from table
-    if len(loads) > 1:
-        yield from growth(loads)
+    yield from growth(loads)
 
 
 def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", default="100000,1000000", help="sizes of the warehouse loads, comma-separated")
+    parser.add_argument("--rows", default="100000,1000000,5000000", help="sizes of the loads, comma-separated")
     sizes = [int(size) for size in parser.parse_args().rows.split(",")]
     table = Table("figure", "found", "limit", "unit", "")
     for row in measured(sizes):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from uuid import NAMESPACE_OID, uuid5
 
 import pantab
 import pyarrow as pa
@@ -73,6 +74,20 @@ async def test_a_second_publication_replaces_the_first_and_adds_no_schedule(
     second = await tableau.publish(request_of)
     assert second.remote_id == first.remote_id
     assert len(emulators.objects("tableau", "datasources")) == len(emulators.objects("tableau", "tasks")) == 1
+
+
+async def test_a_large_extract_travels_in_pieces_and_arrives_whole(
+    tableau: Tableau, emulators: Emulators, request_of: PublishRequest
+):
+    rows = 300_000
+    noise = [uuid5(NAMESPACE_OID, str(number)).hex for number in range(rows)]
+    table = {"season": noise, "revenue": [float(number) for number in range(rows)], "guests": list(range(rows))}
+    pq.write_table(pa.table(table), request_of.files[0])
+    answer = await tableau.publish(request_of)
+    pieces = [item for item in emulators.requests("tableau") if item["operation"] == "appendToFileUpload"]
+    assert len(pieces) > 1
+    [published] = [item for item in emulators.effects("tableau") if item["kind"].startswith("datasource")]
+    assert (answer.rows, published["body"]["rows"]) == (rows, rows)
 
 
 async def test_provisioning_makes_the_project_once(emulators: Emulators):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from activities.transform import extract, reading
 from contracts.dataset import SourceFormat
-from contracts.errors import InvalidInput
+from contracts.errors import InvalidInput, Owner, Permanent
 from contracts.etl import Layer
 from contracts.integration import FieldMapping
 
@@ -178,6 +178,12 @@ def test_records_that_do_not_fit_into_memory_are_the_tenants_to_shorten(tmp_path
     ):
         reading.columns_of(connection, source, SourceFormat.NDJSON)
     assert caught.value.detail.code == "records_too_large"
+
+
+def test_rows_that_were_read_but_cannot_be_worked_on_within_memory_are_ours_to_mend(tmp_path):
+    with pytest.raises(Permanent) as caught, extract.engine(tmp_path, tmp_path / "source.csv") as connection:
+        connection.execute("SELECT list(repeat('x', 100_000)) FROM range(20_000)").fetchall()
+    assert (caught.value.detail.code, caught.value.detail.owner) == ("memory_exceeded", Owner.ENGINEER)
 
 
 def test_long_rejected_records_are_kept_in_the_order_of_their_rows_though_together_they_exceed_the_memory(tmp_path):

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from activities.ports.connector import DatasetColumn, PublishRequest
+from activities.transform.parquet import batches
 from contracts.base import JsonObject
 from contracts.errors import InvalidInput
 
@@ -102,10 +103,9 @@ def _part(request_id: str, number: int, rows: list[str]) -> Part:
 def _rows(request: PublishRequest) -> Iterator[dict[str, Any]]:
     names = [column.name for column in request.columns]
     for path in request.files:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=_PART_ROWS, columns=names):
-                for row in batch.to_pylist():
-                    yield {name: _value(row[name]) for name in names}
+        for batch in batches(path, _PART_ROWS, names):
+            for row in batch.to_pylist():
+                yield {name: _value(row[name]) for name in names}
 
 
 def _is_taken(value: Any) -> bool:

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from activities.ports.connector import PublishRequest
+from activities.transform.parquet import batches
 from contracts.base import JsonObject
 from contracts.errors import InvalidInput
 
@@ -136,10 +135,9 @@ def _body(rows: Sequence[Mapping[str, Any]], version: str) -> bytes:
 def _rows(request: PublishRequest, columns: Columns) -> Iterator[dict[str, Any]]:
     names = [column.name for column in request.columns]
     for path in request.files:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=_PART_ROWS, columns=names):
-                for row in batch.to_pylist():
-                    yield {name: columns.value(name, row[name]) for name in names}
+        for batch in batches(path, _PART_ROWS, names):
+            for row in batch.to_pylist():
+                yield {name: columns.value(name, row[name]) for name in names}
 
 
 def _list(names: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from xml.etree.ElementTree import ParseError
 import tableauserverclient as tsc
 from requests import Response, Session  # noqa: TID251 - the SDK takes its transport from this library only
 from requests.exceptions import ConnectTimeout, RequestException  # noqa: TID251
+from tableauserverclient.config import config as sizes
 from tableauserverclient.server.endpoint import exceptions as refusals
 from tableauserverclient.server.exceptions import EndpointUnavailableError
 
@@ -38,7 +40,10 @@ _TIMEOUT_S = (10.0, 300.0)
 _PROBE_CALLS = 3
 _PROVISION_CALLS = 5
 _PUBLISH_CALLS = 10
-_CHUNK_BYTES = 50 * 1024 * 1024
+_MB = 1 << 20
+# The SDK holds what it sends at once several times in memory, and takes these sizes from the environment alone.
+for _size in ("TSC_CHUNK_SIZE_MB", "TSC_FILESIZE_LIMIT_MB"):
+    os.environ.setdefault(_size, "8")
 
 logging.getLogger("TSC").setLevel(logging.WARNING)
 
@@ -88,7 +93,7 @@ class Tableau:
         notes=(
             "siteName is the site's contentUrl.",
             "Tableau publishes no general rate limit; 100 requests per 10 s are ours, counted when a session begins.",
-            "A publication makes about eight requests, more above 64 MB, where the file travels in chunks.",
+            "A publication makes about eight requests, more above 8 MB, where the file travels in chunks of them.",
         ),
     )
 
@@ -156,7 +161,7 @@ class Tableau:
             return PublishAnswer(str(published.id), rows, exchange.count)
 
         try:
-            return await self._run(_PUBLISH_CALLS + path.stat().st_size // _CHUNK_BYTES, send)
+            return await self._run(_PUBLISH_CALLS + path.stat().st_size // (sizes.CHUNK_SIZE_MB * _MB), send)
         finally:
             path.unlink(missing_ok=True)
 

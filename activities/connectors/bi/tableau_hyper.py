@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from tableauhyperapi import TableName
 
 from activities.ports.connector import DatasetColumn
+from activities.transform.parquet import batches
 
 TABLE = TableName("Extract", "Extract")
 """The table Tableau expects in a published extract."""
@@ -46,6 +47,5 @@ def write_hyper(files: Sequence[Path], columns: Sequence[DatasetColumn], target:
 
 def _batches(files: Sequence[Path], schema: Any) -> Iterator[Any]:
     for path in files:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=schema.names):
-                yield from pa.Table.from_batches([batch]).select(schema.names).cast(schema).to_batches()
+        for batch in batches(path, _BATCH_ROWS, schema.names):
+            yield from pa.Table.from_batches([batch]).select(schema.names).cast(schema).to_batches()
