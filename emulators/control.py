@@ -76,6 +76,7 @@ class Control:
             Route("/_emulators/{system}/objects/{type:path}", self._objects),
             Route("/_emulators/{system}/snapshot", self._take_snapshot, methods=["POST"]),
             Route("/_emulators/{system}/restore", self._restore, methods=["POST"]),
+            Route("/_emulators/{system}/reset", self._reset_one, methods=["POST"]),
             Route("/_emulators/{system}/faults", self._faults, methods=methods),
             Route(
                 "/_emulators/{system}/faults/{id:int}",
@@ -183,6 +184,13 @@ class Control:
                 502,
             )
         return JSONResponse({"reset": [*self._emulators, *self._external]})
+
+    async def _reset_one(self, request: Request) -> Response:
+        emulator = self._system(request)
+        if emulator is None:
+            return _unknown()
+        emulator.reset()
+        return Response(status_code=204)
 
     async def _reset_external(self, url: str) -> bool:
         try:

@@ -39,7 +39,7 @@ def example(name: str) -> Any:
 def studio(api: httpx.Client, emulators: Emulators) -> Emulators:
     """The three vendors of the example, as they are right after they were connected."""
     if not all(emulators.restore(name) for name in INTENDED):
-        emulators.reset()
+        emulators.reset(*INTENDED)
         for name in INTENDED:
             connect(api, name)
             emulators.snapshot(name)

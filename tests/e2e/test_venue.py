@@ -35,7 +35,7 @@ def example(name: str) -> Any:
 def venue(api: httpx.Client, emulators: Emulators) -> Iterator[Emulators]:
     """The venue's systems, as they are right after they were connected, before the test and after it."""
     if not all(emulators.restore(name) for name in INTENDED):
-        emulators.reset()
+        emulators.reset(*INTENDED)
         for name in INTENDED:
             answer = api.post(f"{BASE}/integrations", json=example(f"integration-{name}"))
             assert answer.is_success, answer.text

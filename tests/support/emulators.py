@@ -82,9 +82,10 @@ class Emulators:
         """Remove every fault of a system, and an open rate-limit window with them."""
         self._client.delete(f"/_emulators/{system}/faults").raise_for_status()
 
-    def reset(self) -> None:
-        """Put every system back to its first state: no effects, no requests, no faults."""
-        self._client.post("/_emulators/reset").raise_for_status()
+    def reset(self, *systems: str) -> None:
+        """Put these systems, or every one, back to their first state: no effects, no requests, no faults."""
+        for path in [f"{system}/reset" for system in systems] or ["reset"]:
+            self._client.post(f"/_emulators/{path}").raise_for_status()
 
     def abort_abandoned(self, system: str) -> int:
         """Abort the transactions of sessions that are silent, as the vendor does after a while; returns how many."""
