@@ -1,6 +1,6 @@
 # Thin: every tool's settings are in pyproject.toml.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench lock clean
+.PHONY: help setup demo test check seams bench lock clean
 export PYTHONDONTWRITEBYTECODE :=
 
 PYTHON ?= python3
@@ -55,6 +55,9 @@ check: setup ## format, lint, types, import rules
 test: setup ## every test but the measurements
 	$(BIN)/python -m pytest -q -n 2 --max-worker-restart 2 --durations 15 --ignore tests/e2e tests
 	$(BIN)/python -m pytest -q --durations 10 tests/e2e
+
+seams: setup ## lose a worker at every statement of every warehouse; the tests try some of them
+	$(BIN)/python -m pytest -q -n 2 --every-seam -k lost_at_any_seam tests/contract
 
 bench: setup .venv-dlt/.installed ## ratios against the bare paths, in one run
 	$(BIN)/python -m tests.benchmarks

@@ -41,6 +41,16 @@ _TOGETHER = {
 }
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--every-seam", action="store_true", help="lose a worker at every statement of every warehouse")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "first_seam" in metafunc.fixturenames:
+        every = range(1, metafunc.cls.seams + 1)
+        metafunc.parametrize("first_seam", every if metafunc.config.getoption("every_seam") else every[:1])
+
+
 class _Scheduling(LoadScopeScheduling):
     """Keeps the tests of a module in one process, and all that share a warehouse's stand-in in one too.
 

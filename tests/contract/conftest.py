@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from importlib.util import find_spec
@@ -18,6 +17,7 @@ from emulators import server
 from emulators.serving import Server
 from tests.support.emulators import Emulators
 from tests.support.hubspot_account import patient
+from tests.support.listeners import open_listener
 from tests.support.loopback import loopback_client
 from tests.support.tls_servers import Listener
 
@@ -35,7 +35,7 @@ def served_emulators(request: pytest.FixtureRequest, tmp_path_factory: pytest.Te
     """
     wanted = getattr(request.module, "EMULATED", server.SYSTEMS)
     application = _application(tmp_path_factory.mktemp("emulators"), wanted)
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = open_listener()
     # A connection kept alive longer than any test's pause leaves no race between its reuse and its close.
     config = uvicorn.Config(
         application, log_level="error", access_log=False, timeout_keep_alive=600, timeout_graceful_shutdown=1

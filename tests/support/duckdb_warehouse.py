@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import duckdb
 
@@ -53,6 +53,31 @@ class Session:
         found = self.connection.execute(f"SELECT * FROM {table} ORDER BY {order}")
         names = [column[0] for column in found.description]
         return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+
+class StatementByStatement(Session):
+    """A connection without transactions over statements; what it holds outlives the worker."""
+
+    @contextmanager
+    def transaction(self, operation: str) -> Iterator[None]:
+        yield
+
+    def append(self, operation: str, table: Table, batch_id: str, directory: str, names: Sequence[str]) -> None:
+        inserts = (f"INSERT INTO {table.name} BY NAME SELECT * FROM '{self._files[name]}'" for name in names)
+        script = f"BEGIN; DELETE FROM {table.name} WHERE BATCH_ID = '{batch_id}'; {'; '.join(inserts)}; COMMIT"
+        self.run(operation, script)
+
+    def close(self) -> None:
+        """Hold nothing that would end with the worker."""
+
+
+class RepeatableSql(Dialect):
+    """Every statement can be repeated by itself."""
+
+    transactional: ClassVar[bool] = False
+
+    def refill(self, table: Table, select: str) -> list[str]:
+        return [f"BEGIN; {'; '.join(super().refill(table, select))}; COMMIT"]
 
 
 def warehouse() -> tuple[Loader, Session]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from starlette.routing import Route
 
 from activities.security.signatures import SignedRequest
 from emulators.serving import Server
+from tests.support.listeners import open_listener
 
 
 @dataclass
@@ -39,7 +39,7 @@ def receiving() -> Iterator[Receiver]:
     """Serve a receiver of any path until the block ends."""
     receiver = Receiver()
     application = Starlette(routes=[Route("/{path:path}", receiver.take, methods=["GET", "POST"])])
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = open_listener()
     receiver.url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1/hooks/any/token"
     server = Server(uvicorn.Config(application, log_level="error", access_log=False, timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="receiver", daemon=True)

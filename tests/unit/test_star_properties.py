@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -13,13 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from activities.connectors.warehouse import loading, model, statements
+from activities.connectors.warehouse import loading, marts, model, statements
 from activities.connectors.warehouse.loading import Loader
 from activities.connectors.warehouse.model import VENUES, dimension
 from activities.transform.star import VENUE
+from contracts.errors import Transient
 from contracts.etl import EtlBatch, Layer
-from tests.support.duckdb_warehouse import Session, warehouse
-from tests.support.warehouse_suite import layer
+from tests.support.duckdb_warehouse import RepeatableSql, Session, StatementByStatement, warehouse
+from tests.support.warehouse_suite import Dying, layer
 
 DAY = date(2027, 1, 1)
 COMPOUND = dimension("VENUES", "VENUE_SK", VENUE, "VENUE_FINGERPRINT", key_fields=2)
@@ -157,6 +159,7 @@ def _venues_have_two_keys():
     changed = tuple(COMPOUND if one is VENUES else one for one in model.DIMENSIONS)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loading, "DIMENSIONS", changed)
+        patch.setattr(marts, "DIMENSIONS", changed)
         patch.setattr(statements, "DIMENSIONS", changed)
         yield
 
@@ -213,6 +216,40 @@ def test_the_books_of_a_load_close_whatever_came_before_it(loads: Any, *, dated:
         result = bring(loader, Path(name), len(loads) - 1, *loads[-1], dated=dated)
     rows = len(loads[-1][1])
     assert result.created + result.updated + result.unchanged == result.standing == rows
+
+
+def rows_of_marts(session: Session) -> dict[str, list[dict[str, Any]]]:
+    """Return all rows of the marts, without the times at which they were written."""
+    times = {"CREATED_AT", "UPDATED_AT"}
+    return {
+        table.name: [
+            {name: value for name, value in row.items() if name not in times}
+            for row in session.rows(table.name, table.names[0])
+        ]
+        for table in model.MART_TABLES
+    }
+
+
+@settings(max_examples=25)
+@given(loads=LOADS, dated=st.booleans(), at=st.integers(1, 60), after=st.booleans())
+def test_f3_without_transactions_a_load_cut_anywhere_ends_like_a_whole_one(
+    loads: Any, *, dated: bool, at: int, after: bool
+):
+    held, told_books = [], []
+    for cut in (0, at):
+        session = StatementByStatement()
+        loader = Loader(session, RepeatableSql(), "duckdb")
+        loader.provision()
+        with TemporaryDirectory() as folder:
+            for number, (day, rows) in enumerate(loads):
+                dying = Loader(Dying(session, cut, after=after), RepeatableSql(), "duckdb")
+                with suppress(Transient):
+                    bring(dying, Path(folder), number, day, rows, dated=dated)
+                books = bring(loader, Path(folder), number, day, rows, dated=dated)
+        held.append(rows_of_marts(session))
+        told_books.append(books)
+    assert held[0] == held[1]
+    assert told_books[0] == told_books[1]
 
 
 def test_versions_keep_their_keys_when_a_late_load_splits_one(tmp_path: Path):

@@ -10,8 +10,9 @@ from contextlib import suppress
 from typing import ClassVar, Protocol, TypeVar
 
 from activities.connectors.warehouse.dialect import Dialect
-from activities.connectors.warehouse.loading import Loader, SqlSession
+from activities.connectors.warehouse.loading import Loader
 from activities.connectors.warehouse.model import TABLES
+from activities.connectors.warehouse.steps import SqlSession
 from activities.ports.connection import Connection
 from activities.ports.manifest import Manifest
 from activities.ports.warehouse import LayerFiles
@@ -25,7 +26,7 @@ T = TypeVar("T")
 _PROBE_CALLS = 4
 _PROVISION_CALLS = 2 * len(TABLES) + 20
 _LAYER_CALLS, _CALLS_PER_FILE = 20, 3
-_MARTS_CALLS = 70
+_MARTS_CALLS = 90
 _ANALYTICS_CALLS = 20
 _OPTIMIZE_CALLS = 40
 _IDLE_S = 60.0

@@ -134,7 +134,9 @@ class Statements:
             "AND c.EFFECTIVE_DATE < o.EXPIRY_DATE "
             f"GROUP BY {_listed('o', dimension.business_key)}, o.EFFECTIVE_DATE"
         )
-        fresh = f"ROW_NUMBER() OVER (ORDER BY v.ROW_NUMBER, v.VERSION, {_listed('v', dimension.business_key)})"
+        order = f"v.ROW_NUMBER, v.VERSION, {_listed('v', dimension.business_key)}"
+        # Numbered among themselves, so that a story told again gives the keys it gave before.
+        fresh = f"ROW_NUMBER() OVER (PARTITION BY CASE WHEN k.KEPT IS NULL THEN 1 ELSE 0 END ORDER BY {order})"
         return (
             f"SELECT COALESCE(k.KEPT, {_highest(table, key)} + {fresh}), {_listed('v', dimension.attributes)}, "
             f"v.EFFECTIVE_DATE, v.EXPIRY_DATE, v.VERSION, v.FINGERPRINT FROM ({versions}) v LEFT JOIN ({kept}) k "
