@@ -12,7 +12,7 @@ from temporalio import activity
 from activities.access import Access
 from activities.batch_apply import BatchApply
 from activities.notify import LEASE, Notify
-from activities.ports.connector import DeliveryConnector
+from activities.ports.delivery import DeliveryConnector
 from activities.remembering import remembering
 from activities.storage.ledger import EffectLedger
 from activities.storage.staging import Staging

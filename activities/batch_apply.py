@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 
-from activities.ports.connector import BatchDeliveryConnector, DeliveryConnector
+from activities.ports.delivery import BatchDeliveryConnector, DeliveryConnector
 from activities.standing import standing
 from activities.storage.ledger import EffectLedger
 from activities.sync_push import BATCH_REFUSED

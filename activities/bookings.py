@@ -11,8 +11,8 @@ from temporalio import activity
 
 from activities.access import Access
 from activities.booking_news import BookingNews, tell
+from activities.ports.availability import AvailabilityConnector
 from activities.ports.bookings import BookingConnector
-from activities.ports.connector import AvailabilityConnector
 from activities.ports.manifest import Capability
 from activities.storage.booking_mirror import BookingMirror, MirroredSession
 from activities.storage.connections import ConnectionStore, StoredConnection

@@ -7,7 +7,7 @@ from datetime import datetime
 from temporalio import activity
 
 from activities.access import Access
-from activities.ports.connector import DeliveryConnector
+from activities.ports.delivery import DeliveryConnector
 from activities.ports.manifest import Capability
 from activities.storage.escalation_policies import EscalationPolicyStore
 from activities.storage.ledger import EffectLedger, LedgerEntry

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from activities.ports.connector import SourceConnector, SourcePage
+from activities.ports.sources import SourceConnector, SourcePage
 from activities.storage.staging import Staging
 from contracts.dataset import STAGED_FILE_LOST, DataSource, SourceFormat
 from contracts.errors import InvalidInput, WedSyncError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from temporalio import activity
 
 from activities.access import Access
-from activities.ports.connector import DeliveryConnector
+from activities.ports.delivery import DeliveryConnector
 from activities.transform.followers import facts_delivery
 from contracts.effects import FollowerRequest, RoutingPlan, TargetPlan
 from contracts.errors import InvalidInput

@@ -5,8 +5,8 @@ from __future__ import annotations
 from temporalio import activity
 
 from activities.access import Access
-from activities.ports.connector import OutboundRecord, RecordConnector
 from activities.ports.manifest import Capability
+from activities.ports.records import OutboundRecord, RecordConnector
 from activities.storage.connections import ConnectionStore
 from activities.storage.receipts import Receipts, Scope
 from activities.transform.records import fingerprint

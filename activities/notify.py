@@ -9,7 +9,7 @@ from temporalio import activity
 
 from activities.access import Access
 from activities.planning import Planner, Reach, decision_of
-from activities.ports.connector import CheckingConnector, DeliveryConnector
+from activities.ports.delivery import CheckingConnector, DeliveryConnector
 from activities.ports.manifest import Capability
 from activities.remembering import once
 from activities.standing import standing

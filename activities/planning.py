@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from activities.access import Access
-from activities.ports.connector import DeliveryConnector
+from activities.ports.delivery import DeliveryConnector
 from activities.ports.manifest import Capability
 from activities.remembering import once
 from activities.storage.connections import StoredConnection

@@ -5,7 +5,7 @@ from __future__ import annotations
 from temporalio import activity
 
 from activities.access import Access
-from activities.ports.connector import CorrectingConnector, DeliveryConnector, RetractingConnector
+from activities.ports.delivery import CorrectingConnector, DeliveryConnector, RetractingConnector
 from activities.ports.manifest import EffectGuarantee
 from activities.storage.ledger import EffectLedger, LedgerEntry
 from contracts.effects import (

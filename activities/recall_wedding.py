@@ -10,7 +10,7 @@ from temporalio.client import WorkflowExecutionDescription
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.access import Access
-from activities.ports.connector import DeliveryConnector
+from activities.ports.delivery import DeliveryConnector
 from activities.started_with import started_with
 from activities.storage.ledger import EffectLedger, LedgerEntry
 from contracts.effects import Delivery, Rendered

@@ -13,7 +13,7 @@ from temporalio.common import Priority, WorkflowIDConflictPolicy
 from temporalio.service import RPCStatusCode
 
 from activities.access import Access
-from activities.ports.connector import DeliveryConnector
+from activities.ports.delivery import DeliveryConnector
 from activities.ports.manifest import Capability
 from activities.storage.connections import ConnectionStore
 from activities.storage.slot_holds import SlotHoldStore

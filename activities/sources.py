@@ -7,7 +7,7 @@ from pathlib import Path
 
 from activities.access import Access
 from activities.etl_source import fetch_report, local_file
-from activities.ports.connector import SourceConnector, TableConnector
+from activities.ports.sources import SourceConnector, TableConnector
 from activities.storage.imports import ImportStores
 from activities.storage.staging import Staging
 from activities.transform import extract, reading

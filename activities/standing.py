@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from activities.ports.connector import DeliveryConnector
+from activities.ports.delivery import DeliveryConnector
 from activities.ports.manifest import EffectGuarantee
 from activities.storage.ledger import Claim, ClaimKind, EffectLedger
 from contracts.effects import EffectOutcome, EffectStep

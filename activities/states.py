@@ -5,7 +5,7 @@ from __future__ import annotations
 from temporalio import activity
 
 from activities.access import Access
-from activities.ports.connector import DeliveryConnector, EngagementConnector, StateConnector
+from activities.ports.delivery import DeliveryConnector, EngagementConnector, StateConnector
 from activities.storage.ledger import EffectLedger
 from activities.storage.states import StateStore
 from contracts.engagement import (

@@ -11,13 +11,10 @@ from temporalio import activity
 
 from activities.access import Access
 from activities.connectors.registry import connector_class
-from activities.ports.connector import (
-    BulkRecordConnector,
-    DatasetConnector,
-    RecordConnector,
-    SourceConnector,
-)
+from activities.ports.datasets import DatasetConnector
 from activities.ports.manifest import Capability
+from activities.ports.records import BulkRecordConnector, RecordConnector
+from activities.ports.sources import SourceConnector
 from activities.storage.dead_letters import DeadLetters
 from activities.storage.receipts import Receipts, Scope
 from activities.storage.report_schemas import ReportSchemas

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 
-from activities.ports.connector import BulkRecordConnector, BulkStage, OutboundRecord, UpsertAnswer
+from activities.ports.records import BulkRecordConnector, BulkStage, OutboundRecord, UpsertAnswer
 from activities.sync_parts import Parts
 from contracts.dataset import DatasetRef
 from contracts.errors import Transient

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from pydantic import JsonValue
 
-from activities.ports.connector import OutboundRecord, RecordConnector
+from activities.ports.records import OutboundRecord, RecordConnector
 from activities.storage.receipts import Receipt
 from activities.sync_parts import StagedRecord
 from activities.transform.conflicts import Verdict, instant, judge, merged

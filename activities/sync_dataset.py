@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from activities.ports.connector import DatasetColumn
+from activities.ports.datasets import DatasetColumn
 from activities.transform.identifiers import literal, quote
 from activities.transform.memory import within
 from contracts.errors import InvalidInput

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from activities.ports.connector import SourcePage
+from activities.ports.sources import SourcePage
 from activities.storage.dead_letters import DueLetter
 from activities.sync_parts import Parts, StagedRecord
 from activities.transform.conflicts import changed_at

@@ -9,7 +9,7 @@ from pydantic import JsonValue
 from temporalio import activity
 
 from activities.access import Access
-from activities.ports.connector import RecordConnector
+from activities.ports.records import RecordConnector
 from activities.storage.receipts import Receipts
 from activities.storage.staging import Staging
 from activities.sync_conflicts import Candidate, Judge, differing

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
-from activities.ports.connector import DatasetConnector, PublishRequest
+from activities.ports.datasets import DatasetConnector, PublishRequest
 from activities.sync_dataset import Dataset
 from activities.sync_parts import Parts, rows_of
 from contracts.errors import Transient

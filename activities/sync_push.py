@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from activities.ports.connector import OutboundRecord, RecordConnector, UpsertAnswer
+from activities.ports.records import OutboundRecord, RecordConnector, UpsertAnswer
 from activities.storage.receipts import Receipt, Receipts, Scope
 from activities.sync_bulk import BulkPush
 from activities.sync_conflicts import Candidate, Judge

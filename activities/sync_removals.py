@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from temporalio import activity
 
 from activities.access import Access
-from activities.ports.connector import RemovingRecordConnector, SourceConnector
+from activities.ports.records import RemovingRecordConnector
+from activities.ports.sources import SourceConnector
 from activities.storage.receipts import Receipt, Receipts, Scope
 from activities.storage.staging import Staging
 from activities.sync_extraction import Seen

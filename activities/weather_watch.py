@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 from temporalio import activity
 
 from activities.access import Access
-from activities.ports.connector import WeatherConnector
 from activities.ports.manifest import Capability
+from activities.ports.weather import WeatherConnector
 from activities.storage.connections import ConnectionStore, StoredConnection
 from activities.storage.escalation_policies import EscalationPolicyStore
 from contracts.emergency import EmergencyAlert

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from temporalio import activity
 
-from activities.ports.connector import SourceConnector
+from activities.ports.sources import SourceConnector
 from contracts.wedding import WeddingEvent, WeddingKey
 
 

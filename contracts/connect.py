@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from contracts.base import Contract, Instant
+from contracts.connection import Migration
 from contracts.errors import ErrorDetail
 from contracts.health import IntegrationKey
-from contracts.integration import (
-    ConnectionProbe,
-    IntegrationConfiguration,
-    IntegrationState,
-    Migration,
-    SynchronizationSchedule,
-)
+from contracts.integration import ConnectionProbe, IntegrationConfiguration, IntegrationState, SynchronizationSchedule
 from contracts.tokens import TokenState
 
 

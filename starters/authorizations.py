@@ -16,8 +16,9 @@ from activities.storage.authorizations import AuthorizationStore, PendingAuthori
 from activities.tokens import CODE, REDIRECT, VERIFIER, missing_client
 from activities.transport.oauth import OAuthClients
 from contracts.base import Contract, Instant, Text
+from contracts.connection import ConnectionResult
 from contracts.errors import InvalidInput, Owner
-from contracts.integration import ConnectionResult, IntegrationConfiguration
+from contracts.integration import IntegrationConfiguration
 from starters.credentials import Lifted
 from starters.failures import translated
 from starters.integrations import Integrations

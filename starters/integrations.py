@@ -14,16 +14,9 @@ from activities.ports.outbound import PUBLIC_ONLY, OutboundRules
 from activities.ports.secrets import SecretStore
 from activities.storage.connections import ConnectionStore, StoredConnection, unknown_integration
 from contracts import names
+from contracts.connection import ConnectionAction, ConnectionActionKind, ConnectionResult, MigrationPhase
 from contracts.errors import ErrorKind, InvalidInput, Owner, Transient, WedSyncError
-from contracts.integration import (
-    ConnectionAction,
-    ConnectionActionKind,
-    ConnectionResult,
-    CredentialRef,
-    IntegrationConfiguration,
-    IntegrationState,
-    MigrationPhase,
-)
+from contracts.integration import CredentialRef, IntegrationConfiguration, IntegrationState
 from contracts.names import WorkflowType
 from contracts.sync import SyncPriority
 from starters.credentials import Lifted, lift, require_credential

@@ -37,7 +37,7 @@ from activities.migration import Migrations
 from activities.notify import Notify
 from activities.planning import Planner
 from activities.ports.connection import Connection
-from activities.ports.connector import SourceConnector
+from activities.ports.sources import SourceConnector
 from activities.protection import Protection
 from activities.recall import Recall
 from activities.recall_wedding import WeddingRecall

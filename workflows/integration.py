@@ -10,16 +10,9 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from contracts.connect import IntegrationRun
+    from contracts.connection import ConnectionAction, ConnectionActionKind, ConnectionResult, Migration, MigrationPhase
     from contracts.health import HealthChange, state_after
-    from contracts.integration import (
-        ConnectionAction,
-        ConnectionActionKind,
-        ConnectionResult,
-        IntegrationConfiguration,
-        IntegrationState,
-        Migration,
-        MigrationPhase,
-    )
+    from contracts.integration import IntegrationConfiguration, IntegrationState
     from contracts.names import WorkflowType
     from contracts.tokens import RefusedCredential
     from workflows import integration_steps as steps

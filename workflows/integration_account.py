@@ -10,11 +10,11 @@ from temporalio.exceptions import ActivityError
 with workflow.unsafe.imports_passed_through():
     from contracts.alerts import Alert, AlertKind, Severity
     from contracts.connect import IntegrationRun
+    from contracts.connection import ConnectionResult
     from contracts.errors import CREDENTIAL_REFUSED, ErrorDetail, ErrorKind
     from contracts.health import IntegrationKey
     from contracts.integration import (
         ConnectionProbe,
-        ConnectionResult,
         CredentialRef,
         IntegrationConfiguration,
         IntegrationState,

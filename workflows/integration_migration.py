@@ -8,8 +8,9 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ChildWorkflowError
 
 with workflow.unsafe.imports_passed_through():
+    from contracts.connection import Migration, MigrationPhase
     from contracts.errors import ErrorDetail, ErrorKind, Owner
-    from contracts.integration import IntegrationInstance, Migration, MigrationPhase
+    from contracts.integration import IntegrationInstance
     from contracts.migration import MigrationPlan, VerifiedRecords, VerifyMigration
     from contracts.names import WorkflowType, fairness_key, sync_workflow_id, system_queue
     from contracts.sync import DataSynchronizationRequest, SynchronizationResult, SynchronizationType, SyncPriority

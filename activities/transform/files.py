@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 import pyarrow as pa
 from pydantic import JsonValue
 
-from activities.ports.connector import SourcePage
+from activities.ports.sources import SourcePage
 from activities.transform.parquet import batches
 from activities.transform.records import json_value
 from contracts.dataset import DataSource, SourceFormat

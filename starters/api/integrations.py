@@ -5,8 +5,9 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from activities.storage.idempotency import Answer
+from contracts.connection import ConnectionAction, ConnectionResult
 from contracts.errors import InvalidInput
-from contracts.integration import ConnectionAction, ConnectionResult, IntegrationConfiguration
+from contracts.integration import IntegrationConfiguration
 from contracts.limits import ConnectionLimits, OwnLimit
 from starters.api.description import body
 from starters.api.doors import Facade, IdempotencyKey, Organization, answer, gateway_of, once, read_body

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from contracts.connection import ConnectionActionKind, ConnectionResult
 from contracts.errors import InvalidInput
-from contracts.integration import ConnectionActionKind, ConnectionResult, IntegrationConfiguration
+from contracts.integration import IntegrationConfiguration
 from starters.api.views import IntegrationList, IntegrationSummary
 from starters.cli.limits import limits
 from starters.cli.options import DataDir, File, Json, Organization, organization_of, with_wedsync

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from contracts.alerts import AlertKind, AlertRoute, AlertRoutes
-from contracts.integration import ConnectionResult, IntegrationConfiguration, IntegrationInstance, IntegrationState
+from contracts.connection import ConnectionResult
+from contracts.integration import IntegrationConfiguration, IntegrationInstance, IntegrationState
 from contracts.notification import CommunicationChannel, CrossSystemRouting
 from contracts.sync import DataSynchronizationRequest, SynchronizationResult
 from starters.demo.stage import ORGANIZATION, Check, Stage, example

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from activities.access import Access
-from activities.ports.connector import DeliveryConnector
+from activities.ports.delivery import DeliveryConnector
 from activities.storage.connections import ConnectionStore
 from activities.storage.credentials import SealedSecretStore
 from activities.storage.database import Database

@@ -18,7 +18,8 @@ from activities.connectors.communication.slack.connector import Slack
 from activities.connectors.crm.hubspot import HubSpot
 from activities.connectors.source.wedsync import WedSyncReports
 from activities.ports.connection import Connection
-from activities.ports.connector import Connector, DeliveryConnector
+from activities.ports.connector import Connector
+from activities.ports.delivery import DeliveryConnector
 from contracts.errors import RateLimited
 from emulators.powerbi_workspace import GROUP
 from tests.support.admissions import Counting

@@ -9,7 +9,7 @@ import pytest
 
 from activities.connectors.crm.hubspot import HubSpot
 from activities.connectors.crm.hubspot_api import HubSpotApi
-from activities.ports.connector import OutboundRecord
+from activities.ports.records import OutboundRecord
 from contracts.effects import DeliveryIntent
 from contracts.errors import InvalidInput, OutcomeUnknown, Permanent
 from contracts.sync import RecordStatus

@@ -18,8 +18,8 @@ from pydantic import SecretStr
 from activities.connectors.source import postgresql
 from activities.connectors.source.postgresql import PostgreSql
 from activities.ports.connection import Connection
-from activities.ports.connector import TableConnector
 from activities.ports.outbound import OutboundRules
+from activities.ports.sources import TableConnector
 from contracts.errors import AuthExpired, InvalidInput, Permanent, Transient, WedSyncError
 from tests.support.loopback import IN_DEVELOPMENT
 from tests.support.postgres import OWNER, PASSWORD, Postgres

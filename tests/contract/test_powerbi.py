@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from activities.connectors.bi import powerbi_rows
 from activities.connectors.bi.powerbi import PowerBi
 from activities.connectors.bi.powerbi_rows import MARK, MOST_ROWS, parts_of
-from activities.ports.connector import DatasetConnector, PublishRequest
+from activities.ports.datasets import DatasetConnector, PublishRequest
 from activities.transport.oauth import OAuthClient, TokenEndpoint
 from contracts.errors import AuthExpired, InvalidInput, OutcomeUnknown, Permanent, RateLimited, Transient, WedSyncError
 from emulators import powerbi as workspace

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from activities.connectors.registry import CONNECTORS, connector_class
-from activities.ports.connector import RetractingConnector
+from activities.ports.delivery import RetractingConnector
 from contracts.effects import Correction, Delivery, DeliveryIntent, EffectStep, Rendered, RetractStatus, Sighting
 from contracts.errors import InvalidInput, OutcomeUnknown, Permanent
 from tests.support import hubspot_account, salesforce_account

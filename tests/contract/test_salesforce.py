@@ -9,7 +9,8 @@ import pytest
 from pydantic import SecretStr
 
 from activities.connectors.crm.salesforce import Salesforce
-from activities.ports.connector import BulkRecordConnector, BulkStage, DeliveryConnector, OutboundRecord
+from activities.ports.delivery import DeliveryConnector
+from activities.ports.records import BulkRecordConnector, BulkStage, OutboundRecord
 from activities.transport.oauth import Grant, OAuthClient, TokenEndpoint
 from contracts.effects import DeliveryIntent
 from contracts.errors import InvalidInput, OutcomeUnknown, Permanent

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from activities.connectors.bi import sap_rows
 from activities.connectors.bi.sap_analytics_cloud import SapAnalyticsCloud
-from activities.ports.connector import DatasetConnector, PublishRequest
+from activities.ports.datasets import DatasetConnector, PublishRequest
 from activities.transport.oauth import OAuthClient, TokenEndpoint
 from contracts.errors import (
     AuthExpired,

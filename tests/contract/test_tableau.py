@@ -17,7 +17,7 @@ from activities.connectors.bi.tableau import Tableau
 from activities.connectors.bi.tableau_hyper import TABLE, write_hyper
 from activities.connectors.bi.tableau_schedule import interval_of
 from activities.ports.connection import Connection
-from activities.ports.connector import DatasetColumn, DatasetConnector, PublishRequest
+from activities.ports.datasets import DatasetColumn, DatasetConnector, PublishRequest
 from contracts.errors import AuthExpired, InvalidInput, OutcomeUnknown, RateLimited, WedSyncError
 from tests.support.emulators import Emulators
 from tests.support.loopback import IN_DEVELOPMENT

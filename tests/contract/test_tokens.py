@@ -21,12 +21,7 @@ from activities.tokens import Tokens
 from activities.transport.oauth import OAuthClient
 from contracts.errors import AuthExpired, OutcomeUnknown, Permanent, Transient, WedSyncError
 from contracts.health import IntegrationKey
-from contracts.integration import (
-    ConnectionConfiguration,
-    CredentialRef,
-    IntegrationConfiguration,
-    IntegrationState,
-)
+from contracts.integration import ConnectionConfiguration, CredentialRef, IntegrationConfiguration, IntegrationState
 from contracts.tokens import ObtainedToken, ObtainToken
 from tests.support.emulators import Emulators
 from tests.support.loopback import IN_DEVELOPMENT, loopback_client

@@ -14,7 +14,7 @@ import yaml
 from pydantic import SecretStr
 
 from activities.connectors.feed.weather import Weather
-from activities.ports.connector import WeatherConnector
+from activities.ports.weather import WeatherConnector
 from contracts.errors import InvalidInput, Permanent, RateLimited, Transient, WedSyncError
 from contracts.weather import AlertSeverity, AlertSource, AlertUrgency
 from tests.support.deliveries import connection

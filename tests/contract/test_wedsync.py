@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from activities.connectors.source.wedsync import WedSyncReports
 from activities.ports.connection import Connection
-from activities.ports.connector import SourceConnector, SourcePage
+from activities.ports.sources import SourceConnector, SourcePage
 from activities.wedding_source import WeddingSource
 from contracts.errors import AuthExpired, InvalidInput, RateLimited, Transient, WedSyncError
 from contracts.wedding import Wedding, WeddingEvent, WeddingKey, WeddingState

@@ -17,12 +17,11 @@ from temporalio.testing import WorkflowEnvironment
 
 from activities.boundary import as_application_error
 from contracts.connect import IntegrationRecord, ScheduledSync
+from contracts.connection import ConnectionAction, ConnectionResult
 from contracts.errors import AuthExpired, Permanent, Transient, WedSyncError
 from contracts.health import HealthChange, IntegrationKey
 from contracts.integration import (
-    ConnectionAction,
     ConnectionProbe,
-    ConnectionResult,
     CredentialRef,
     IntegrationConfiguration,
     IntegrationState,

@@ -12,9 +12,10 @@ from temporalio import activity
 from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
 
 from activities.boundary import as_application_error
+from contracts.connection import ConnectionResult, MigrationPhase
 from contracts.errors import InvalidInput
 from contracts.health import IntegrationKey
-from contracts.integration import ConnectionResult, IntegrationState, MigrationPhase
+from contracts.integration import IntegrationState
 from contracts.migration import MigrationPlan, PlanMigration, VerifiedRecords, VerifyMigration
 from tests.orchestration.test_integration import FakeConnect, act, connect
 from tests.support.backfill import Backfill

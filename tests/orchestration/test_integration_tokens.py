@@ -14,8 +14,9 @@ from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.testing import WorkflowEnvironment
 
 from contracts.alerts import Alert, AlertPlan
+from contracts.connection import ConnectionResult
 from contracts.errors import AuthExpired, Transient
-from contracts.integration import ConnectionResult, CredentialRef, IntegrationState
+from contracts.integration import CredentialRef, IntegrationState
 from contracts.tokens import RefusedCredential
 from tests.orchestration.test_integration import EXAMPLE, FakeConnect, act, configuration, connect, stored
 from tests.support.temporal import polling, time_skipping

@@ -19,7 +19,7 @@ from temporalio.testing import WorkflowEnvironment
 from activities.batch import KIND, Batches
 from activities.boundary import as_application_error
 from activities.notify import Notify
-from activities.ports.connector import DeliveryConnector
+from activities.ports.delivery import DeliveryConnector
 from activities.storage.ledger import EffectLedger
 from activities.sync_parts import Parts
 from contracts.batch import (

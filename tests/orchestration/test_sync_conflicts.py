@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from temporalio.client import Client
 
 from activities.connectors.crm.hubspot import HubSpot
-from activities.ports.connector import OutboundRecord
+from activities.ports.records import OutboundRecord
 from contracts.dead_letters import LetterDecision
 from contracts.errors import InvalidInput
 from contracts.integration import Side

@@ -12,7 +12,7 @@ import pytest
 from temporalio import activity
 from temporalio.client import Client, WorkflowHandle
 
-from activities.ports.connector import DeliveryConnector
+from activities.ports.delivery import DeliveryConnector
 from activities.states import States
 from activities.storage.states import StateStore
 from contracts.engagement import (

@@ -11,7 +11,7 @@ from temporalio import activity
 from temporalio.client import Client, WorkflowFailureError
 
 from activities.connectors.crm.hubspot import HubSpot
-from activities.ports.connector import OutboundRecord
+from activities.ports.records import OutboundRecord
 from contracts.sync import Books, SynchronizationResult, SyncStatus
 from contracts.sync_plan import PlanCounts, PreviewedParts, SyncPreview
 from contracts.sync_steps import PushParts

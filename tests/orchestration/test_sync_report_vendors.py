@@ -17,7 +17,7 @@ from activities.access import Access
 from activities.connectors.crm.hubspot import HubSpot
 from activities.connectors.source.wedsync import WedSyncReports
 from activities.ports.connection import Connection
-from activities.ports.connector import OutboundRecord
+from activities.ports.records import OutboundRecord
 from activities.security.envelope import MasterKey
 from activities.storage.connections import ConnectionStore
 from activities.storage.credentials import SealedSecretStore

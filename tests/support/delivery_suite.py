@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import pytest
 
 from activities.ports.connection import Connection
-from activities.ports.connector import DeliveryConnector
+from activities.ports.delivery import DeliveryConnector
 from activities.ports.manifest import EffectGuarantee
 from contracts.effects import Delivery, EffectStep
 from contracts.errors import AuthExpired, OutcomeUnknown, Permanent, RateLimited, Transient, WedSyncError

@@ -11,7 +11,7 @@ from typing import Any
 
 from activities.access import Access, AdmissionOf, unlimited
 from activities.notify import Notify
-from activities.ports.connector import DeliveryConnector
+from activities.ports.delivery import DeliveryConnector
 from activities.recall import Recall
 from activities.security.envelope import MasterKey
 from activities.storage.connections import ConnectionStore

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from activities.connectors.crm.hubspot import HubSpot
 from activities.ports.connection import Connection
-from activities.ports.connector import OutboundRecord
+from activities.ports.records import OutboundRecord
 from contracts.effects import Delivery, EffectStep, Rendered
 from contracts.notification import SourceNotification, TargetSystem
 from tests.support.emulators import Emulators

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from activities.ports.connector import DatasetColumn, PublishRequest
+from activities.ports.datasets import DatasetColumn, PublishRequest
 
 TYPES = {pa.string(): "text", pa.int64(): "integer", pa.float64(): "decimal", pa.bool_(): "boolean"}
 TYPES |= {pa.date32(): "date", pa.timestamp("us"): "timestamp"}

@@ -9,7 +9,7 @@ from pydantic import JsonValue, SecretStr
 from activities.connectors.crm.salesforce import Salesforce
 from activities.ports.admission import UNLIMITED, Admission
 from activities.ports.connection import Connection
-from activities.ports.connector import OutboundRecord
+from activities.ports.records import OutboundRecord
 from contracts.effects import Delivery, EffectStep
 from tests.support import hubspot_account
 from tests.support.loopback import IN_DEVELOPMENT

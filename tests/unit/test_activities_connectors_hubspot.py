@@ -20,7 +20,9 @@ from activities.connectors.crm.hubspot_api import Answer
 from activities.connectors.crm.hubspot_mapping import comparable, same_values
 from activities.connectors.crm.hubspot_schema import CUSTOM_OBJECTS, STANDARD_OBJECTS
 from activities.ports.connection import Connection
-from activities.ports.connector import Connector, DeliveryConnector, OutboundRecord, RecordConnector
+from activities.ports.connector import Connector
+from activities.ports.delivery import DeliveryConnector
+from activities.ports.records import OutboundRecord, RecordConnector
 from contracts.effects import Delivery, Rendered
 from contracts.errors import InvalidInput, OutcomeUnknown, RateLimited
 from contracts.notification import CrossSystemRouting

@@ -11,7 +11,7 @@ import pytest
 
 from activities import etl_source
 from activities.etl_source import fetch_report, local_file
-from activities.ports.connector import SourcePage
+from activities.ports.sources import SourcePage
 from activities.security.envelope import MasterKey
 from activities.storage.staging import Staging
 from contracts.dataset import DataSource, SourceKind

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from activities.ports.connector import BulkStage, OutboundRecord, UpsertAnswer
+from activities.ports.records import BulkStage, OutboundRecord, UpsertAnswer
 from activities.security.envelope import MasterKey
 from activities.storage.staging import Staging
 from activities.sync_bulk import BulkPush

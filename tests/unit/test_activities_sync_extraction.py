@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from activities.ports.connector import SourcePage
+from activities.ports.sources import SourcePage
 from activities.security.envelope import MasterKey
 from activities.storage.staging import Staging
 from activities.sync_extraction import Extraction

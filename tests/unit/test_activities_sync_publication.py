@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from activities.ports.connector import PublishAnswer, PublishRequest
+from activities.ports.datasets import PublishAnswer, PublishRequest
 from activities.security.envelope import MasterKey
 from activities.storage.staging import Staging
 from activities.sync_dataset import build_dataset

@@ -20,12 +20,7 @@ from activities.storage.database import Database, metadata
 from activities.storage.ledger import EffectLedger
 from activities.storage.states import StateStore
 from contracts.effects import EffectStep, StandingEffect
-from contracts.integration import (
-    ConnectionConfiguration,
-    CredentialRef,
-    IntegrationConfiguration,
-    IntegrationState,
-)
+from contracts.integration import ConnectionConfiguration, CredentialRef, IntegrationConfiguration, IntegrationState
 from starters.hooks import Hooks
 
 MINE, THEIRS = "lumen-studios", "harbour-weddings"

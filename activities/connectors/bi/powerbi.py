@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from activities.connectors.bi.powerbi_rows import MARK, Part, check_size, parts_of, table_of
 from activities.connectors.bi.powerbi_workspace import SYSTEM, Workspace, error_word
 from activities.ports.connection import Connection
-from activities.ports.connector import PublishAnswer, PublishRequest
+from activities.ports.datasets import PublishAnswer, PublishRequest
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, OAuth, RateLimit
 from activities.transport.client import JsonClient
 from activities.transport.offload import offload_to

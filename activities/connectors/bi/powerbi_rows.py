@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from activities.ports.connector import DatasetColumn, PublishRequest
+from activities.ports.datasets import DatasetColumn, PublishRequest
 from activities.transform.parquet import batches
 from contracts.base import JsonObject
 from contracts.errors import InvalidInput

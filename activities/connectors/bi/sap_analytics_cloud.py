@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from activities.connectors.bi.sap_import import SYSTEM, ImportService, bad_response
 from activities.connectors.bi.sap_rows import VERSION, Columns, Sent, bodies
 from activities.ports.connection import Connection
-from activities.ports.connector import PublishAnswer, PublishRequest
+from activities.ports.datasets import PublishAnswer, PublishRequest
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, OAuth, RateLimit
 from activities.transport.client import JsonClient
 from activities.transport.offload import offload_to

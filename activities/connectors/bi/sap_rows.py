@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from activities.ports.connector import PublishRequest
+from activities.ports.datasets import PublishRequest
 from activities.transform.parquet import batches
 from contracts.base import JsonObject
 from contracts.errors import InvalidInput

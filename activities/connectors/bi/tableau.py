@@ -23,7 +23,7 @@ from tableauserverclient.server.exceptions import EndpointUnavailableError
 from activities.connectors.bi.tableau_hyper import write_hyper
 from activities.connectors.bi.tableau_schedule import interval_of
 from activities.ports.connection import Connection
-from activities.ports.connector import PublishAnswer, PublishRequest
+from activities.ports.datasets import PublishAnswer, PublishRequest
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
 from activities.transport.bounds import AnswerTooLargeError, Limits, too_large
 from activities.transport.classify import status_error

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tableauhyperapi import TableName
 
-from activities.ports.connector import DatasetColumn
+from activities.ports.datasets import DatasetColumn
 from activities.transform.parquet import batches
 
 TABLE = TableName("Extract", "Extract")

@@ -13,8 +13,8 @@ from pydantic import JsonValue
 
 from activities.connectors.booking.tripleseat_events import moved, occupancy, stands
 from activities.connectors.booking.tripleseat_plan import NOTE, STATUS, Planner, reference
+from activities.ports.availability import BusySlot
 from activities.ports.connection import Connection
-from activities.ports.connector import BusySlot
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, OAuth, RateLimit
 from activities.transport.client import JsonClient
 from contracts.base import JsonObject

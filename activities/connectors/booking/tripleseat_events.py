@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import JsonValue
 
-from activities.ports.connector import BusySlot
+from activities.ports.availability import BusySlot
 from contracts.base import JsonObject
 from contracts.errors import Transient
 

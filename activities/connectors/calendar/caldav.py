@@ -15,8 +15,8 @@ from pydantic import JsonValue
 from activities.connectors.calendar import caldav_events as events
 from activities.connectors.calendar.caldav_dav import DavClient
 from activities.connectors.calendar.caldav_plan import EVENT, HOLD, WEDDING, Planner
+from activities.ports.availability import BusySlot
 from activities.ports.connection import Connection
-from activities.ports.connector import BusySlot
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
 from activities.transport.client import open_client
 from activities.transport.offload import offload

@@ -12,7 +12,7 @@ import recurring_ical_events  # type: ignore[import-untyped]
 from icalendar import Calendar, Event
 from pydantic import JsonValue
 
-from activities.ports.connector import BusySlot
+from activities.ports.availability import BusySlot
 from contracts.errors import Owner, Permanent, Transient, WedSyncError
 
 PRODUCT = "-//WedSync//Orchestrator//EN"

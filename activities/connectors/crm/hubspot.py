@@ -26,8 +26,8 @@ from activities.connectors.crm.hubspot_provision import MOST_CALLS, Provisioner
 from activities.connectors.crm.hubspot_records import Records
 from activities.connectors.crm.hubspot_schema import RECORD_ID_PROPERTY, WEDDINGS, known_properties
 from activities.ports.connection import Connection
-from activities.ports.connector import OutboundRecord, RemovalAnswer, UpsertAnswer
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, OAuth, RateLimit
+from activities.ports.records import OutboundRecord, RemovalAnswer, UpsertAnswer
 from contracts.effects import Delivery, EffectOutcome, EffectStep, StandingEffect
 from contracts.engagement import NotificationState
 from contracts.errors import Permanent, WedSyncError

@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from activities.connectors.crm.hubspot_api import Answer, Json, category_of, passes_by_itself
 from activities.connectors.crm.hubspot_schema import ASSOCIATION_TARGETS, RECORD_ID_PROPERTY
-from activities.ports.connector import OutboundRecord
+from activities.ports.records import OutboundRecord
 from contracts.sync import RecordResult, RecordStatus
 
 _UNKNOWN_CATEGORY = "UNKNOWN"

@@ -13,7 +13,7 @@ from activities.connectors.crm.hubspot_api import SYSTEM, HubSpotApi, Json, bad_
 from activities.connectors.crm.hubspot_mapping import comparable
 from activities.connectors.crm.hubspot_provision import object_type_id
 from activities.connectors.crm.hubspot_schema import ASSOCIATION_TARGETS, CUSTOM_OBJECTS, RECORD_ID_PROPERTY
-from activities.ports.connector import OutboundRecord, RemovalAnswer, UpsertAnswer
+from activities.ports.records import OutboundRecord, RemovalAnswer, UpsertAnswer
 from contracts.errors import InvalidInput, Permanent
 from contracts.sync import RecordResult, RecordStatus
 

@@ -32,8 +32,8 @@ from activities.connectors.crm.salesforce_schema import (
     formatted,
 )
 from activities.ports.connection import Connection
-from activities.ports.connector import BulkStage, OutboundRecord, RemovalAnswer, UpsertAnswer
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, OAuth, RateLimit
+from activities.ports.records import BulkStage, OutboundRecord, RemovalAnswer, UpsertAnswer
 from contracts.effects import Delivery, EffectOutcome, EffectStep, StandingEffect
 from contracts.errors import InvalidInput, WedSyncError
 from contracts.integration import ConnectionProbe, IntegrationType, ProvisionResult

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from activities.connectors.crm.salesforce_api import SYSTEM, Answer, SalesforceApi, word
 from activities.connectors.crm.salesforce_records import refusal
 from activities.connectors.crm.salesforce_schema import NO_VALUE, checked_name
-from activities.ports.connector import BulkStage, OutboundRecord, UpsertAnswer
+from activities.ports.records import BulkStage, OutboundRecord, UpsertAnswer
 from contracts.errors import Owner, Permanent
 from contracts.sync import RecordResult, RecordStatus
 

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from activities.connectors.crm.salesforce_api import SYSTEM, TRANSIENT_CODES, Json, SalesforceApi, error_codes
 from activities.connectors.crm.salesforce_schema import checked_name, comparable
-from activities.ports.connector import OutboundRecord, RemovalAnswer, UpsertAnswer
+from activities.ports.records import OutboundRecord, RemovalAnswer, UpsertAnswer
 from contracts.errors import InvalidInput, Permanent
 from contracts.sync import RecordResult, RecordStatus
 

@@ -12,8 +12,8 @@ from pydantic import Field, JsonValue, ValidationError
 from pydantic.alias_generators import to_camel
 
 from activities.ports.connection import Connection
-from activities.ports.connector import SourcePage
 from activities.ports.manifest import Capability, EffectGuarantee, Manifest, RateLimit
+from activities.ports.sources import SourcePage
 from activities.transport.client import JsonClient
 from contracts.base import Contract, Instant
 from contracts.errors import InvalidInput, Owner, Permanent, Transient
