@@ -14,13 +14,13 @@ from typing import Any
 import duckdb
 import fakesnow.server as fakesnow_server
 import pyarrow as pa
-import pyarrow.compute as pc
 from dialect import as_snowflake_error, count_merge, install
 from fakesnow import info_schema
 from fakesnow.cursor import FakeSnowflakeCursor
 from fakesnow.instance import FakeSnow
 from fakesnow.transforms import show, stage
 from ledger import Effect, Ledger
+from objects import affected_rows, definition, is_temporary, table_rows
 from snowflake.connector import errors
 from statements import Statement, read
 
@@ -331,71 +331,6 @@ class Engine:
             raise errors.ProgrammingError(msg="SQL compilation error: no stage is named", errno=1003, sqlstate="42000")
         names = stage.parts_from_var(match["name"], cursor._conn.database, cursor._conn.schema)
         return Path(stage.internal_dir(".".join(names))), (match["path"] or "/")[1:]
-
-
-def affected_rows(cursor: FakeSnowflakeCursor, statement: Statement) -> int:
-    """Rows a DML statement changed; a COPY counts the rows of its loaded files."""
-    table = cursor._arrow_table
-    if statement.kind != "copy" or table is None:
-        return int(cursor._rowcount or 0)
-    return int(pc.sum(table["rows_loaded"]).as_py() or 0) if "rows_loaded" in table.column_names else 0
-
-
-def definition(cursor: FakeSnowflakeCursor, statement: Statement) -> Any:
-    """Something that changes when the object is created, dropped or replaced, None when it does not exist."""
-    database, schema, name = qualified(cursor, statement)
-    lookups: dict[str, tuple[str, list[Any]]] = {
-        "table": (
-            """SELECT table_oid FROM duckdb_tables()
-            WHERE table_name = ? AND (temporary OR (schema_name = ? AND database_name = ?))""",
-            [name, schema, database],
-        ),
-        "view": (
-            "SELECT view_oid FROM duckdb_views() WHERE view_name = ? AND schema_name = ? AND database_name = ?",
-            [name, schema, database],
-        ),
-        "schema": (
-            "SELECT oid FROM duckdb_schemas() WHERE schema_name = ? AND database_name = ?",
-            [name, schema if "." in statement.object_name else database],
-        ),
-        "stage": (
-            """SELECT created_on FROM _fs_global._fs_information_schema._fs_stages
-            WHERE name = ? AND schema_name = ? AND database_name = ?""",
-            [name, schema, database],
-        ),
-    }
-    if statement.object_type not in lookups:
-        return None
-    with cursor._duck_conn.cursor() as reader:
-        sql, values = lookups[statement.object_type]
-        return reader.execute(sql, values).fetchone()
-
-
-def table_rows(cursor: FakeSnowflakeCursor, statement: Statement) -> int | None:
-    """Rows of a table that was just created from a query, None for anything else."""
-    if statement.kind != "create" or statement.object_type != "table" or statement.temporary:
-        return None
-    database, schema, name = qualified(cursor, statement)
-    with cursor._duck_conn.cursor() as reader:
-        found = reader.execute(f'SELECT count(*) FROM "{database}"."{schema}"."{name}"').fetchall()
-    return int(found[0][0])
-
-
-def qualified(cursor: FakeSnowflakeCursor, statement: Statement) -> tuple[str | None, str | None, str]:
-    """Database, schema and name of the statement's object, completed from the session."""
-    *rest, name = statement.object_name.split(".")
-    schema = rest[-1] if rest else cursor._conn.schema
-    return (rest[-2] if len(rest) > 1 else cursor._conn.database), schema, name
-
-
-def is_temporary(cursor: FakeSnowflakeCursor, statement: Statement) -> bool:
-    """Whether the statement's table is a temporary one, which ends with its connection."""
-    name = statement.object_name.rpartition(".")[2]
-    sql = "SELECT 1 FROM duckdb_tables() WHERE temporary AND table_name = ?"
-    table = cursor._arrow_table
-    found = cursor._duck_conn.execute(sql, [name]).fetchone() is not None
-    cursor._arrow_table = table
-    return found
 
 
 def _roll_back(cursor: FakeSnowflakeCursor) -> None:

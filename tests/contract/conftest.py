@@ -8,13 +8,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import uvicorn
 from starlette.types import ASGIApp
 
+from activities.connectors.calendar.caldav import CalDav
 from activities.connectors.crm.hubspot import HubSpot
 from emulators import server
 from emulators.serving import Server
+from tests.support import caldav_calendar
 from tests.support.emulators import Emulators
 from tests.support.hubspot_account import patient
 from tests.support.listeners import open_listener
@@ -90,3 +93,27 @@ def listening() -> Iterator[Callable[..., Listener]]:
     yield start
     for one in started:
         one.close()
+
+
+@pytest.fixture
+async def caldav(emulators: Emulators) -> AsyncIterator[CalDav]:
+    connector = caldav_calendar.opened(emulators.base_url("caldav"))
+    yield connector
+    await connector.aclose()
+
+
+@pytest.fixture
+def people(emulators: Emulators) -> Iterator[Callable[..., str]]:
+    """Put an event into a calendar as a person's own calendar program does, and return what stands there."""
+    auth = httpx.BasicAuth(caldav_calendar.ACCOUNT["username"], caldav_calendar.ACCOUNT["password"])
+    with loopback_client(emulators.base_url("caldav")) as client:
+
+        def put(name: str, *lines: str, calendar: str = "orangery") -> str:
+            path = f"/lumen/{calendar}/{name}.ics"
+            if lines:
+                event = ["BEGIN:VEVENT", f"UID:{name}", "DTSTAMP:20260101T000000Z", *lines, "END:VEVENT"]
+                ics = "\r\n".join(["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//x//", *event, "END:VCALENDAR", ""])
+                client.put(path, content=ics.encode(), auth=auth).raise_for_status()
+            return client.get(path, auth=auth).text
+
+        yield put

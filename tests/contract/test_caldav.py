@@ -3,109 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from itertools import permutations
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from icalendar import Calendar
 
-from activities.connectors.calendar import caldav_dav
 from activities.connectors.calendar.caldav import CalDav
-from activities.connectors.calendar.caldav_events import taken
-from contracts.effects import Delivery, DeliveryIntent, EffectStep, StandingEffect
+from contracts.effects import DeliveryIntent, EffectStep
 from contracts.errors import AuthExpired, InvalidInput, OutcomeUnknown, Permanent, RateLimited, Transient, WedSyncError
 from tests.support.admissions import Counting
-from tests.support.deliveries import OCCURRED_AT, PRIVATE_WORDS, ROUTING, connection, delivery
+from tests.support.caldav_calendar import (
+    CALENDARS,
+    CONTEXT,
+    NOON,
+    about,
+    failure,
+    hold,
+    kinds,
+    opened,
+    shown,
+    standing,
+    upsert,
+)
+from tests.support.deliveries import connection, delivery
 from tests.support.emulators import Emulators
 from tests.support.loopback import loopback_client
 
 EMULATED = ("caldav",)
-ACCOUNT = {"username": "lumen", "password": "sandbox-caldav-password"}
-CALENDARS = {"team": "/lumen/team/", "orangery": "/lumen/orangery/"}
-CONTEXT = ROUTING["sourceNotification"]["weddingContext"]
-NOON = datetime(2027, 6, 12, 12, tzinfo=UTC)
-
-
-def opened(base_url: str, admission: Counting | None = None, **changed: Any) -> CalDav:
-    given = connection("caldav", base_url, ACCOUNT, **{"calendars": CALENDARS, "calendar": "team", **changed})
-    return CalDav(replace(given, admission=admission) if admission else given)
-
-
-@pytest.fixture
-async def caldav(emulators: Emulators) -> AsyncIterator[CalDav]:
-    connector = opened(emulators.base_url("caldav"))
-    yield connector
-    await connector.aclose()
-
-
-@pytest.fixture
-def people(emulators: Emulators) -> Iterator[Callable[..., str]]:
-    """Put an event into a calendar as a person's own calendar program does, and return what stands there."""
-    auth = httpx.BasicAuth(ACCOUNT["username"], ACCOUNT["password"])
-    with loopback_client(emulators.base_url("caldav")) as client:
-
-        def put(name: str, *lines: str, calendar: str = "orangery") -> str:
-            path = f"/lumen/{calendar}/{name}.ics"
-            if lines:
-                event = ["BEGIN:VEVENT", f"UID:{name}", "DTSTAMP:20260101T000000Z", *lines, "END:VEVENT"]
-                ics = "\r\n".join(["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//x//", *event, "END:VCALENDAR", ""])
-                client.put(path, content=ics.encode(), auth=auth).raise_for_status()
-            return client.get(path, auth=auth).text
-
-        yield put
-
-
-def about(day: str | None = "2027-06-12", clock: str | None = "15:30", **changed: Any) -> Delivery:
-    """A notification about the wedding as of a day and a time."""
-    context = {**CONTEXT, "weddingDate": day, "weddingTime": clock, **changed.pop("context", {})}
-    return delivery("caldav", metadata={}, weddingContext=context, **changed)
-
-
-def upsert(connector: CalDav, *args: Any, **changed: Any) -> EffectStep:
-    [step] = connector.plan(about(*args, **changed))
-    return step
-
-
-def hold(
-    connector: CalDav, starts_at: datetime = NOON, hours: float = 4, booking: str = "wed-1001", key: str = "hold-1"
-) -> EffectStep:
-    slot = {
-        "resourceId": "orangery",
-        "startsAt": starts_at.isoformat(),
-        "endsAt": (starts_at + timedelta(hours=hours)).isoformat(),
-    }
-    one = delivery("caldav", metadata={"slot": slot}, weddingContext={**CONTEXT, "weddingId": booking})
-    [step] = connector.plan(one.model_copy(update={"intent": DeliveryIntent.HOLD, "business_key": key}))
-    return step
-
-
-def standing(step: EffectStep) -> StandingEffect:
-    known = step.model_dump(include={"effect_id", "organization_id", "integration_id", "system", "kind", "object_id"})
-    return StandingEffect(**known, remote_id=step.object_id, workflow_id="run", applied_at=OCCURRED_AT)
-
-
-def shown(emulators: Emulators) -> list[dict[str, Any]]:
-    return emulators.objects("caldav", "events")
-
-
-def kinds(emulators: Emulators) -> list[str]:
-    return [one["kind"] for one in emulators.effects("caldav")]
-
-
-async def failure(call: Awaitable[Any]) -> WedSyncError:
-    with pytest.raises(WedSyncError) as caught:
-        await call
-    told = caught.value.detail.model_dump_json() + str(caught.value)
-    assert not [word for word in (*PRIVATE_WORDS, "/lumen/") if word in told]
-    return caught.value
 
 
 async def test_a_wedding_becomes_one_event_in_its_own_zone(caldav: CalDav, emulators: Emulators) -> None:
@@ -261,170 +192,6 @@ async def emptied(root: str, **changed: Any) -> AsyncIterator[tuple[CalDav, Emul
         connector = opened(control.base_url("caldav"), **changed)
         yield connector, control
         await connector.aclose()
-
-
-async def test_busy_times_are_those_of_events_that_stand(caldav: CalDav, people: Callable[..., str]) -> None:
-    people("fair", "DTSTART;VALUE=DATE:20270611", "DTEND;VALUE=DATE:20270613")
-    people(
-        "weekly", "DTSTART:20270101T100000Z", "DTEND:20270101T110000Z", "RRULE:FREQ=WEEKLY", "EXDATE:20270625T100000Z"
-    )
-    people("floating", "DTSTART:20270612T090000", "DURATION:PT1H")
-    people("cancelled", "DTSTART:20270612T090000Z", "DURATION:PT1H", "STATUS:CANCELLED")
-    people("free", "DTSTART:20270612T090000Z", "DURATION:PT1H", "TRANSP:TRANSPARENT")
-    people("instant", "DTSTART:20270612T110000Z")
-    people("before", "DTSTART:20270610T100000Z", "DTEND:20270611T100000Z")
-    await caldav.apply(hold(caldav, NOON + timedelta(days=4)))
-    found = await caldav.busy("orangery", datetime(2027, 6, 11, 10, tzinfo=UTC), datetime(2027, 6, 26, tzinfo=UTC))
-    assert [(f"{slot.starts_at:%d %H:%M}", f"{slot.ends_at:%d %H:%M}", slot.booking_id) for slot in found] == [
-        ("11 00:00", "13 00:00", None),
-        ("11 10:00", "11 11:00", None),
-        ("12 09:00", "12 10:00", None),
-        ("16 12:00", "16 16:00", "wed-1001"),
-        ("18 10:00", "18 11:00", None),
-    ]
-
-
-async def test_a_day_without_a_time_lies_in_the_zone_of_the_calendar(
-    emulators: Emulators, people: Callable[..., str]
-) -> None:
-    people("fair", "DTSTART;VALUE=DATE:20270612", "DTEND;VALUE=DATE:20270613")
-    connector = opened(emulators.base_url("caldav"), timeZone="Pacific/Auckland")
-    morning = datetime(2027, 6, 12, 8, tzinfo=ZoneInfo("Pacific/Auckland"))
-    [slot] = await connector.busy("orangery", morning, morning + timedelta(hours=1))
-    assert slot.starts_at == datetime(2027, 6, 11, 12, tzinfo=UTC)
-    await connector.aclose()
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [
-        ("DTSTART:20270612T090000Z", "DTEND:20270612T090001Z", "RRULE:FREQ=SECONDLY"),
-        ("DTSTART:20270612T090000Z", "DTEND:20270612T091000Z", "RRULE:FREQ=HOURLY"),
-        ("DTSTART:20270612T090000Z", "RRULE:FREQ=WEEKLY;BYDAY=XX"),
-        ("SUMMARY:No times at all",),
-    ],
-)
-def test_an_event_whose_times_cannot_be_read_is_not_taken_for_free(lines: tuple[str, ...]) -> None:
-    event = ["BEGIN:VCALENDAR", "VERSION:2.0", "BEGIN:VEVENT", "UID:odd", *lines, "END:VEVENT", "END:VCALENDAR", ""]
-    with pytest.raises(Permanent) as caught:
-        taken(["\r\n".join(event).encode()], NOON, NOON + timedelta(hours=1), ZoneInfo("UTC"))
-    assert caught.value.detail.code == "event_unreadable"
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        b'<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><multistatus xmlns="DAV:">&b;</multistatus>',
-        b'<multistatus xmlns="DAV:"><response><status>HTTP/1.1 507 More</status></response></multistatus>',
-        b"<html></html>",
-        b"no XML",
-    ],
-)
-def test_an_answer_that_is_hostile_or_not_whole_is_not_taken_for_free_time(answer: bytes) -> None:
-    with pytest.raises(Transient):
-        list(caldav_dav._properties(answer, "events.query"))
-
-
-async def test_a_hold_is_tentative_and_held_once(caldav: CalDav, emulators: Emulators) -> None:
-    outcomes = [await caldav.apply(hold(caldav)) for _ in range(2)]
-    [event] = shown(emulators)
-    assert (event["status"], event["dtstart"], event["dtend"]) == ("TENTATIVE", "20270612T120000Z", "20270612T160000Z")
-    assert ([one.replayed for one in outcomes], kinds(emulators)) == ([False, True], ["event.created"])
-
-
-@pytest.mark.parametrize(
-    "busy", [("20270612T150000Z", "PT1H"), ("20270612T110000Z", "PT90M"), ("20270612T120000Z", "PT4H")]
-)
-async def test_a_busy_slot_is_not_held(
-    caldav: CalDav, emulators: Emulators, people: Callable[..., str], busy: tuple[str, str]
-) -> None:
-    people("meeting", f"DTSTART:{busy[0]}", f"DURATION:{busy[1]}")
-    found = await failure(caldav.apply(hold(caldav)))
-    assert (type(found), found.detail.code) == (Permanent, "slot_taken")
-    assert kinds(emulators) == ["event.created"]
-
-
-async def test_a_slot_that_ends_where_another_begins_is_held(caldav: CalDav, emulators: Emulators) -> None:
-    await caldav.apply(hold(caldav))
-    await caldav.apply(hold(caldav, NOON + timedelta(hours=4), booking="wed-1002", key="hold-2"))
-    await caldav.apply(hold(caldav, NOON - timedelta(hours=4), booking="wed-1003", key="hold-3"))
-    assert len(shown(emulators)) == 3
-
-
-async def test_a_wedding_s_own_event_does_not_keep_it_from_its_slot(caldav: CalDav, emulators: Emulators) -> None:
-    one = about().model_copy(
-        update={"target": about().target.model_copy(update={"settings": {"calendar": "orangery"}})}
-    )
-    await caldav.apply(caldav.plan(one)[0])
-    await caldav.apply(hold(caldav, NOON + timedelta(hours=3)))
-    assert len(shown(emulators)) == 2
-
-
-async def test_a_booking_is_itself_whichever_of_its_ids_it_is_known_by(caldav: CalDav, emulators: Emulators) -> None:
-    there = {"settings": {"calendar": "orangery"}}
-    [step] = caldav.plan(delivery("caldav", target=there, weddingContext={**CONTEXT, "weddingTime": "13:00"}))
-    await caldav.apply(step)
-    await caldav.apply(hold(caldav, NOON + timedelta(hours=3), booking="job-77"))
-    assert len(shown(emulators)) == 2
-
-
-async def test_a_booking_s_hold_is_written_over_by_the_same_booking_and_by_nobody_else(
-    caldav: CalDav, emulators: Emulators
-) -> None:
-    held = hold(caldav)
-    booked = hold(caldav, key="hold-2")
-    booked = booked.model_copy(update={"payload": {**booked.payload, "summary": "Booked"}})
-    await caldav.apply(held)
-    await caldav.apply(booked)
-    assert (await failure(caldav.apply(hold(caldav, booking="wed-1002", key="hold-3")))).detail.code == "slot_taken"
-    assert [event["summary"] for event in shown(emulators)] == ["Booked"]
-    assert (await caldav.apply(booked)).replayed
-    await caldav.retract(standing(booked))
-    assert shown(emulators) == []
-
-
-@pytest.mark.parametrize("shift_h", [0, 1])
-async def test_f46_of_many_holds_at_once_never_two_stand(emulators: Emulators, shift_h: int) -> None:
-    async def attempt(number: int) -> str:
-        mine = opened(emulators.base_url("caldav"))
-        step = hold(mine, NOON + timedelta(hours=shift_h * (number % 3)), booking=f"wed-{number}", key=f"hold-{number}")
-        try:
-            await mine.apply(step)
-        except Permanent as error:
-            return error.detail.code
-        finally:
-            await mine.aclose()
-        return "held"
-
-    for _ in range(3):
-        emulators.reset()
-        outcomes = await asyncio.gather(*(attempt(number) for number in range(6)))
-        assert outcomes.count("held") == len(shown(emulators)) <= 1
-        assert set(outcomes) <= {"held", "slot_taken"}
-        if not shift_h:
-            assert outcomes.count("held") == 1
-
-
-async def test_a_hold_whose_answer_was_dropped_is_found(caldav: CalDav, emulators: Emulators) -> None:
-    emulators.fault("caldav", "drop_after_effect", method="PUT", count=1)
-    step = hold(caldav)
-    assert type(await failure(caldav.apply(step))) is OutcomeUnknown
-    found = await caldav.find(step)
-    assert found is not None
-    assert found.replayed
-    assert await caldav.find(hold(caldav, booking="wed-1002", key="hold-2")) is None
-
-
-async def test_a_hold_that_was_overtaken_after_a_lost_answer_gives_way(
-    caldav: CalDav, emulators: Emulators, people: Callable[..., str]
-) -> None:
-    emulators.fault("caldav", "drop_after_effect", method="PUT", count=1)
-    step = hold(caldav)
-    await failure(caldav.apply(step))
-    people("meeting", "DTSTART:20270612T130000Z", "DURATION:PT1H")
-    assert await caldav.find(step) is None
-    assert (await failure(caldav.apply(step))).detail.code == "slot_taken"
-    assert [event["uid"] for event in shown(emulators)] == ["meeting"]
 
 
 @pytest.mark.parametrize("make", [upsert, hold])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -22,10 +21,7 @@ from databricks.sdk.service.sql import (
 )
 
 from emulators.databricks import CLIENT, SECRET, TOKEN
-from emulators.databricks_execution import Done
-from emulators.databricks_lakehouse import Lakehouse
 from emulators.databricks_requests import WAREHOUSE
-from emulators.databricks_sql import RefusedError
 from tests.support.emulators import Emulators
 from tests.support.loopback import loopback_client
 
@@ -377,37 +373,6 @@ def test_files_live_in_volumes(run: Run, tables: None, workspace: WorkspaceClien
         workspace.files.get_metadata(f"{VOLUME}/a/x.bin")
     with pytest.raises(NotFound):
         workspace.files.upload("/Volumes/wedsync/raw/other/x.bin", io.BytesIO(b"abc"))
-
-
-def test_tables_files_and_what_was_copied_survive_a_restart(tmp_path: Path) -> None:
-    copy = "COPY INTO raw.t FROM '/Volumes/wedsync/raw/files/one.parquet' FILEFORMAT = PARQUET"
-    first = Lakehouse(tmp_path)
-    for statement in ("CREATE SCHEMA raw", "CREATE VOLUME raw.files", "CREATE TABLE raw.t (id STRING)"):
-        run_alone(first, statement)
-    first.place("/Volumes/wedsync/raw/files/one.parquet").write_bytes(parquet(id=["s1"]).getvalue())
-    run_alone(first, copy)
-    first.close()
-    second = Lakehouse(tmp_path)
-    assert run_alone(second, copy).effect is None
-    assert second.rows("wedsync.raw.t", 10) == [{"id": "s1"}]
-    second.close()
-
-
-def test_of_two_writers_of_one_row_one_fails_with_a_conflict(tmp_path: Path) -> None:
-    lakehouse = Lakehouse(tmp_path)
-    run_alone(lakehouse, "CREATE TABLE t AS SELECT 1 AS a")
-    with lakehouse.session() as other:
-        other.begin()
-        other.execute('UPDATE wedsync."default".t SET a = 2')
-        with pytest.raises(RefusedError) as caught:
-            run_alone(lakehouse, "UPDATE t SET a = 3")
-    assert caught.value.state == "2D521"
-    lakehouse.close()
-
-
-def run_alone(lakehouse: Lakehouse, statement: str) -> Done:
-    with lakehouse.session() as session:
-        return lakehouse.run(session, statement, "wedsync", "default", {})
 
 
 def _ended(workspace: WorkspaceClient, statement_id: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import re
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
@@ -27,22 +26,27 @@ from contracts.errors import AuthExpired, InvalidInput, OutcomeUnknown, Permanen
 from emulators import powerbi as workspace
 from emulators import powerbi_limits
 from emulators.powerbi_workspace import GROUP
-from tests.support.admissions import Counting
 from tests.support.deliveries import connection
 from tests.support.emulators import Emulators
-from tests.support.loopback import loopback_client
-from tests.support.publications import Remembered, publication
+from tests.support.powerbi_group import (
+    NAME,
+    ROWS,
+    SETTINGS,
+    columns,
+    guests,
+    held,
+    interrupted,
+    kinds,
+    model_id,
+    opened,
+    send,
+    warehouse,
+)
+from tests.support.publications import publication
 from tests.support.specs import specs_dir
+from tests.support.swagger import problems
 
 EMULATED = ("powerbi",)
-NAME = "Seasonal Booking Patterns"
-SETTINGS = {"tenantId": workspace.TENANT, "groupId": GROUP}
-ROWS = 25
-
-
-def opened(emulators: Emulators, token: str = workspace.TOKEN, **given: str) -> PowerBi:
-    base_url = emulators.base_url("powerbi")
-    return PowerBi(connection("powerbi", base_url, {"accessToken": token}, **{**SETTINGS, **given}))
 
 
 @pytest.fixture
@@ -53,43 +57,10 @@ async def powerbi(emulators: Emulators) -> AsyncIterator[PowerBi]:
 
 
 @pytest.fixture
-async def refreshing(emulators: Emulators) -> AsyncIterator[PowerBi]:
-    connector = opened(emulators, route="refresh", table="Weddings")
-    yield connector
-    await connector.aclose()
-
-
-@pytest.fixture
 def bookings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PublishRequest:
     """25 bookings in parts of ten, which are three requests."""
     monkeypatch.setattr(powerbi_rows, "_PART_ROWS", 10)
     return publication(tmp_path, columns(ROWS), name=NAME)
-
-
-@pytest.fixture
-def portfolio(tmp_path: Path) -> PublishRequest:
-    return publication(tmp_path, columns(7), name=workspace.WAREHOUSE_MODEL)
-
-
-def columns(rows: int) -> dict[str, list[Any]]:
-    return {"venueId": [f"ven-{number % 100}" for number in range(rows)], "guests": list(range(rows))}
-
-
-def held(emulators: Emulators) -> list[dict[str, Any]]:
-    return [row for push in emulators.objects("powerbi", "pushes") for row in push["rows"]]
-
-
-def guests(emulators: Emulators) -> list[int]:
-    return sorted(row["guests"] for row in held(emulators))
-
-
-def kinds(emulators: Emulators) -> list[str]:
-    return [effect["kind"] for effect in emulators.effects("powerbi")]
-
-
-def warehouse(emulators: Emulators, rows: int, **given: Any) -> None:
-    body = {"model": workspace.WAREHOUSE_MODEL, "table": "Weddings", "rows": rows, **given}
-    emulators.control("powerbi", "warehouse", body)
 
 
 async def test_it_fulfils_the_port(powerbi: PowerBi) -> None:
@@ -262,9 +233,9 @@ async def test_f18_the_vendors_rate_is_told_with_its_wait_and_what_stands_is_not
     assert kinds(emulators).count("rows.added") == 130
 
 
-async def test_a_model_that_takes_no_rows_is_refused(powerbi: PowerBi, portfolio: PublishRequest) -> None:
+async def test_a_model_that_takes_no_rows_is_refused(powerbi: PowerBi, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput) as caught:
-        await powerbi.publish(portfolio)
+        await powerbi.publish(publication(tmp_path, columns(7), name=workspace.WAREHOUSE_MODEL))
     assert caught.value.detail.code == "model_not_pushable"
 
 
@@ -282,77 +253,6 @@ async def test_two_models_of_one_name_are_told_apart_by_a_person(
 async def test_an_unknown_route_is_refused_when_it_is_connected(emulators: Emulators) -> None:
     with pytest.raises(InvalidInput, match="push or by refresh"):
         await opened(emulators, route="pull").probe()
-
-
-async def test_a_refresh_is_waited_for_and_its_rows_are_counted(
-    refreshing: PowerBi, emulators: Emulators, portfolio: PublishRequest
-) -> None:
-    warehouse(emulators, rows=7, looks=3)
-    answer = await refreshing.publish(portfolio)
-    assert (answer.rows, remembered(portfolio).pauses) == (7, 3)
-    assert kinds(emulators) == ["refresh.begun", "model.refreshed"]
-
-
-async def test_f3_a_refresh_under_way_is_found_again_after_a_killed_worker(
-    refreshing: PowerBi, emulators: Emulators, portfolio: PublishRequest
-) -> None:
-    warehouse(emulators, rows=7, looks=1)
-    with pytest.raises(RateLimited):
-        await interrupted(emulators, 2, route="refresh", table="Weddings").publish(portfolio)
-    assert (await refreshing.publish(portfolio)).rows == 7
-    assert kinds(emulators).count("refresh.begun") == 1
-
-
-async def test_a_refresh_beside_another_waits_for_it_and_then_reads_what_is_new(
-    refreshing: PowerBi, emulators: Emulators, portfolio: PublishRequest, tmp_path: Path
-) -> None:
-    warehouse(emulators, rows=5, looks=2)
-    earlier = publication(tmp_path, columns(5), name=workspace.WAREHOUSE_MODEL, request_id="request-0")
-    with pytest.raises(RateLimited):
-        await interrupted(emulators, 2, route="refresh", table="Weddings").publish(earlier)
-    warehouse(emulators, rows=7)
-    waiting = remembered(portfolio)
-
-    async def pause() -> None:
-        waiting.pauses += 1
-        # Whoever began the other refresh goes on looking at it.
-        look(emulators)
-
-    waiting.pause = pause  # type: ignore[method-assign]
-    assert (await refreshing.publish(portfolio)).rows == 7
-    assert waiting.pauses == 2
-    assert kinds(emulators) == ["refresh.begun", "model.refreshed", "refresh.begun", "model.refreshed"]
-
-
-@pytest.mark.parametrize("status", ["Failed", "Disabled"])
-async def test_a_refresh_that_fails_is_red_and_the_next_run_begins_another(
-    status: str, refreshing: PowerBi, emulators: Emulators, portfolio: PublishRequest
-) -> None:
-    warehouse(emulators, rows=7, status=status)
-    with pytest.raises(Permanent) as caught:
-        await refreshing.publish(portfolio)
-    assert (caught.value.detail.code, caught.value.detail.evidence["status"]) == ("refresh_failed", status)
-    warehouse(emulators, rows=7)
-    assert (await refreshing.publish(portfolio)).rows == 7
-
-
-async def test_a_model_whose_warehouse_lacks_rows_is_red(
-    refreshing: PowerBi, emulators: Emulators, portfolio: PublishRequest
-) -> None:
-    warehouse(emulators, rows=6)
-    with pytest.raises(Permanent, match="holds 6 rows and the report has 7") as caught:
-        await refreshing.publish(portfolio)
-    assert caught.value.detail.code == "model_differs"
-
-
-@pytest.mark.parametrize("name", ["No such model", NAME])
-async def test_a_model_that_is_not_there_or_has_no_warehouse_cannot_be_refreshed(
-    name: str, refreshing: PowerBi, powerbi: PowerBi, tmp_path: Path, bookings: PublishRequest
-) -> None:
-    await powerbi.publish(bookings)
-    with pytest.raises(InvalidInput) as caught:
-        await refreshing.publish(publication(tmp_path, columns(7), name=name, request_id="request-2"))
-    assert caught.value.detail.code == "model_missing"
 
 
 @pytest.mark.parametrize(
@@ -424,10 +324,9 @@ async def test_a_token_is_asked_of_the_vendors_login_host_only(emulators: Emulat
 
 async def test_every_request_is_one_that_the_vendor_describes(
     powerbi: PowerBi,
-    refreshing: PowerBi,
     emulators: Emulators,
     bookings: PublishRequest,
-    portfolio: PublishRequest,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     described = json.loads(gzip.decompress((specs_dir("powerbi") / "swagger.json.gz").read_bytes()))
@@ -444,7 +343,9 @@ async def test_every_request_is_one_that_the_vendor_describes(
     for request_id in ("request-1", "request-2"):
         await powerbi.publish(replace(bookings, request_id=request_id))
     warehouse(emulators, rows=7, looks=1)
-    await refreshing.publish(portfolio)
+    refreshing = opened(emulators, route="refresh", table="Weddings")
+    await refreshing.publish(publication(tmp_path, columns(7), name=workspace.WAREHOUSE_MODEL))
+    await refreshing.aclose()
     assert len(sent) > 15
     found = {problem for request, status in sent for problem in problems(described, request, status)}
     # The description asks for notifyOption in every body, and says beside it that an enhanced refresh must not have it.
@@ -453,73 +354,3 @@ async def test_every_request_is_one_that_the_vendor_describes(
 
 BEFORE_ROWS = 3
 """Requests of a first publication before its first rows: the list of models, the new one, the count."""
-
-
-def interrupted(emulators: Emulators, room: int, **given: str) -> PowerBi:
-    """Return a connector that makes so many requests, as a worker does that is killed then."""
-    place = connection("powerbi", emulators.base_url("powerbi"), {"accessToken": workspace.TOKEN}, **SETTINGS, **given)
-    return PowerBi(replace(place, admission=Counting(room=room)))
-
-
-def remembered(request: PublishRequest) -> Remembered:
-    assert isinstance(request.progress, Remembered)
-    return request.progress
-
-
-def model_id(emulators: Emulators) -> str:
-    [model] = [one for one in emulators.objects("powerbi", "models") if one["name"] == NAME]
-    return str(model["id"])
-
-
-def look(emulators: Emulators) -> None:
-    """Look at the oldest refresh, as the one who began it does."""
-    refresh = emulators.objects("powerbi", "refreshes")[0]
-    send(emulators, f"/{refresh['model']}/refreshes/{refresh['id']}")
-
-
-def send(emulators: Emulators, path: str, body: bytes | None = None) -> None:
-    """Make a request as somebody else does."""
-    headers = {"Authorization": f"Bearer {workspace.TOKEN}"}
-    with loopback_client(emulators.base_url("powerbi"), headers) as client:
-        method = "GET" if body is None else "POST"
-        client.request(method, f"/v1.0/myorg/groups/{GROUP}/datasets{path}", content=body).raise_for_status()
-
-
-def problems(described: dict[str, Any], request: httpx.Request, status: int) -> list[str]:
-    """Return what the vendor's Swagger description does not know of a request and its answer."""
-    path = request.url.path.removeprefix("/powerbi")
-    for template, item in described["paths"].items():
-        pattern = "[^/]+".join(re.escape(part) for part in re.split(r"\{[^}]+\}", template))
-        operation = item.get(request.method.lower())
-        if operation is None or not re.fullmatch(pattern, path):
-            continue
-        parameters = {one["name"]: one for one in operation["parameters"]}
-        found = [f"{template}: query {name}" for name in request.url.params if name not in parameters]
-        if str(status) not in operation["responses"]:
-            found.append(f"{template}: status {status}")
-        [body] = [one["schema"] for one in parameters.values() if one["in"] == "body"] or [None]
-        if body is not None and request.content:
-            found += unknown(described, body, json.loads(request.content), template)
-        return found
-    return [f"{request.method} {path} is not described"]
-
-
-def unknown(described: dict[str, Any], schema: dict[str, Any], value: Any, where: str) -> list[str]:
-    """Return the fields and words of a body that its schema does not have, and those that it lacks."""
-    if "$ref" in schema:
-        schema = described["definitions"][schema["$ref"].rpartition("/")[2]]
-    if isinstance(value, list):
-        return [one for item in value for one in unknown(described, schema.get("items", {}), item, where)]
-    if not isinstance(value, dict):
-        return [] if value in schema.get("enum", [value]) else [f"{where}: the word {value}"]
-    properties = schema.get("properties")
-    found = [f"{where}: lacks {name}" for name in schema.get("required", []) if name not in value]
-    if properties is None:
-        return found
-    found += [f"{where}: {name}" for name in value if name not in properties]
-    return found + [
-        one
-        for name, inner in value.items()
-        if name in properties
-        for one in unknown(described, properties[name], inner, f"{where}/{name}")
-    ]
