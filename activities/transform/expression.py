@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import cast
 
 import sqlglot
@@ -13,24 +13,13 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from activities.transform.identifiers import literal, quote, resolve
+from activities.transform.scalars import COMMON, COMPARISONS, FUNCTION_WORDS, FUNCTIONS, TYPES, UNITS, Kind
 from contracts.errors import InvalidInput
 
 MAX_LENGTH = 1_000
 MAX_TOKENS = 250
 MAX_NESTING = 20
 _NUMBER = re.compile(r"\d{1,18}(\.\d{0,18})?([eE][+-]?\d{1,2})?|\.\d{1,18}")
-_UNITS = frozenset({"DAY", "WEEK", "MONTH", "QUARTER", "YEAR", "HOUR", "MINUTE"})
-
-
-class Kind(StrEnum):
-    """What a compiled part yields; `any` is a source column, whose type is only known once it is read."""
-
-    ANY = "any"
-    TEXT = "VARCHAR"
-    NUMBER = "DOUBLE"
-    DATE = "DATE"
-    TIMESTAMP = "TIMESTAMP"
-    BOOLEAN = "BOOLEAN"
 
 
 @dataclass(frozen=True)
@@ -156,7 +145,7 @@ class _Compiler:
 
     def _type(self, node: exp.Expression) -> tuple[str, Kind]:
         name = node.this.value if isinstance(node, exp.DataType) and isinstance(node.this, exp.DType) else ""
-        kind = _TYPES.get(name)
+        kind = TYPES.get(name)
         sizes = [str(part.this) for part in node.expressions if isinstance(part, exp.DataTypeParam)]
         if kind is None or len(sizes) != len(node.expressions) or not all(size.isdigit() for size in sizes):
             raise self._refused("expression_not_allowed", f"casts to `{_shown(node)}`, which is not allowed")
@@ -167,16 +156,41 @@ class _Compiler:
             raise self._refused("expression_not_allowed", f"casts to `{_shown(node)}`, which is not allowed")
         return f"DECIMAL({precision},{scale})", kind
 
+    @contextmanager
+    def _noting_apart(self) -> Iterator[list[str]]:
+        noted, self._unreadable = self._unreadable, []
+        yield self._unreadable
+        self._unreadable = noted
+
+    def _note_where(self, reached: str, noted: Sequence[str]) -> None:
+        """Note what cannot be read where that counts: a part that is not reached takes no value from the row."""
+        if noted:
+            self._unreadable.append(f"({reached} AND ({' OR '.join(noted)}))")
+
     def unify(self, nodes: Sequence[exp.Expression], *, text_wins: bool) -> tuple[list[str], Kind]:
         """Return the nodes' SQL read as one common kind."""
-        parts = [self._emit(node) for node in nodes]
+        values, noted, common = self._unified(nodes, text_wins=text_wins)
+        self._unreadable += [part for parts in noted for part in parts]
+        return values, common
+
+    def _unified(self, nodes: Sequence[exp.Expression], *, text_wins: bool) -> tuple[list[str], list[list[str]], Kind]:
+        parts, noted = [], []
+        for node in nodes:
+            with self._noting_apart() as notes:
+                parts.append(self._emit(node))
+            noted.append(notes)
         kinds = {kind for sql, kind in parts if kind is not Kind.ANY and sql != "NULL"}
         if kinds == {Kind.DATE, Kind.TIMESTAMP}:
             kinds = {Kind.TIMESTAMP}
         others = kinds - {Kind.TEXT}
         mixed = len(others) > 1 or (text_wins and Kind.TEXT in kinds) or not others
         common = Kind.TEXT if mixed else others.pop()
-        return [self._coerced(sql, kind, common) for sql, kind in parts], common
+        values = []
+        for (sql, kind), notes in zip(parts, noted, strict=True):
+            with self._noting_apart() as more:
+                values.append(self._coerced(sql, kind, common))
+            notes.extend(more)
+        return values, noted, common
 
     def compare(self, node: exp.Expression) -> tuple[str, Kind]:
         sides = [node.this, node.expression]
@@ -185,22 +199,27 @@ class _Compiler:
                 "expression_ambiguous", f"compares two columns in `{_shown(node)}`: cast both to what they are"
             )
         (left, right), _ = self.unify(sides, text_wins=False)
-        return f"({left} {_COMPARISONS[type(node)]} {right})", Kind.BOOLEAN
+        return f"({left} {COMPARISONS[type(node)]} {right})", Kind.BOOLEAN
 
     def case(self, node: exp.Expression) -> tuple[str, Kind]:
         branches = node.args["ifs"] if isinstance(node, exp.Case) else [node]
         default = node.args.get("default") if isinstance(node, exp.Case) else node.args.get("false")
         subject = node.this if isinstance(node, exp.Case) else None
-        conditions = []
+        conditions: list[str] = []
         for branch in branches:
-            if subject is None:
-                conditions.append(self.as_kind(branch.this, Kind.BOOLEAN))
-            else:
-                (left, right), _ = self.unify([subject, branch.this], text_wins=False)
-                conditions.append(f"({left} = {right})")
-        values, kind = self.unify(
+            with self._noting_apart() as noted:
+                if subject is None:
+                    condition = self.as_kind(branch.this, Kind.BOOLEAN)
+                else:
+                    (left, right), _ = self.unify([subject, branch.this], text_wins=False)
+                    condition = f"({left} = {right})"
+            self._note_where(_unless(conditions, "TRUE"), noted)
+            conditions.append(condition)
+        values, noted_apart, kind = self._unified(
             [*(branch.args["true"] for branch in branches), default or exp.Null()], text_wins=True
         )
+        for place, (condition, noted) in enumerate(zip([*conditions, "TRUE"], noted_apart, strict=True)):
+            self._note_where(_unless(conditions[:place], condition), noted)
         whens = " ".join(f"WHEN {when} THEN {then}" for when, then in zip(conditions, values[:-1], strict=True))
         return f"CASE {whens} ELSE {values[-1]} END", kind
 
@@ -224,7 +243,13 @@ class _Compiler:
     def common(self, node: exp.Expression) -> tuple[str, Kind]:
         extra = [node.expression] if isinstance(node, exp.Nullif) else node.expressions
         parts, kind = self.unify([node.this, *extra], text_wins=True)
-        return f"{_COMMON[type(node)]}({', '.join(parts)})", kind
+        return f"{COMMON[type(node)]}({', '.join(parts)})", kind
+
+    def coalesce(self, node: exp.Expression) -> tuple[str, Kind]:
+        parts, noted_apart, kind = self._unified([node.this, *node.expressions], text_wins=True)
+        for place, noted in enumerate(noted_apart):
+            self._note_where(" AND ".join(["TRUE", *(f"{part} IS NULL" for part in parts[:place])]), noted)
+        return f"coalesce({', '.join(parts)})", kind
 
     def concat(self, node: exp.Expression) -> tuple[str, Kind]:
         nodes = [node.this, node.expression] if isinstance(node, exp.DPipe) else node.expressions
@@ -234,7 +259,7 @@ class _Compiler:
     def unit(self, node: exp.Expression) -> str:
         """Return a date part's name, which must be one of the known words."""
         word = node.name.upper()
-        if word not in _UNITS:
+        if word not in UNITS:
             raise self._refused("expression_not_allowed", f"uses the date part `{_shown(node)}`")
         return literal(word.lower())
 
@@ -250,15 +275,23 @@ class _Compiler:
         return f"CAST(date_part({self.unit(node.this)}, {value}) AS DOUBLE)", Kind.NUMBER
 
     def parse_instant(self, node: exp.Expression) -> tuple[str, Kind]:
-        text, pattern = self.as_kind(node.this, Kind.TEXT), node.args["format"]
-        if not isinstance(pattern, exp.Literal) or not pattern.is_string:
-            raise self._refused("expression_not_allowed", "needs a literal date format")
-        reading = f"try_strptime({text}, {literal(str(pattern.this))})"
+        text, reading = self._parsed(node.this, node.args["format"])
         self._unreadable.append(unreadable(text, reading))
         return reading, Kind.TIMESTAMP
 
+    def try_parse_instant(self, node: exp.Expression) -> tuple[str, Kind]:
+        if node.name.lower() != "try_strptime" or len(node.expressions) != 2:  # noqa: PLR2004 - text, format
+            raise self._refused("expression_not_allowed", f"uses `{_shown(node)}`, which is not allowed")
+        return self._parsed(*node.expressions)[1], Kind.TIMESTAMP
+
+    def _parsed(self, node: exp.Expression, pattern: exp.Expression) -> tuple[str, str]:
+        text = self.as_kind(node, Kind.TEXT)
+        if not isinstance(pattern, exp.Literal) or not pattern.is_string:
+            raise self._refused("expression_not_allowed", "needs a literal date format")
+        return text, f"try_strptime({text}, {literal(str(pattern.this))})"
+
     def function(self, node: exp.Expression) -> tuple[str, Kind]:
-        shape = _FUNCTIONS[type(node)]
+        shape = FUNCTIONS[type(node)]
         given = [node.args.get(name) for name in shape.arguments]
         parts = [
             self.as_kind(part, kind) if kind is not Kind.NUMBER or shape.result is Kind.NUMBER else self._count(part)
@@ -285,79 +318,16 @@ class _Compiler:
         return InvalidInput(
             code,
             f"{whose} {problem}.",
-            action=f"Use a scalar expression over the columns {listed(self._columns)}; functions: {_FUNCTION_WORDS}.",
+            action=f"Use a scalar expression over the columns {listed(self._columns)}; functions: {FUNCTION_WORDS}.",
         )
 
 
-@dataclass(frozen=True)
-class _Function:
-    template: str
-    arguments: tuple[str, ...]
-    kinds: tuple[Kind, ...]
-    result: Kind
-
-
-def _text(template: str, *more: tuple[str, Kind], result: Kind = Kind.TEXT) -> _Function:
-    return _Function(template, ("this", *(n for n, _ in more)), (Kind.TEXT, *(k for _, k in more)), result)
-
-
-def _numeric(template: str, *more: str, kind: Kind = Kind.NUMBER) -> _Function:
-    return _Function(template, ("this", *more), (kind, *(Kind.NUMBER for _ in more)), Kind.NUMBER)
-
-
-_FUNCTIONS: dict[type[exp.Expression], _Function] = {
-    exp.Add: _numeric("({} + {})", "expression"),
-    exp.Sub: _numeric("({} - {})", "expression"),
-    exp.Mul: _numeric("({} * {})", "expression"),
-    exp.Div: _numeric("({} / nullif({}, 0))", "expression"),
-    exp.Mod: _numeric("({} % nullif({}, 0))", "expression"),
-    exp.Neg: _numeric("(- {})"),
-    exp.Abs: _numeric("abs({})"),
-    exp.Ceil: _numeric("ceil({})"),
-    exp.Floor: _numeric("floor({})"),
-    exp.Round: _numeric("round({}{rest})", "decimals"),
-    exp.Year: _numeric("CAST(year({}) AS DOUBLE)", kind=Kind.TIMESTAMP),
-    exp.Month: _numeric("CAST(month({}) AS DOUBLE)", kind=Kind.TIMESTAMP),
-    exp.Day: _numeric("CAST(day({}) AS DOUBLE)", kind=Kind.TIMESTAMP),
-    exp.Quarter: _numeric("CAST(quarter({}) AS DOUBLE)", kind=Kind.TIMESTAMP),
-    exp.Length: _text("CAST(length({}) AS DOUBLE)", result=Kind.NUMBER),
-    exp.Upper: _text("upper({})"),
-    exp.Lower: _text("lower({})"),
-    exp.Trim: _text("trim({})"),
-    exp.Left: _text("left({}{rest})", ("expression", Kind.NUMBER)),
-    exp.Right: _text("right({}{rest})", ("expression", Kind.NUMBER)),
-    exp.Substring: _text("substring({}{rest})", ("start", Kind.NUMBER), ("length", Kind.NUMBER)),
-    exp.Replace: _text("replace({}{rest})", ("expression", Kind.TEXT), ("replacement", Kind.TEXT)),
-    exp.SplitPart: _text("split_part({}{rest})", ("delimiter", Kind.TEXT), ("part_index", Kind.NUMBER)),
-    exp.StartsWith: _text("starts_with({}{rest})", ("expression", Kind.TEXT), result=Kind.BOOLEAN),
-    exp.Contains: _text("contains({}{rest})", ("expression", Kind.TEXT), result=Kind.BOOLEAN),
-    exp.Like: _text("({} LIKE {})", ("expression", Kind.TEXT), result=Kind.BOOLEAN),
-    exp.ILike: _text("({} ILIKE {})", ("expression", Kind.TEXT), result=Kind.BOOLEAN),
-    exp.Not: _Function("(NOT {})", ("this",), (Kind.BOOLEAN,), Kind.BOOLEAN),
-    exp.And: _Function("({} AND {})", ("this", "expression"), (Kind.BOOLEAN, Kind.BOOLEAN), Kind.BOOLEAN),
-    exp.Or: _Function("({} OR {})", ("this", "expression"), (Kind.BOOLEAN, Kind.BOOLEAN), Kind.BOOLEAN),
-}
-_COMPARISONS: dict[type[exp.Expression], str] = {
-    exp.EQ: "=", exp.NEQ: "<>", exp.GT: ">", exp.GTE: ">=", exp.LT: "<", exp.LTE: "<=",
-}  # fmt: skip
-_COMMON: dict[type[exp.Expression], str] = {
-    exp.Coalesce: "coalesce", exp.Nullif: "nullif", exp.Greatest: "greatest", exp.Least: "least",
-}  # fmt: skip
-_TYPES = {
-    **dict.fromkeys(("VARCHAR", "TEXT", "CHAR", "NVARCHAR"), Kind.TEXT),
-    **dict.fromkeys(("INT", "BIGINT", "SMALLINT", "TINYINT", "DOUBLE", "FLOAT", "DECIMAL"), Kind.NUMBER),
-    "DATE": Kind.DATE, "TIMESTAMP": Kind.TIMESTAMP, "BOOLEAN": Kind.BOOLEAN,
-}  # fmt: skip
-_FUNCTION_WORDS = (
-    "abs, ceil, floor, round, year, month, day, quarter, extract, date_trunc, date_diff, strptime, length, upper, "
-    "lower, trim, left, right, substring, replace, split_part, starts_with, contains, concat, coalesce, nullif, "
-    "greatest, least, if, case, cast, try_cast"
-)
 _Handler = Callable[[_Compiler, exp.Expression], tuple[str, Kind]]
 _HANDLERS: dict[type[exp.Expression], _Handler] = {
-    **dict.fromkeys(_FUNCTIONS, _Compiler.function),
-    **dict.fromkeys(_COMPARISONS, _Compiler.compare),
-    **dict.fromkeys(_COMMON, _Compiler.common),
+    **dict.fromkeys(FUNCTIONS, _Compiler.function),
+    **dict.fromkeys(COMPARISONS, _Compiler.compare),
+    **dict.fromkeys(COMMON, _Compiler.common),
+    exp.Coalesce: _Compiler.coalesce,
     **dict.fromkeys((exp.Cast, exp.TryCast), _Compiler.cast),
     **dict.fromkeys((exp.Case, exp.If), _Compiler.case),
     **dict.fromkeys((exp.Concat, exp.DPipe), _Compiler.concat),
@@ -370,6 +340,7 @@ _HANDLERS: dict[type[exp.Expression], _Handler] = {
     exp.DateDiff: _Compiler.date_diff,
     exp.Extract: _Compiler.extract,
     exp.StrToTime: _Compiler.parse_instant,
+    exp.Anonymous: _Compiler.try_parse_instant,
     exp.Null: lambda _, __: ("NULL", Kind.ANY),
     exp.Boolean: lambda _, node: ("TRUE" if node.this else "FALSE", Kind.BOOLEAN),
 }
@@ -379,6 +350,13 @@ def listed(columns: Sequence[str], most: int = 60) -> str:
     """Return the columns' names for a sentence, cut after `most`."""
     more = f" and {len(columns) - most} more" if len(columns) > most else ""
     return ", ".join(name[:60] for name in columns[:most]) + more
+
+
+def _unless(earlier: Sequence[str], then: str) -> str:
+    """Return the condition `then` where none of the earlier ones holds."""
+    return (
+        f"CASE {' '.join(f'WHEN {condition} THEN FALSE' for condition in earlier)} ELSE {then} END" if earlier else then
+    )
 
 
 def _is_column(node: exp.Expression) -> bool:

@@ -53,10 +53,48 @@ def test_a_value_that_cannot_be_read_is_null_and_reported(database):
     assert database.execute(f"SELECT {compiled.sql}, {compiled.unreadable} FROM source").fetchone() == (None, True)
 
 
+_TWO_FORMATS = "case when contains(day, '/') then strptime(day, '%m/%d/%Y') else strptime(day, '%m-%d-%y') end"
+
+
+@pytest.mark.parametrize(
+    ("expression", "value", "day", "unreadable"),
+    [
+        (_TWO_FORMATS, "1/15/2026", "2026-01-15", False),
+        (_TWO_FORMATS, "01-05-26", "2026-01-05", False),
+        (_TWO_FORMATS, "mid May", None, True),
+        (_TWO_FORMATS, "5/2026", None, True),
+        (f"case when day = '' then null when day = 'later' then null else {_TWO_FORMATS} end", "later", None, False),
+        (f"case when day = '' then null when day = 'later' then null else {_TWO_FORMATS} end", "5/2026", None, True),
+        (f"case contains(day, 'x') when true then null when false then {_TWO_FORMATS} end", "5/x", None, False),
+        ("if(starts_with(day, '20'), cast(day as date), strptime(day, '%d.%m.%Y'))", "15.01.2026", "2026-01-15", False),
+        ("if(starts_with(day, '20'), cast(day as date), strptime(day, '%d.%m.%Y'))", "2026-01-35", None, True),
+        ("case when length(day) = 4 then null when year(day) > 2000 then cast(day as date) end", "soon", None, False),
+        ("case when length(day) = 5 then null when year(day) > 2000 then cast(day as date) end", "soon", None, True),
+        ("coalesce(try_strptime(day, '%d.%m.%Y'), strptime(day, '%m/%d/%Y'))", "15.01.2026", "2026-01-15", False),
+        ("coalesce(try_strptime(day, '%d.%m.%Y'), strptime(day, '%m/%d/%Y'))", "1/15/2026", "2026-01-15", False),
+        ("coalesce(try_strptime(day, '%d.%m.%Y'), strptime(day, '%m/%d/%Y'))", "mid May", None, True),
+        ("coalesce(strptime(day, '%d.%m.%Y'), try_strptime(day, '%m/%d/%Y'))", "1/15/2026", "2026-01-15", True),
+    ],
+)
+def test_a_value_counts_as_unreadable_where_the_expression_reads_it(database, expression, value, day, unreadable):
+    compiled = compile_expression(f"cast({expression} as date)", ["day"], "weddingDate")
+    row = f"(SELECT {literal(value)} AS day)"
+    found = database.execute(f"SELECT CAST({compiled.sql} AS VARCHAR), {compiled.unreadable} FROM {row}").fetchone()
+    assert found == (day, unreadable)
+
+
+def test_a_case_in_the_condition_of_a_case_does_not_double_what_is_checked():
+    deep = "adults"
+    for _ in range(18):
+        deep = f"case when {deep}>1 then price+1 else nights+1 end"
+    assert len(compile_expression(deep, COLUMNS, "guestCount").unreadable) < 100_000
+
+
 @pytest.mark.parametrize(
     "expression",
     [
-        "(select 1)", "exists(select 1)", "adults in (select 1)", "read_text('/etc/passwd')", "getenv('HOME')",
+        "try_strptime(adults)", "try_strptime(adults, price)", "try_strptime(adults, '%d', '%m')", "(select 1)",
+        "exists(select 1)", "adults in (select 1)", "read_text('/etc/passwd')", "getenv('HOME')",
         "adults; drop table source", "adults -- hidden", "*", "source.*", "columns(*)", "count(*)", "sum(adults)",
         "row_number() over ()", "$1", ":name", "?", "[1, 2]", "{'a': 1}", "list_transform(adults, x -> x)",
         "cast(adults as struct(x int))", "adults as b", "adults, children", "current_date", "repeat(adults, 999999)",
