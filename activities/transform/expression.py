@@ -252,9 +252,10 @@ class _Compiler:
         return f"coalesce({', '.join(parts)})", kind
 
     def concat(self, node: exp.Expression) -> tuple[str, Kind]:
-        nodes = [node.this, node.expression] if isinstance(node, exp.DPipe) else node.expressions
-        parts = [f"coalesce({self.as_kind(part, Kind.TEXT)}, '')" for part in nodes]
-        return f"({' || '.join(parts)})", Kind.TEXT
+        """Return the parts joined: `||` yields NULL where a part is NULL, the function leaves it out, as in SQL."""
+        if isinstance(node, exp.DPipe):
+            return f"({self.as_kind(node.this, Kind.TEXT)} || {self.as_kind(node.expression, Kind.TEXT)})", Kind.TEXT
+        return f"concat({', '.join(self.as_kind(part, Kind.TEXT) for part in node.expressions)})", Kind.TEXT
 
     def unit(self, node: exp.Expression) -> str:
         """Return a date part's name, which must be one of the known words."""

@@ -40,6 +40,8 @@ def value_of(database, expression):
         ("coalesce(nullif(wedding_id, 'w-1'), 'none')", "none"),
         ("year(event_day)", 2027.0),
         ("upper(client.name) || '!'", "N!"),
+        ("wedding_id || '/' || nullif(nights, '2')", None),
+        ("concat(wedding_id, '/', nullif(nights, '2'))", "w-1/"),
         ("date_diff('day', event_day, '2027-06-20')", 8.0),
         ("weddingId", "w-1"),
     ],
