@@ -233,7 +233,7 @@ def _gate_closed(quality: DataQuality) -> ErrorDetail:
             f"threshold of {quality.threshold:.2%}: {named}; nothing was loaded past RAW."
         ),
         owner=Owner.TENANT,
-        action="Correct the rows listed in the quarantine file and start a new load.",
+        action="Correct the rows whose REJECTED_BECAUSE in RAW says why (BATCH_ID is the etlId), and start a new load.",
         operation="etl.gate",
         evidence={
             "failedRecords": quality.failed_records,

@@ -308,6 +308,8 @@ def _show_etl(result: ETLResult) -> None:
             f"{result.facts_unchanged} unchanged",
         },
     )
+    if quality.reasons:
+        table("Bad rows, which RAW holds", ("REJECTED_BECAUSE", "rows"), sorted(quality.reasons.items()))
     if result.tables:
         table("Tables", ("table", "rows"), list(result.tables.items()))
 
