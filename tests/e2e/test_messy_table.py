@@ -9,17 +9,8 @@ from typing import Any
 from tests.e2e.conftest import RunningStack
 from tests.e2e.documents import ORGANIZATION
 
-WAREHOUSE: dict[str, Any] = {
-    "integrationId": "snowflake-main",
-    "organizationId": ORGANIZATION,
-    "platform": "snowflake",
-    "connectionConfig": {
-        "credential": {"user": "sandbox", "password": "sandbox"},
-        "account": "sandbox",
-        "warehouse": "COMPUTE_WH",
-        "database": "WEDSYNC",
-    },
-}
+EXAMPLES = Path(__file__).parents[2] / "examples"
+WAREHOUSE: dict[str, Any] = json.loads((EXAMPLES / "integration-snowflake.json").read_text())
 TABLE = """\
 Booked by;Day;Package price;Guests;Hall
 Zoë & Jürgen;06/12/2027;1200.50;80;Orangery
@@ -47,7 +38,7 @@ def asked(file: Path, etl_id: str, threshold: float) -> dict[str, Any]:
     return {
         "etlId": etl_id,
         "organizationId": ORGANIZATION,
-        "targetIntegration": {"integrationId": "snowflake-main"},
+        "targetIntegration": {"integrationId": WAREHOUSE["integrationId"]},
         "source": {"kind": "file", "uri": file.as_uri(), "format": "csv"},
         "dataMapping": [
             {"target": "weddingId", "expression": "\"Booked by\" || '/' || Day"},
