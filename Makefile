@@ -53,7 +53,7 @@ check: setup ## format, lint, types, import rules
 	$(BIN)/lint-imports
 
 test: setup ## every test but the measurements
-	$(BIN)/python -m pytest -q -n 2 --max-worker-restart 2 --durations 15 --ignore tests/e2e tests
+	$(BIN)/python -m pytest -q -n 2 --max-worker-restart 0 --durations 15 --ignore tests/e2e tests
 	$(BIN)/python -m pytest -q --durations 10 tests/e2e
 
 seams: setup ## lose a worker at every statement of every warehouse; the tests try some of them

@@ -24,7 +24,8 @@ async def skipped_clock(converter: DataConverter) -> AsyncIterator[WorkflowEnvir
     """Yield a time-skipping server with the project's search attributes.
 
     Give every story a server of its own: it holds its clock for as long as a task is with a worker, and a run that is
-    terminated then holds it for good.
+    terminated then holds it for good. So does an activity that is cancelled in the very instant in which its retry is
+    due: timers that cancel and retries must not be due together.
     """
     environment = await WorkflowEnvironment.start_time_skipping(
         test_server_existing_path=str(binary("temporal-test-server")),
