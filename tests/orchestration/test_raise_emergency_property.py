@@ -29,7 +29,10 @@ SLACK = timedelta(seconds=8)
 """Answers after 3 s, retries, and what the test server's clock goes on by while workers work."""
 REPEAT_S = 60.4
 LEVEL_PAST_S, ACK_PAST_S = 0.4, 0.3
-"""What a story's waits are past whole seconds, where retries are due: see `starters.skipped_clock` for the reason."""
+"""What a story's waits are past whole seconds, where retries are due: see `starters.skipped_clock` for the reason.
+
+Sums of up to four waits and repetitions are never whole, and never meet an acknowledgement.
+"""
 
 
 @dataclass(frozen=True)
@@ -62,18 +65,18 @@ class Story:
         ]
 
 
-def seconds(least: int, most: int, past: float) -> st.SearchStrategy[float]:
+def waits(least: int, most: int, past: float) -> st.SearchStrategy[float]:
     return st.integers(least, most).map(lambda whole: round(whole + past, 1))
 
 
 names = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True)
 stories = st.builds(
     Story,
-    levels=st.lists(st.tuples(seconds(15, 90, LEVEL_PAST_S), names), min_size=1, max_size=3),
+    levels=st.lists(st.tuples(waits(15, 90, LEVEL_PAST_S), names), min_size=1, max_size=3),
     failover=st.dictionaries(st.sampled_from(NAMES), names, max_size=4),
     dead=st.sets(st.sampled_from(NAMES), max_size=3),
     down=st.dictionaries(st.sampled_from(NAMES), st.integers(1, 14), max_size=3),
-    ack_after_s=seconds(1, 400, ACK_PAST_S),
+    ack_after_s=waits(1, 400, ACK_PAST_S),
 )
 
 
