@@ -200,8 +200,8 @@ async def test_a_correction_says_the_new_words_in_the_same_place(desk: Desk, emu
     await desk.recall.correct(correction)
 
     [held] = shown(emulators, kind)
-    assert "16:30" in str(held)
-    assert "15:30" not in str(held).replace("Ceremony moved to 15:30", "")
+    assert "starts at 16:30" in str(held)
+    assert "starts at 15:30" not in str(held)
     assert written(emulators, kind) == standing
     found = await (await desk.connector(kind.system)).find(step)
     assert found is not None
